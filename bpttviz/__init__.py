@@ -1,0 +1,68 @@
+"""Fine-tune machine-learned interatomic potentials through whole structural relaxations.
+
+The names below are loaded on first use, so ``import bpttviz`` is quick and needs neither torch nor
+matplotlib; the data generator relies on that where torch is not installed.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_HOME = {
+    "Structures": "structures",
+    "StructureError": "structures",
+    "Calculator": "calculator",
+    "Potential": "potentials.base",
+    "Prediction": "potentials.base",
+    "ScaledForces": "potentials.scaled",
+    "Springs": "potentials.springs",
+    "CHGNet": "potentials.chgnet",
+    "GradientDescent": "rules",
+    "Stop": "iterate",
+    "Full": "adjoints",
+    "Checkpointed": "adjoints",
+    "relax": "relax",
+    "Relaxation": "relax",
+    "DivergenceWarning": "relax",
+    "delta_q": "losses",
+    "rmsd": "losses",
+    "force_error": "losses",
+    "RelaxationSet": "datasets.relaxation_set",
+    "Dataset": "datasets.relaxation_set",
+    "Reference": "datasets.relaxation_set",
+    "load_dataset": "datasets.shipped",
+    "read_relaxations": "datasets.read",
+    "read_pairs": "datasets.read",
+    "DataError": "datasets.read",
+    "Endpoint": "finetune",
+    "finetune": "finetune",
+    "Run": "runs",
+    "load_run": "runs",
+    "RunError": "runs",
+    "evaluate": "evaluate",
+    "Rest": "evaluate",
+    "Report": "report",
+    "reproduce": "reproduce",
+    "plots": "plots",
+    "CompareRelaxations": "widgets",
+    "ErrorPlane": "widgets",
+}
+_MODULES = {"plots", "reproduce"}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'bpttviz' has no attribute {name!r}")
+    module = import_module(f"bpttviz.{_HOME[name]}")
+    value = module if name in _MODULES else getattr(module, name)
+    # Storing it also restores the public object where a submodule carries the same name
+    # (`bpttviz.relax` is the function, not the file `bpttviz/relax.py`).
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,140 @@
+"""Reading relaxations from whatever files ASE understands."""
+
+from __future__ import annotations
+
+import io
+import lzma
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+
+from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
+
+
+class DataError(ValueError):
+    """A data file that cannot be used: says which one, what is wrong, and what to do."""
+
+
+def default_group(start: Atoms) -> str:
+    """The group of a relaxation where the user names none.
+
+    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
+    defects carry family and species), else the composition. Starts that can relax to one and the
+    same end have the same composition, so the latter divides no such pair.
+    """
+    for key in ("group", "defect"):
+        if key in start.info:
+            return str(start.info[key])
+    return start.get_chemical_formula("hill")
+
+
+def read_relaxations(
+    paths: str | Path | Sequence[str | Path],
+    group: Callable[[Atoms], str] = default_group,
+    format: str | None = None,
+) -> RelaxationSet:
+    """Read one relaxation a file: first frame the start, last frame the end.
+
+    Args:
+        paths: files, or a folder whose files (except hidden ones and README*) are all read. Any
+            format that ASE reads, compressed or not. Energies and forces are kept where every
+            frame has them.
+        group: names the group of a relaxation from its start; see `Reference`.
+        format: ASE's format name where the file name does not tell.
+
+    Raises:
+        DataError: a missing, empty, truncated or unreadable file, or one with a single frame.
+        StructureError: frames that do not fit together (see `Reference`).
+    """
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if len(files) == 1 and Path(files[0]).is_dir():
+        folder = Path(files[0])
+        files = sorted(
+            p for p in folder.iterdir() if p.is_file() and not p.name.startswith((".", "README"))
+        )
+        if not files:
+            raise DataError(f"{folder} holds no data files")
+    references = []
+    for file in map(Path, files):
+        frames = read_frames(file, format)
+        if len(frames) < 2:
+            raise DataError(
+                f"{file} holds a single structure; a relaxation needs a start and an end (two "
+                "frames or more). For separate files use read_pairs"
+            )
+        references.append(make_reference(file.name.split(".")[0], frames, group))
+    return RelaxationSet(references)
+
+
+def read_pairs(
+    pairs: Sequence[tuple[str | Path, str | Path]],
+    group: Callable[[Atoms], str] = default_group,
+    names: Sequence[str] | None = None,
+) -> RelaxationSet:
+    """Read (start file, end file) pairs such as POSCAR and CONTCAR, CIF, extxyz.
+
+    No energies or forces are needed: `Endpoint` fine-tunes from the two ends alone. The last
+    structure of each file is used.
+
+    Raises:
+        DataError: a missing, empty or unreadable file.
+        StructureError: start and end are not the same atoms in the same order and cell.
+    """
+    references = []
+    for number, (start, end) in enumerate(pairs):
+        name = names[number] if names is not None else f"pair-{number:03d}"
+        ends = [read_frames(Path(path))[-1] for path in (start, end)]
+        references.append(make_reference(name, ends, group, trajectory=False))
+    return RelaxationSet(references)
+
+
+def make_reference(
+    name: str,
+    frames: Sequence[Atoms],
+    group: Callable[[Atoms], str] = default_group,
+    trajectory: bool = True,
+) -> Reference:
+    """A checked `Reference` from structures already in memory."""
+    labelled = trajectory and all(_has_labels(frame) for frame in frames)
+    reference = Reference(
+        name=name,
+        group=group(frames[0]),
+        start=frames[0],
+        end=frames[-1],
+        frames=tuple(frames) if labelled else (),
+    )
+    reference.check()
+    return reference
+
+
+def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
+    """All structures in a file.
+
+    Raises:
+        DataError: the file is missing, empty, truncated or in no format that ASE reads.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    try:
+        source = path
+        if path.suffix == ".xz":
+            # ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
+            source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
+            format = format or "extxyz"
+        frames = ase.io.read(source, ":", format=format)
+    except Exception as error:  # ASE's readers raise whatever the parser tripped over
+        raise DataError(
+            f"{path} could not be read ({type(error).__name__}: {error}); it may be truncated or "
+            "in a format that ASE does not recognise by the file's name"
+        ) from error
+    if not frames:
+        raise DataError(f"{path} holds no structure")
+    return frames
+
+
+def _has_labels(frame: Atoms) -> bool:
+    return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()

@@ -1,0 +1,239 @@
+"""Reference relaxations, and how they are divided into training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+from ase.geometry import find_mic
+
+from bpttviz.structures import StructureError, Structures
+
+# Nearest-image displacements beyond this are a swapped or wrongly ordered pair of atoms far more
+# often than a relaxation.
+LARGEST_DISPLACEMENT = 4.0
+SMALLEST_SET_WITH_TEST = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One relaxation done with the method to be learned, DFT usually.
+
+    Attributes:
+        name: unique in its set.
+        group: what must not be divided between training and test; structures that could relax to
+            one and the same end share a group.
+        start, end: ``ase.Atoms``, the same atoms in the same order and cell.
+        frames: the whole trajectory with energies (eV) and forces (eV/Å); empty where only the
+            two ends are known.
+
+    Raises:
+        StructureError: (from `check`) a start or end that cannot be used, or that do not match.
+    """
+
+    name: str
+    group: str
+    start: Atoms
+    end: Atoms
+    frames: tuple[Atoms, ...] = ()
+
+    def check(self) -> None:
+        for atoms, which in ((self.start, "start"), (self.end, "end")):
+            Structures.from_ase(atoms, [f"{self.name}, {which}"])  # building it checks it
+        _require_same_atoms(self.name, self.start, self.end)
+        moved, distance = find_mic(
+            self.end.positions - self.start.positions, self.start.cell, self.start.pbc
+        )
+        if distance.max() > LARGEST_DISPLACEMENT:
+            atom = int(distance.argmax())
+            raise StructureError(
+                f"atom {atom} ({self.start.symbols[atom]}) moves {distance[atom]:.1f} Å from start "
+                f"to end, more than {LARGEST_DISPLACEMENT} Å; atoms are probably listed in another "
+                "order in the two: reorder them",
+                name=self.name,
+                index=0,
+            )
+        for number, frame in enumerate(self.frames):
+            _require_same_atoms(f"{self.name}, frame {number}", self.start, frame)
+            if not np.isfinite(frame.calc.results["forces"]).all():
+                raise StructureError(
+                    f"forces in frame {number} are not finite", name=self.name, index=0
+                )
+
+
+def _require_same_atoms(name: str, one: Atoms, two: Atoms) -> None:
+    if len(one) != len(two):
+        raise StructureError(
+            f"start has {len(one)} atoms, end has {len(two)}; both must list the same atoms",
+            index=0,
+            name=name,
+        )
+    different = np.flatnonzero(one.numbers != two.numbers)
+    if len(different):
+        atom = int(different[0])
+        raise StructureError(
+            f"atom {atom} is {one.symbols[atom]} at the start and {two.symbols[atom]} later; the "
+            "atoms must be listed in the same order",
+            index=0,
+            name=name,
+        )
+    if not np.allclose(one.cell.array, two.cell.array, atol=1e-3):
+        raise StructureError(
+            "the cell changes between start and end; relaxations in a fixed cell are compared "
+            "(relax with the cell fixed, or give both the same cell)",
+            index=0,
+            name=name,
+        )
+
+
+class RelaxationSet(Sequence):
+    """An ordered collection of `Reference` relaxations.
+
+    Indexing with a number or a name gives one `Reference`; with a slice or a list, a smaller set.
+    """
+
+    def __init__(self, references: Sequence[Reference]):
+        self.references = tuple(references)
+        twice = [name for name, n in Counter(r.name for r in references).items() if n > 1]
+        if twice:
+            raise ValueError(f"names must be unique; {twice[0]!r} occurs more than once")
+
+    def __len__(self) -> int:
+        return len(self.references)
+
+    def __iter__(self) -> Iterator[Reference]:
+        return iter(self.references)
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            for reference in self.references:
+                if reference.name == key:
+                    return reference
+            raise KeyError(f"no relaxation named {key!r}; there are {', '.join(self.names)}")
+        if isinstance(key, slice):
+            return RelaxationSet(self.references[key])
+        if isinstance(key, (list, tuple)):
+            return RelaxationSet([self[member] for member in key])
+        return self.references[key]
+
+    @property
+    def names(self) -> list[str]:
+        return [reference.name for reference in self.references]
+
+    @property
+    def groups(self) -> list[str]:
+        return [reference.group for reference in self.references]
+
+    @property
+    def has_forces(self) -> bool:
+        """Whether every relaxation comes with a trajectory of energies and forces."""
+        return bool(self.references) and all(len(r.frames) > 0 for r in self.references)
+
+    def starts(self) -> Structures:
+        """All starting structures as one batch."""
+        return Structures.from_ase([r.start for r in self.references], self.names)
+
+    def ends(self) -> Structures:
+        """All relaxed structures as one batch."""
+        return Structures.from_ase([r.end for r in self.references], self.names)
+
+    def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:
+        """(training, held-out) pairs for cross-validation; a group is never divided.
+
+        Groups are dealt out largest first, each to the fold with the fewest relaxations, ties by
+        name: no seed, and the same folds every time.
+
+        Raises:
+            ValueError: fewer groups than folds.
+        """
+        sizes = Counter(self.groups)
+        if len(sizes) < count:
+            raise ValueError(
+                f"{count} folds need at least {count} groups; this set has {len(sizes)}"
+            )
+        load, home = [0] * count, {}
+        for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+            fold = load.index(min(load))
+            home[group] = fold
+            load[fold] += size
+        return [
+            (
+                RelaxationSet([r for r in self.references if home[r.group] != fold]),
+                RelaxationSet([r for r in self.references if home[r.group] == fold]),
+            )
+            for fold in range(count)
+        ]
+
+    def __repr__(self) -> str:
+        kind = "with forces" if self.has_forces else "ends only"
+        return f"<RelaxationSet: {len(self)} relaxations in {len(set(self.groups))} groups, {kind}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A `RelaxationSet` divided into training, validation and test by its groups' names.
+
+    Each group goes where the hash of its name says (60 % training, 15 % validation, 25 % test), so
+    that adding relaxations never moves one that is already there.
+
+    Attributes:
+        everything: all relaxations.
+        informed: groups that choices of method were made on; these never enter the test.
+        card: the data card, Markdown.
+    """
+
+    everything: RelaxationSet
+    informed: frozenset[str] = field(default_factory=frozenset)
+    card: str = ""
+
+    @property
+    def train(self) -> RelaxationSet:
+        return self._part("train")
+
+    @property
+    def val(self) -> RelaxationSet:
+        return self._part("val")
+
+    @property
+    def test(self) -> RelaxationSet:
+        """The test part.
+
+        Raises:
+            ValueError: fewer than 24 relaxations in all.
+        """
+        if len(self.everything) < SMALLEST_SET_WITH_TEST:
+            raise ValueError(
+                f"{len(self.everything)} relaxations are too few for a test split (it takes "
+                f"{SMALLEST_SET_WITH_TEST}); cross-validate instead: data.folds(4) gives "
+                "(training, held-out) pairs"
+            )
+        return self._part("test")
+
+    def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:
+        """See `RelaxationSet.folds`."""
+        return self.everything.folds(count)
+
+    def part_of(self, group: str) -> str:
+        """ "train", "val" or "test" for a group's name."""
+        digest = hashlib.sha256(group.encode()).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        if group in self.informed:
+            return "train" if place < 0.8 else "val"
+        return "train" if place < 0.6 else "val" if place < 0.75 else "test"
+
+    def _part(self, part: str) -> RelaxationSet:
+        return RelaxationSet([r for r in self.everything if self.part_of(r.group) == part])
+
+    def __len__(self) -> int:
+        return len(self.everything)
+
+    def __repr__(self) -> str:
+        parts = Counter(self.part_of(r.group) for r in self.everything)
+        return (
+            f"<Dataset: {len(self)} relaxations in {len(set(self.everything.groups))} groups; "
+            f"train {parts['train']}, val {parts['val']}, test {parts['test']}>"
+        )

@@ -1,0 +1,34 @@
+"""The data sets that come with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from bpttviz.datasets.read import read_relaxations
+from bpttviz.datasets.relaxation_set import Dataset
+
+# Choices of method were made while looking at the relaxations with these numbers.
+_INFORMED = {"si-defects": tuple(f"00{digit}_" for digit in range(8))}
+
+
+def load_dataset(name: str = "si-defects") -> Dataset:
+    """A shipped data set, divided into training, validation and test.
+
+    "si-defects": relaxations of point defects in 64-site silicon cells, PBE; ``.card`` tells how
+    they were made and how far they can be trusted.
+
+    Raises:
+        ValueError: no such data set.
+    """
+    folder = Path(str(files("bpttviz") / "datasets" / "data" / name))
+    if not folder.is_dir():
+        available = sorted(p.name for p in folder.parent.iterdir() if p.is_dir())
+        raise ValueError(f"no data set {name!r}; shipped are {', '.join(available)}")
+    everything = read_relaxations(sorted(folder.glob("*.extxyz.xz")), format="extxyz")
+    informed = {
+        reference.group
+        for reference in everything
+        if reference.name.startswith(_INFORMED.get(name, ()))
+    }
+    return Dataset(everything, frozenset(informed), (folder / "README.md").read_text())

@@ -1,0 +1,193 @@
+"""Measure potentials on reference relaxations: ends reached, forces, basins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.optimize import FIRE
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.io.ase import AseAtomsAdaptor
+from tqdm.auto import tqdm
+
+from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
+from bpttviz.iterate import Stop
+from bpttviz.losses import delta_q, rmsd
+from bpttviz.potentials.base import Potential
+from bpttviz.relax import Relaxation, relax
+from bpttviz.report import Report, Row
+from bpttviz.structures import StructureError, Structures
+
+# Two relaxed ends closer than this are one minimum: a force of 0.005 eV/Å leaves about 0.05
+# amu^½ Å in silicon's soft modes, and different minima are 1 or more apart.
+SAME_MINIMUM = 0.3  # amu^½ Å
+# Symmetry-equivalent minima have the same energy up to what convergence leaves open.
+SAME_ENERGY = 0.01  # eV
+
+
+@dataclass(frozen=True)
+class Rest:
+    """How a structure is brought to rest: by ASE's optimiser, independent of the trained map.
+
+    Args:
+        fmax: eV/Å. steps: at most. optimizer: an ASE optimiser class.
+    """
+
+    fmax: float = 0.005
+    steps: int = 500
+    optimizer: type = FIRE
+
+    def reach(self, potential: Potential, atoms: Atoms) -> tuple[Atoms, int, bool]:
+        """(atoms at rest, steps made, converged)."""
+        atoms = atoms.copy()
+        atoms.calc = potential.calculator()
+        optimizer = self.optimizer(atoms, logfile=None)
+        try:
+            converged = bool(optimizer.run(fmax=self.fmax, steps=self.steps))
+        except StructureError:
+            converged = False  # it ran away; where it got to is still recorded
+        return atoms, optimizer.get_number_of_steps(), converged
+
+
+def evaluate(
+    potentials: Mapping[str, Potential],
+    references: RelaxationSet,
+    rule=None,
+    stop: Stop | None = None,
+    rest: Rest | None = None,
+    progress: bool = True,
+    noise_floor: float | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Report:
+    """Relax every start with every potential and compare with the references.
+
+    Args:
+        potentials: name → potential, in the order the report shows; the first is "before".
+        references: what to compare with; those with frames also give the force error.
+        rule, stop: the map, as in `relax`.
+        rest: how X_rest is reached from X_K.
+        progress: show a bar.
+        noise_floor, labels: passed on to the `Report`.
+
+    Raises:
+        ValueError: no potential or no reference was given.
+    """
+    if not potentials or not len(references):
+        raise ValueError("evaluate needs at least one potential and one reference relaxation")
+    rest = Rest() if rest is None else rest
+    rows, relaxations, rests = [], {}, {}
+    with tqdm(
+        total=len(potentials) * len(references), desc="evaluate", disable=not progress
+    ) as bar:
+        for reference in references:
+            for name, potential in potentials.items():
+                row, relaxation, resting = measure(name, potential, reference, rule, stop, rest)
+                rows.append(row)
+                relaxations[name, reference.name] = relaxation
+                rests[name, reference.name] = resting
+                bar.update()
+    return Report(
+        rows,
+        relaxations,
+        {r.name: r.end for r in references},
+        rests,
+        noise_floor,
+        dict(labels or {}),
+    )
+
+
+def measure(
+    name: str, potential: Potential, reference: Reference, rule, stop: Stop | None, rest: Rest
+) -> tuple[Row, Relaxation, Atoms]:
+    """One structure under one potential: its `Row`, K-step relaxation and resting place."""
+    start = Structures.from_ase(reference.start, [reference.name])
+    end = Structures.from_ase(reference.end, [reference.name])
+    with torch.no_grad():
+        relaxation = relax(potential, start, rule, stop)
+    final = relaxation.final.to("cpu")
+    resting, steps, converged = rest.reach(potential, final.to_ase()[0])
+    at_rest = Structures.from_ase(resting, [reference.name])
+    force_mae, slope, cosine = force_measures(potential, reference)
+    lost = relaxation.diverged.get(0)
+    reached = float("nan") if lost else 1.0  # a diverged path has no end to measure
+    row = Row(
+        structure=reference.name,
+        group=reference.group,
+        potential=name,
+        dq_start=float(delta_q(start, end)),
+        dq_k=float(delta_q(final, end)) * reached,
+        dq_rest=float(delta_q(at_rest, end)) * reached,
+        dq_k_rest=float(delta_q(final, at_rest)) * reached,
+        rmsd_k=float(rmsd(final, end)) * reached,
+        rmsd_rest=float(rmsd(at_rest, end)) * reached,
+        fmax_k=float(relaxation.fmax[-1]),
+        rest_steps=steps,
+        rest_converged=converged and not lost,
+        basin="unknown" if lost or not converged else basin(potential, resting, reference, rest),
+        force_mae=force_mae,
+        force_slope=slope,
+        force_cosine=cosine,
+        diverged=f"step {lost.step}: {lost.cause}" if lost else "",
+    )
+    return row, relaxation, resting
+
+
+def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest) -> str:
+    """Which minimum a structure rests in, judged by where the same potential takes the reference.
+
+    "same": that very minimum; "equivalent": one related to it by a symmetry operation and
+    permutation (the variants of a Jahn-Teller distortion, say); "different": another; "unknown":
+    the reference end did not come to rest.
+    """
+    target, _, converged = rest.reach(potential, reference.end)
+    if not converged:
+        return "unknown"
+    ends = [Structures.from_ase(atoms, [reference.name]) for atoms in (resting, target)]
+    if float(delta_q(*ends)) < SAME_MINIMUM:
+        return "same"
+    if abs(resting.get_potential_energy() - target.get_potential_energy()) > SAME_ENERGY:
+        return "different"
+    matcher = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
+    crystals = [AseAtomsAdaptor.get_structure(_plain(atoms)) for atoms in (resting, target)]
+    return "equivalent" if matcher.fit(*crystals) else "different"
+
+
+def _plain(atoms: Atoms) -> Atoms:
+    return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+
+
+def force_measures(potential: Potential, reference: Reference) -> tuple[float, float, float]:
+    """(mean absolute component error eV/Å, slope, cosine) on the reference's frames; or NaNs.
+
+    Slope and cosine are of all predicted against all reference components of the trajectory.
+    """
+    if not reference.frames:
+        return float("nan"), float("nan"), float("nan")
+    predicted, true = [], []
+    for frame in reference.frames:
+        structure = Structures.from_ase(frame, [reference.name]).to(potential.device)
+        with torch.no_grad():
+            predicted.append(potential(structure).forces.cpu().numpy().ravel())
+        true.append(frame.calc.results["forces"].ravel())
+    p, t = np.concatenate(predicted), np.concatenate(true)
+    return (
+        float(np.abs(p - t).mean()),
+        float(p @ t / (t @ t)),
+        float(p @ t / np.sqrt((p @ p) * (t @ t))),
+    )
+
+
+def endpoint_errors(potential: Potential, references: RelaxationSet, rule, stop) -> np.ndarray:
+    """ΔQ(X_K, reference) of each structure (n,), one after another; NaN where it diverged."""
+    errors = []
+    for reference in references:
+        start = Structures.from_ase(reference.start, [reference.name])
+        end = Structures.from_ase(reference.end, [reference.name])
+        with torch.no_grad():
+            relaxation = relax(potential, start, rule, stop)
+        error = float(delta_q(relaxation.final.to("cpu"), end))
+        errors.append(float("nan") if relaxation.diverged else error)
+    return np.array(errors)

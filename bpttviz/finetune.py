@@ -1,0 +1,310 @@
+"""`finetune`: one training loop for any objective, resumable at every update."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from bpttviz.adjoints import Checkpointed
+from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
+from bpttviz.iterate import Stop
+from bpttviz.losses import delta_q
+from bpttviz.potentials.base import Potential
+from bpttviz.relax import relax
+from bpttviz.rules import GradientDescent
+from bpttviz.runs import Progress, Run, describe_potential, fingerprint
+
+SECONDS_BETWEEN_SAVES = 60.0
+
+
+class Endpoint:
+    """The objective of arXiv 2512.01067: only where the relaxation ends counts.
+
+    The start is relaxed for K steps; the loss is ΔQ (amu^½ Å) between its end and the reference's.
+    Neither energies nor forces of the reference are used.
+
+    Args:
+        rule: the update rule; its learnable step sizes are trained along.
+        stop: number of steps, K.
+        adjoint: how the gradient goes back; `Checkpointed` by default.
+    """
+
+    def __init__(self, rule=None, stop: Stop | None = None, adjoint=None):
+        self.rule = GradientDescent() if rule is None else rule
+        self.stop = Stop() if stop is None else stop
+        self.adjoint = Checkpointed() if adjoint is None else adjoint
+
+    def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
+        """ΔQ (B,) of each structure; NaN (without gradient) for one whose relaxation diverged."""
+        device = potential.device
+        relaxation = relax(
+            potential, references.starts().to(device), self.rule, self.stop, self.adjoint
+        )
+        loss = delta_q(relaxation.final, references.ends().to(device))
+        lost = torch.zeros(len(loss), dtype=torch.bool, device=device)
+        lost[list(relaxation.diverged)] = True
+        return torch.where(lost, torch.nan, loss)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.rule!r}, {self.stop!r}, {self.adjoint!r})"
+
+
+def finetune(
+    potential: Potential,
+    data: Dataset | RelaxationSet,
+    objective: Endpoint,
+    epochs: int = 4,
+    learning_rate: float = 5e-4,
+    clip: float | None = 1.0,
+    batch_size: int = 1,
+    validation: RelaxationSet | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool = True,
+    on_update: Callable[[Run], None] | None = None,
+) -> Run:
+    """Train a copy of a potential (and the objective's learnable step sizes).
+
+    Structures go through one at a time and their gradients are added up, so memory does not depend
+    on ``batch_size``. Ctrl-C ends training cleanly: the run so far is returned, and with ``out`` it
+    is on disk; the same call resumes it, to the same result as if it had not been interrupted.
+
+    Args:
+        potential: the pretrained potential; it is left as it is.
+        data: a `Dataset` (trained on ``.train``, validated on ``.val``), or the relaxations to
+            train on.
+        objective: what to minimise.
+        epochs: passes over the training relaxations.
+        learning_rate: of Adam.
+        clip: the gradient's norm is limited to this; None for no limit.
+        batch_size: structures whose mean gradient makes one update.
+        validation: relaxations for early stopping, when ``data`` is not a `Dataset`.
+        patience: stop when validation has not improved for so many epochs; None: never.
+        seed: of the order in which structures come.
+        out: folder to save to and resume from.
+        progress: show a bar with the time left.
+        on_update: called with the run after each update.
+
+    Returns:
+        A `Run`, whose potential has the weights of the best validation (the last ones where there
+        is none).
+
+    Raises:
+        ValueError: nothing to train on, or settings that make no sense.
+        RunError: ``out`` holds another run, or cannot be written.
+        StructureError: a start that the potential cannot describe.
+
+    Warns:
+        UserWarning: a structure was left out of an update, as its relaxation diverged or its
+            gradient was not finite.
+    """
+    if isinstance(data, Dataset):
+        if validation is not None:
+            raise ValueError("a Dataset brings its own validation part; pass data.train instead")
+        train, validation = data.train, data.val
+    else:
+        train = data
+    if not len(train):
+        raise ValueError("there are no relaxations to train on")
+    if epochs < 1 or batch_size < 1 or not learning_rate > 0:
+        raise ValueError("epochs and batch_size must be at least 1, learning_rate positive")
+    if patience is not None and not validation:
+        raise ValueError("patience needs validation relaxations")
+
+    trainer = _Trainer(
+        potential, objective, train, validation, learning_rate, clip, batch_size, seed, out
+    )
+    return trainer.fit(epochs, patience, progress, on_update)
+
+
+class _Trainer:
+    """The loop behind `finetune`, cut into pieces that can be read one at a time."""
+
+    def __init__(
+        self, potential, objective, train, validation, learning_rate, clip, batch_size, seed, out
+    ):
+        self.objective = copy.copy(objective)
+        self.objective.rule = copy.deepcopy(objective.rule)
+        trained = copy.deepcopy(potential)
+        self.train, self.validation = train, validation
+        self.clip, self.batch_size, self.seed = clip, batch_size, seed
+        self.parameters = [
+            p
+            for module in (trained, self.objective.rule)
+            for p in module.parameters()
+            if p.requires_grad
+        ]
+        settings = {
+            "potential": describe_potential(potential),
+            "initial_weights": fingerprint(potential),
+            "objective": repr(objective),
+            "learning_rate": learning_rate,
+            "clip": clip,
+            "batch_size": batch_size,
+            "seed": seed,
+            "train": train.names,
+            "validation": validation.names if validation else [],
+        }
+        run = Run(
+            trained, self.objective.rule, settings=settings, path=None if out is None else Path(out)
+        )
+        optimizer = torch.optim.Adam(self.parameters, lr=learning_rate)
+        self.progress = Progress(run, optimizer)
+        if run.path is not None and (run.path / "run.safetensors").exists():
+            self.progress.restore(run.path)
+
+    def fit(self, epochs, patience, progress, on_update) -> Run:
+        state, run = self.progress, self.progress.run
+        batches = math.ceil(len(self.train) / self.batch_size)
+        self.saved_at = time.monotonic()
+        bar = tqdm(
+            total=epochs * batches,
+            initial=len(run.history),
+            desc="fine-tune",
+            unit="update",
+            disable=not progress,
+        )
+        try:
+            if self.validation and not run.validations:
+                self._validate()
+            while state.epoch < epochs and not self._out_of_patience(patience):
+                run.status = "running"
+                for batch in self._batches(state.epoch)[state.position :]:
+                    self._update(batch)
+                    bar.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
+                    bar.update()
+                    if on_update is not None:
+                        on_update(run)
+                if self.validation:
+                    self._validate(epoch_done=True)
+                else:
+                    with _no_interrupt():
+                        state.epoch, state.position = state.epoch + 1, 0
+                self._save()
+            run.status = "finished" if state.epoch >= epochs else "stopped early"
+        except KeyboardInterrupt:
+            # The gradient in the making is dropped; everything up to the last update stands.
+            run.status = "interrupted"
+        finally:
+            bar.close()
+        self._save()
+        if state.best is not None:
+            run.potential.load_state_dict(state.best)
+        return run
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        """The structures of each update; the same for the same seed and epoch."""
+        draw = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        order = torch.randperm(len(self.train), generator=draw).tolist()
+        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+    def _update(self, batch: list[int]) -> None:
+        began = time.monotonic()
+        state, run = self.progress, self.progress.run
+        total, losses, used = [torch.zeros_like(p) for p in self.parameters], [], []
+        for index in batch:
+            loss, gradient = self._gradient(self.train[[index]])
+            if gradient is not None:
+                losses.append(loss)
+                used.append(self.train[index].name)
+                total = [a + b for a, b in zip(total, gradient, strict=True)]
+        norm = float("nan")
+        with _no_interrupt():
+            if used:
+                for parameter, gradient in zip(self.parameters, total, strict=True):
+                    parameter.grad = gradient / len(used)
+                limit = math.inf if self.clip is None else self.clip
+                norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+                state.optimizer.step()
+                state.optimizer.zero_grad()
+            state.position += 1
+            run.history.append(
+                {
+                    "update": len(run.history) + 1,
+                    "epoch": state.epoch + 1,
+                    "loss": sum(losses) / len(losses) if losses else None,
+                    "gradient_norm": norm if used else None,
+                    "seconds": round(time.monotonic() - began, 3),
+                    "structures": used,
+                }
+            )
+        if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
+            self._save()
+
+    def _gradient(self, reference: RelaxationSet) -> tuple[float, list[Tensor] | None]:
+        """Loss of one structure and its gradient, or None where there is no usable one."""
+        loss = self.objective.loss(self.progress.run.potential, reference).mean()
+        if torch.isfinite(loss):
+            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            gradient = [
+                torch.zeros_like(p) if g is None else g
+                for p, g in zip(self.parameters, found, strict=True)
+            ]
+            if all(torch.isfinite(g).all() for g in gradient):
+                return float(loss.detach()), gradient
+        warnings.warn(
+            f"{reference.names[0]} was left out of an update: its relaxation diverged or its "
+            "gradient is not finite. A smaller step size or learning rate may help.",
+            stacklevel=4,
+        )
+        return float("nan"), None
+
+    def _validate(self, epoch_done: bool = False) -> None:
+        state, run = self.progress, self.progress.run
+        with torch.no_grad():
+            values = torch.cat(
+                [
+                    self.objective.loss(run.potential, self.validation[[index]])
+                    for index in range(len(self.validation))
+                ]
+            )
+        value = float(values.nanmean())
+        with _no_interrupt():
+            earlier = [v["value"] for v in run.validations]
+            state.epoch += int(epoch_done)
+            state.position = 0
+            run.validations.append(
+                {"update": len(run.history), "epoch": state.epoch, "value": value}
+            )
+            if not earlier or value < min(earlier):
+                state.best = {k: v.detach().clone() for k, v in run.potential.state_dict().items()}
+
+    def _out_of_patience(self, patience: int | None) -> bool:
+        values = [v["value"] for v in self.progress.run.validations]
+        if patience is None or len(values) <= patience:
+            return False
+        return len(values) - 1 - values.index(min(values)) >= patience
+
+    def _save(self) -> None:
+        if self.progress.run.path is not None:
+            with _no_interrupt():
+                self.progress.save()
+        self.saved_at = time.monotonic()
+
+
+@contextmanager
+def _no_interrupt():
+    """Hold Ctrl-C back until the block is done: an update or a save happens whole or not at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = []
+    usual = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if held:
+        raise KeyboardInterrupt

@@ -1,0 +1,161 @@
+"""A relaxation as pictures need it: drift removed, defect in the middle, distances to the reference.
+
+Plots and widgets both draw from here, so that neither works out any physics of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+
+from bpttviz.losses import delta_q, displacements
+from bpttviz.relax import Relaxation
+from bpttviz.report import Report
+from bpttviz.structures import Structures, concatenate
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """How one potential moved one structure of N atoms in T steps.
+
+    Everything is seen from the reference: rigid drift is taken out, every atom is the image nearest
+    to its place in the reference, and the atoms that move most lie in the middle of the cell.
+
+    Attributes:
+        potential, structure: names.
+        positions: (T+1, N, 3) Å; NaN where the relaxation had been given up.
+        reference: (N, 3) Å, the end that should have been reached.
+        distance: (T+1, N) Å, of each atom to its place in the reference.
+        delta_q: (T+1,) amu^½ Å to the reference.
+        energy: (T+1,) eV. fmax: (T+1,) eV/Å.
+        symbols: N chemical symbols.
+        cell: (3, 3) Å. pbc: (3,) bool.
+        last: the last step with finite positions.
+        lost: empty, or where and why the relaxation was given up.
+    """
+
+    potential: str
+    structure: str
+    positions: np.ndarray
+    reference: np.ndarray
+    distance: np.ndarray
+    delta_q: np.ndarray
+    energy: np.ndarray
+    fmax: np.ndarray
+    symbols: tuple[str, ...]
+    cell: np.ndarray
+    pbc: np.ndarray
+    last: int
+    lost: str
+
+    @property
+    def steps(self) -> int:
+        """T: the number of steps recorded."""
+        return len(self.positions) - 1
+
+    def held(self, step: int) -> int:
+        """The frame to show at ``step`` of a common clock: a path that has ended stays there."""
+        return min(step, self.last)
+
+
+def displacement_from_reference(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
+    """Displacement (T+1, N, 3) Å of every atom from the reference: nearest image, drift removed.
+
+    Args:
+        relaxation: of one structure (a batch of one).
+        reference: the same atoms in the same order and cell.
+
+    Raises:
+        StructureError: not the same atoms, order or cell.
+    """
+    frames, ends = _paired(relaxation, reference)
+    moved = displacements(ends, frames).numpy()
+    return moved.reshape(relaxation.trajectory.shape)
+
+
+def path_delta_q(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
+    """ΔQ (T+1,) in amu^½ Å between each frame and the reference. Arguments and errors as above."""
+    return delta_q(*_paired(relaxation, reference)).numpy()
+
+
+def path(report: Report, potential: str, structure: int | str) -> Path:
+    """What ``potential`` did to ``structure``, ready to be drawn.
+
+    Raises:
+        KeyError: the report holds no such relaxation.
+    """
+    name = report.row(potential, structure).structure
+    relaxation, reference = report.relaxation(potential, name), report.reference(name)
+    moved = displacement_from_reference(relaxation, reference)
+    centred = _centred(reference, relaxation)
+    finite = np.isfinite(moved).all((1, 2))
+    lost = relaxation.diverged.get(0)
+    return Path(
+        potential=potential,
+        structure=name,
+        positions=centred + moved,
+        reference=centred,
+        distance=np.linalg.norm(moved, axis=2),
+        delta_q=path_delta_q(relaxation, reference),
+        energy=relaxation.energy[:, 0].double().numpy(),
+        fmax=relaxation.fmax[:, 0].double().numpy(),
+        symbols=tuple(reference.get_chemical_symbols()),
+        cell=relaxation.start.cell[0].cpu().double().numpy(),
+        pbc=np.array(reference.pbc),
+        last=int(np.flatnonzero(finite)[-1]),
+        lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
+    )
+
+
+def pair(
+    report: Report, structure: int | str, before: str | None = None, after: str | None = None
+) -> tuple[Path, Path]:
+    """The paths of one structure under two potentials, by default the report's first and last."""
+    before = report.potentials[0] if before is None else before
+    after = report.potentials[-1] if after is None else after
+    return path(report, before, structure), path(report, after, structure)
+
+
+def colour_limit(paths: tuple[Path, ...]) -> float:
+    """Where a colour scale of distances (Å) common to several paths should end.
+
+    It is set by where the paths end, so that what is left at the end can be seen; the start may
+    exceed it.
+    """
+    largest = max(float(p.distance[p.last].max()) for p in paths)
+    return max(np.ceil(largest * 20) / 20, 0.05)
+
+
+def _paired(relaxation: Relaxation, reference: Atoms) -> tuple[Structures, Structures]:
+    """Every frame as one batch, and the reference as often."""
+    if len(relaxation.start) != 1:
+        raise ValueError(
+            f"a relaxation of one structure is needed, not of {len(relaxation.start)}; pick one "
+            "with relaxation[index]"
+        )
+    start = relaxation.start.to("cpu", relaxation.trajectory.dtype)
+    end = Structures.from_ase(reference, list(start.names), dtype=start.dtype)
+    count = len(relaxation.trajectory)
+    frames = concatenate([start.with_positions(p) for p in relaxation.trajectory])
+    return frames, concatenate([end] * count)
+
+
+def _centred(reference: Atoms, relaxation: Relaxation) -> np.ndarray:
+    """Reference positions (N, 3) Å, wrapped so that the atoms that had to move are in the middle.
+
+    A mean over periodic coordinates is taken on the circle, each atom weighted by the square of
+    its displacement from the start to the reference.
+    """
+    cell = reference.cell.complete().array
+    weight = (displacement_from_reference(relaxation, reference)[0] ** 2).sum(1)
+    weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
+    fractional = reference.positions @ np.linalg.inv(cell)
+    turn = weight @ np.exp(2j * np.pi * fractional)
+    periodic = np.angle(turn) / (2 * np.pi)
+    flat = fractional.mean(0)
+    pbc = np.array(reference.pbc)
+    offset = fractional - np.where(pbc, periodic, flat)
+    offset = np.where(pbc, offset - np.round(offset), offset)
+    return (offset + 0.5) @ cell

@@ -1,0 +1,81 @@
+"""Periodic geometry and per-structure sums, differentiable where a gradient makes sense.
+
+Everything works on flat batches: N atoms of B structures, with ``owner`` (N,) naming each atom's
+structure.
+"""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+
+def sum_by_owner(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Sum ``values`` (N, ...) over the atoms of each structure → (count, ...)."""
+    out = values.new_zeros((count, *values.shape[1:]))
+    return out.index_add(0, owner, values)
+
+
+def max_by_owner(values: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Largest of ``values`` (N,) in each structure → (count,); -inf where a structure is empty."""
+    out = values.new_full((count,), -torch.inf)
+    return out.scatter_reduce(0, owner, values, "amax")
+
+
+def safe_sqrt(squared: Tensor) -> Tensor:
+    """Square root whose gradient at zero is zero instead of infinite.
+
+    The root is taken of 1 where the argument vanishes and the result masked afterwards: with a
+    single ``where`` the infinite slope would still reach the gradient as 0 · inf = NaN.
+    """
+    zero = squared == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
+
+
+def safe_norm(vectors: Tensor, dim: int = -1) -> Tensor:
+    """Euclidean norm along ``dim``, with a zero gradient at a zero vector."""
+    return safe_sqrt((vectors * vectors).sum(dim))
+
+
+def minimum_image(displacements: Tensor, cell: Tensor, pbc: Tensor, owner: Tensor) -> Tensor:
+    """The shortest periodic image of each displacement, in any cell, skewed ones included.
+
+    Args:
+        displacements: (N, 3) Å.
+        cell: (B, 3, 3) Å, lattice vectors in rows.
+        pbc: (B, 3) bool.
+        owner: (N,) structure of each row.
+
+    Returns:
+        (N, 3) Å. The gradient passes through the displacement; *which* image is nearest is chosen
+        without one (it is an integer).
+
+    Rounding fractional components alone picks a wrong image in skewed cells, so the 27 neighbours
+    of the rounded one are searched as well.
+    """
+    with torch.no_grad():
+        plain = displacements.detach()
+        fractional = torch.linalg.solve(cell[owner].transpose(1, 2), plain.unsqueeze(2)).squeeze(2)
+        shift = torch.where(pbc[owner], -fractional.round(), 0.0)
+        neighbours = torch.tensor(
+            list(itertools.product((0, -1, 1), repeat=3)), dtype=plain.dtype, device=plain.device
+        )
+        images = shift[:, None, :] + neighbours[None] * pbc[owner][:, None, :]
+        candidates = plain[:, None, :] + images @ cell[owner]
+        nearest = (candidates**2).sum(2).argmin(1)
+        translation = (candidates[torch.arange(len(plain), device=plain.device), nearest]) - plain
+    return displacements + translation
+
+
+def remove_drift(displacements: Tensor, weights: Tensor, owner: Tensor, count: int) -> Tensor:
+    """Subtract each structure's weighted mean displacement.
+
+    Args:
+        displacements: (N, 3) Å.
+        weights: (N,) e.g. masses in amu; all ones give the plain mean.
+        owner: (N,).
+        count: number of structures B.
+    """
+    total = sum_by_owner(weights, owner, count)
+    mean = sum_by_owner(displacements * weights[:, None], owner, count) / total[:, None]
+    return displacements - mean[owner]

@@ -1,0 +1,415 @@
+"""Pictures of results: each function takes results and returns a figure with alternative text.
+
+Only matplotlib's object interface is used: no pyplot, no global state, safe in any thread.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path as FilePath
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from PIL import Image
+
+from bpttviz import frames, plane
+from bpttviz.palette import BLUE, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
+from bpttviz.picture import Picture, tidy
+from bpttviz.report import Report
+from bpttviz.scene import COLOURS, Scene
+
+DELTA_Q = "ΔQ to the reference / amu$^{1/2}$ Å"
+UNIT = "amu^½ Å"
+
+# How an arrow of the error plane looks: a colour, and a line for whoever cannot see the colour.
+STYLES = {
+    (True, True): (GREEN, "solid"),
+    (True, False): (BLUE, "solid"),
+    (False, True): (ORANGE, "dashed"),
+    (False, False): (VERMILION, "dashed"),
+}
+LOOK = {plane.MEANINGS[key]: style for key, style in STYLES.items()}
+
+
+def error_plane(report: Report, before: str | None = None, after: str | None = None) -> Picture:
+    """Force error against endpoint error at rest, an arrow per structure from before to after.
+
+    Args:
+        report: what was measured.
+        before, after: names of two potentials; by default the report's first and last.
+
+    Structures that cannot be placed (no reference forces, diverged) are counted in the picture.
+    """
+    data = plane.error_plane(report, before, after)
+    picture = Picture((7.2, 5.4))
+    axes = picture.subplots()
+    tidy(axes)
+    axes.set_xlabel("force error (MAE) / eV/Å")
+    axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
+    axes.set_title(f"{data.before} → {data.after}", loc="left", fontsize=11, color=INK)
+    notes = _left_out(data)
+    if not data.arrows:
+        message = "No structure can be placed on this plane.\n" + "\n".join(notes)
+        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        picture.alt_text = message.replace("\n", " ")
+        return picture
+
+    limits = data.limits()
+    for axis, set_limits, set_scale, (low, high) in (
+        (axes.xaxis, axes.set_xlim, axes.set_xscale, limits[0]),
+        (axes.yaxis, axes.set_ylim, axes.set_yscale, limits[1]),
+    ):
+        set_scale("log")
+        set_limits(low, high)
+        places = plane.ticks(low, high)
+        axis.set_major_locator(FixedLocator(places))
+        axis.set_major_formatter(FixedFormatter([f"{p:g}" for p in places]))
+        axis.set_minor_locator(NullLocator())
+    _quadrants(axes, data, limits)
+    if data.noise_floor:
+        axes.axhspan(limits[1, 0], data.noise_floor, color=GREY, alpha=0.15, lw=0)
+        axes.text(
+            limits[0, 0], data.noise_floor, " within the references' own error", fontsize=8,
+            va="top", color=GREY,
+        )  # fmt: skip
+    for arrow in data.arrows:
+        colour, line = LOOK[arrow.meaning]
+        axes.annotate(
+            "", arrow.after, arrow.before, zorder=3,
+            arrowprops={
+                "arrowstyle": "-|>", "color": colour, "linestyle": line, "lw": 1.5,
+                "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11,
+            },
+        )  # fmt: skip
+        axes.plot(*arrow.before, "o", ms=3.5, color=colour, zorder=3)
+    _means(axes, data)
+    legend = [
+        Line2D([], [], color=LOOK[m][0], linestyle=LOOK[m][1], label=f"{m}: {data.count(m)}")
+        for m in LOOK
+        if data.count(m)
+    ]
+    legend.append(
+        Line2D([], [], color=INK, marker="D", ms=5, lw=2, label="mean, 95 % interval")
+    )  # fmt: skip
+    axes.legend(handles=legend, fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+    if notes:
+        picture.supxlabel("; ".join(notes), fontsize=8, color=GREY)
+    picture.alt_text = plane_in_words(data)
+    return picture
+
+
+def plane_in_words(data: plane.Plane) -> str:
+    """The error plane as a paragraph."""
+    if not data.arrows:
+        return "No structure can be placed on the error plane. " + "; ".join(_left_out(data))
+    counts = "; ".join(f"{m}: {data.count(m)}" for m in LOOK if data.count(m))
+    (x0, y0), (x1, y1) = data.mean
+    text = (
+        f"Error plane, {len(data.arrows)} structures, an arrow each from {data.before} to "
+        f"{data.after}. {counts}. Mean force error {x0:.3g} to {x1:.3g} eV/Å, mean endpoint error "
+        f"at rest {y0:.3g} to {y1:.3g} {UNIT}."
+    )
+    return " ".join([text, *(f"{note}." for note in _left_out(data))])
+
+
+def endpoint_bars(report: Report) -> Picture:
+    """ΔQ to the reference of every structure under every potential: at K steps, and at rest."""
+    names, potentials = report.structures, report.potentials
+    order = np.argsort(-np.nan_to_num(report.column("dq_rest", potentials[0]).astype(float)))
+    picture = Picture((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))
+    panels = picture.subplots(1, 2, sharey=True)
+    thickness = 0.8 / len(potentials)
+    rows = np.arange(len(names))
+    for axes, column, title in (
+        (panels[0], "dq_k", "after K steps"),
+        (panels[1], "dq_rest", "at rest"),
+    ):
+        tidy(axes)
+        for number, potential in enumerate(potentials):
+            values = report.column(column, potential).astype(float)[order]
+            places = rows + (number - (len(potentials) - 1) / 2) * thickness
+            colour = POTENTIALS[number % len(POTENTIALS)]
+            axes.barh(places, np.nan_to_num(values), thickness * 0.9, color=colour, label=potential)
+            for place, value in zip(places, values, strict=True):
+                if not np.isfinite(value):
+                    axes.text(0, place, " diverged", va="center", fontsize=7, color=INK)
+        if report.noise_floor:
+            axes.axvline(report.noise_floor, color=GREY, ls="dashed", lw=1)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_xlabel(DELTA_Q)
+    panels[0].set_yticks(rows, [names[i] for i in order])
+    panels[0].invert_yaxis()
+    handles, labels = panels[0].get_legend_handles_labels()
+    if report.noise_floor:
+        handles.append(Line2D([], [], color=GREY, ls="dashed"))
+        labels.append("the references' own error")
+    picture.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9, frameon=False)
+    means = "; ".join(
+        f"{line['potential']} {line['dq_k']:.3g} after K steps, {line['dq_rest']:.3g} at rest"
+        for line in report.summary()
+    )
+    picture.alt_text = (
+        f"Bars of the endpoint error ΔQ of {len(names)} structures. Means in {UNIT}: {means}."
+    )
+    return picture
+
+
+def relaxation_path(
+    report: Report, structure: int | str, before: str | None = None, after: str | None = None
+) -> Picture:
+    """Energy, largest force and ΔQ to the reference against the step, for two potentials."""
+    paths = frames.pair(report, structure, before, after)
+    picture = Picture((7.2, 5.6))
+    panels = picture.subplots(3, 1, sharex=True)
+    for axes, label in zip(
+        panels, ("energy since start / eV", "largest force / eV/Å", DELTA_Q), strict=True
+    ):
+        tidy(axes)
+        axes.set_ylabel(label, fontsize=8)
+    for p, colour, marker in zip(paths, POTENTIALS, ("o", "s"), strict=False):
+        steps = np.arange(p.steps + 1)
+        style = {"color": colour, "marker": marker, "ms": 3, "lw": 1.4}
+        panels[0].plot(steps, p.energy - p.energy[0], **style, label=p.potential)
+        panels[1].plot(steps, p.fmax, **style)
+        panels[2].plot(steps, p.delta_q, **style)
+        rest = report.row(p.potential, p.structure).dq_rest
+        if np.isfinite(rest):
+            panels[2].axhline(rest, color=colour, ls="dotted", lw=1.2)
+        if p.lost:
+            panels[2].annotate(
+                p.lost, (p.last, p.delta_q[p.last]), (0, 10), textcoords="offset points",
+                fontsize=8, color=colour,
+            )  # fmt: skip
+    if all((p.fmax[np.isfinite(p.fmax)] > 0).all() for p in paths):
+        panels[1].set_yscale("log")
+    if report.noise_floor:
+        panels[2].axhspan(0, report.noise_floor, color=GREY, alpha=0.15, lw=0)
+    panels[2].set_ylim(bottom=0)
+    panels[2].set_xlabel("step (dotted: the ΔQ that it comes to at rest)", fontsize=9)
+    panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].set_title(paths[0].structure, loc="left", fontsize=11, color=INK)
+    panels[0].legend(fontsize=9, frameon=False)
+    picture.alt_text = (
+        f"Relaxation of {paths[0].structure} step by step: energy, largest force and ΔQ to the "
+        "reference. " + " ".join(_ends_in_words(report, p) for p in paths)
+    )
+    return picture
+
+
+def compare_frames(
+    report: Report,
+    structure: int | str,
+    step: int = -1,
+    before: str | None = None,
+    after: str | None = None,
+) -> Picture:
+    """One structure under two potentials side by side, its reference end behind as blue ghosts.
+
+    Args:
+        report: what was measured.
+        structure: number or name.
+        step: which step to show; negative ones count from the end, as in a list.
+        before, after: names of two potentials; by default the report's first and last.
+
+    Raises:
+        IndexError: no such step.
+    """
+    paths = frames.pair(report, structure, before, after)
+    longest = max(p.steps for p in paths)
+    chosen = step + longest + 1 if step < 0 else step
+    if not 0 <= chosen <= longest:
+        raise IndexError(f"step {step} was asked for; these paths have steps 0 to {longest}")
+    picture, _ = _side_by_side(report, paths, chosen, Picture((9.0, 4.9)))
+    picture.alt_text = (
+        f"{paths[0].structure} at step {chosen}, {paths[0].potential} on the left and "
+        f"{paths[1].potential} on the right, atoms coloured by their distance to the reference "
+        "end, which is drawn behind them in blue. "
+        + " ".join(_ends_in_words(report, p) for p in paths)
+    )
+    return picture
+
+
+def animation(
+    report: Report,
+    structure: int | str,
+    path: str | FilePath,
+    before: str | None = None,
+    after: str | None = None,
+    duration: int = 180,
+) -> str:
+    """Write a GIF of both relaxations on one clock, with ΔQ against the step below.
+
+    Args:
+        report: what was measured.
+        structure: number or name.
+        path: file to write.
+        before, after: names of two potentials; by default the report's first and last.
+        duration: of a frame, milliseconds; the last one stays ten times as long.
+
+    Returns:
+        Alternative text for the animation.
+    """
+    paths = frames.pair(report, structure, before, after)
+    longest = max(p.steps for p in paths)
+    picture = Picture((7.6, 5.6))
+    upper, lower = picture.subfigures(2, 1, height_ratios=(3.1, 1))
+    _, scenes = _side_by_side(report, paths, 0, upper)
+    axes = lower.subplots()
+    tidy(axes)
+    markers = []
+    for p, colour in zip(paths, POTENTIALS, strict=False):
+        axes.plot(p.delta_q, color=colour, lw=1.6, label=p.potential)
+        markers += axes.plot([0], p.delta_q[:1], "o", color=colour, ms=6)
+    if report.noise_floor:
+        axes.axhspan(0, report.noise_floor, color=GREY, alpha=0.15, lw=0)
+    axes.set(xlabel="step", xlim=(-0.3, longest + 0.3))
+    axes.set_ylabel("ΔQ / amu$^{1/2}$ Å", fontsize=9)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    now = axes.axvline(0, color=GREY, lw=0.8)
+
+    # Thinned where it is long: a GIF has to stay small enough for a page.
+    steps = np.unique(np.linspace(0, longest, min(longest + 1, 40)).round().astype(int))
+    images = []
+    for step in steps:
+        for p, scene, marker in zip(paths, scenes, markers, strict=True):
+            scene.show(step)
+            scene.axes.set_title(_title(report, p, step), fontsize=9, color=INK)
+            held = p.held(step)
+            marker.set_data([held], [p.delta_q[held]])
+        now.set_xdata([step, step])
+        images.append(Image.open(io.BytesIO(picture.png(dpi=80))).convert("RGB"))
+        picture.set_layout_engine("none")  # laid out once: panels must not jump between frames
+    # One palette for all frames, so that what stands still is stored once.
+    colours = images[-1].quantize(64)
+    reduced = [image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images]
+    reduced[0].save(
+        path, save_all=True, append_images=reduced[1:], loop=0, optimize=True,
+        duration=[duration] * (len(steps) - 1) + [10 * duration],
+    )  # fmt: skip
+    return (
+        f"Animation: {paths[0].structure} relaxes under {paths[0].potential} (left) and "
+        f"{paths[1].potential} (right) in {longest} steps; below, ΔQ against the step. "
+        + " ".join(_ends_in_words(report, p) for p in paths)
+    )
+
+
+def training(run) -> Picture:
+    """How a fine-tuning went: loss by update and validation by epoch, and the gradient's norm.
+
+    Args:
+        run: has ``history`` (dicts with update, epoch, loss, gradient_norm, seconds) and
+            ``validations`` (dicts with update, epoch, value).
+    """
+    history, validations = run.history, run.validations
+    picture = Picture((7.2, 4.6))
+    upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for axes in (upper, lower):
+        tidy(axes)
+    updates = [h["update"] for h in history]
+    losses = [h["loss"] for h in history]
+    upper.plot(updates, losses, ".", color=ORANGE, ms=4, label="training loss, one update each")
+    if validations:
+        places = [v["update"] for v in validations]
+        values = [v["value"] for v in validations]
+        upper.plot(places, values, "-s", color=BLUE, ms=5, label="validation")
+        best = int(np.nanargmin(values)) if np.isfinite(values).any() else None
+        if best is not None:
+            upper.plot(
+                places[best], values[best], "o", ms=11, mfc="none", mec=INK, label="best"
+            )  # fmt: skip
+    upper.set_ylabel("loss")
+    if history or validations:
+        upper.legend(fontsize=8, frameon=False)
+    norms = [h["gradient_norm"] for h in history]
+    lower.plot(updates, norms, "-", color=GREY, lw=1)
+    if norms and np.isfinite(norms).any() and np.nanmin(norms) > 0:
+        lower.set_yscale("log")
+    lower.set_ylabel("gradient norm")
+    lower.set_xlabel("update")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    words = f"Training over {len(history)} updates."
+    if history:
+        words += f" Loss from {losses[0]:.3g} to {losses[-1]:.3g}."
+    if validations:
+        words += f" Validation from {values[0]:.3g} to {values[-1]:.3g}"
+        words += f", best {values[best]:.3g} at update {places[best]}." if best is not None else "."
+    picture.alt_text = words
+    return picture
+
+
+def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, list[Scene]]:
+    """Two scenes and their colour bar in ``figure``."""
+    limit = frames.colour_limit(paths)
+    panels = figure.subplots(1, 2)
+    scenes = []
+    for axes, p in zip(panels, paths, strict=True):
+        scene = Scene(axes, p, limit)
+        scene.show(step)
+        axes.set_title(_title(report, p, step), fontsize=9, color=INK)
+        scenes.append(scene)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, limit), COLOURS), ax=panels, shrink=0.7, pad=0.02,
+        extend="max", aspect=25,
+    )  # fmt: skip
+    bar.set_label("distance to the reference end / Å", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    figure.suptitle(f"{paths[0].structure}", fontsize=11, color=INK, x=0.01, ha="left")
+    return figure, scenes
+
+
+def _title(report: Report, p: frames.Path, step: int) -> str:
+    held = p.held(step)
+    rest = report.row(p.potential, p.structure).dq_rest
+    text = f"{p.potential}\nstep {held}: ΔQ {p.delta_q[held]:.2f}"
+    return text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + " amu$^{1/2}$ Å"
+
+
+def _ends_in_words(report: Report, p: frames.Path) -> str:
+    rest = report.row(p.potential, p.structure).dq_rest
+    words = f"{p.potential}: ΔQ {p.delta_q[0]:.2f} at the start, {p.delta_q[p.last]:.2f} at step "
+    words += f"{p.last}"
+    words += f", {rest:.2f} at rest" if np.isfinite(rest) else ""
+    return words + f" ({UNIT})" + (f"; {p.lost}." if p.lost else ".")
+
+
+def _left_out(data: plane.Plane) -> list[str]:
+    """Why structures are missing, one sentence a reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in data.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
+
+
+def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
+    """Divide the plane at the mean before, and name the quarter of the paradox."""
+    x, y = data.mean[0]
+    axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
+    axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
+    axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
+    axes.annotate(
+        "the paradox:\n" + plane.PARADOX.replace(", ", ",\n"),
+        (1, 0), (-6, 6), xycoords="axes fraction", textcoords="offset points",
+        ha="right", va="bottom", fontsize=8.5, color=BLUE, style="italic",
+    )  # fmt: skip
+
+
+def _means(axes, data: plane.Plane) -> None:
+    """The mean before and after with their intervals, and the way from one to the other."""
+    for (x, y), interval, filled in zip(data.mean, data.interval, ("white", INK), strict=True):
+        low, high = interval[:, 0], interval[:, 1]
+        axes.errorbar(
+            x, y, xerr=[[x - low[0]], [high[0] - x]], yerr=[[y - low[1]], [high[1] - y]],
+            fmt="D", ms=6, color=INK, mfc=filled, lw=1.2, capsize=3, zorder=5,
+        )  # fmt: skip
+    axes.annotate(
+        "", data.mean[1], data.mean[0], zorder=4,
+        arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 2.2, "mutation_scale": 15},
+    )  # fmt: skip

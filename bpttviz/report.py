@@ -1,0 +1,360 @@
+"""`Report`: what an evaluation measured, structure by structure, and what follows from it."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from bpttviz.relax import Relaxation
+
+# What a reader needs to know about a column: its heading and how many decimals are meaningful.
+HEADINGS = {
+    "dq_k": ("ΔQ(X_K, ref)", 3),
+    "dq_rest": ("ΔQ(X_rest, ref)", 3),
+    "dq_k_rest": ("ΔQ(X_K, X_rest)", 3),
+    "rmsd_rest": ("RMSD at rest / Å", 4),
+    "force_mae": ("force MAE / eV/Å", 4),
+    "force_slope": ("slope F/F_ref", 3),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One structure under one potential.
+
+    Attributes:
+        structure, group, potential: names.
+        dq_start: ΔQ between the start and the reference end, amu^½ Å: what there was to gain.
+        dq_k: ΔQ(X_K, reference): the map as trained.
+        dq_rest: ΔQ(X_rest, reference), X_rest being reached from X_K: the headline.
+        dq_k_rest: ΔQ(X_K, X_rest): how far from rest K steps stopped.
+        rmsd_k, rmsd_rest: Å.
+        fmax_k: largest force at X_K, eV/Å.
+        rest_steps, rest_converged: how the continuation to rest went.
+        basin: "same", "equivalent" or "different" minimum than the reference end relaxes to;
+            "unknown" where one of the two did not converge.
+        force_mae: mean absolute component error on the reference frames, eV/Å; NaN without frames.
+        force_slope: least-squares slope of predicted against reference forces (softening below 1).
+        force_cosine: cosine between all predicted and all reference forces.
+        diverged: empty, or where and why the relaxation was given up.
+    """
+
+    structure: str
+    group: str
+    potential: str
+    dq_start: float
+    dq_k: float
+    dq_rest: float
+    dq_k_rest: float
+    rmsd_k: float
+    rmsd_rest: float
+    fmax_k: float
+    rest_steps: int
+    rest_converged: bool
+    basin: str
+    force_mae: float
+    force_slope: float
+    force_cosine: float
+    diverged: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Paired change of one column from one potential to another, over the same structures.
+
+    Attributes:
+        column: name of the column in `Row`.
+        before, after: (n,) values of the structures where both are finite.
+        names: those structures.
+        ratio: geometric mean of after/before; below 1 is better.
+        interval: 95 % bootstrap interval of the ratio over structures.
+        mean_before, mean_after: arithmetic means.
+        worse: how many structures got worse.
+        left_out: structures without both values.
+    """
+
+    column: str
+    before: np.ndarray
+    after: np.ndarray
+    names: tuple[str, ...]
+    ratio: float
+    interval: tuple[float, float]
+    mean_before: float
+    mean_after: float
+    worse: int
+    left_out: tuple[str, ...]
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        text = (
+            f"{self.column}: {100 * (self.ratio - 1):+.1f} % (geometric mean; 95 % interval "
+            f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f}); mean {self.mean_before:.4g} → "
+            f"{self.mean_after:.4g}; {self.worse} of {len(self.before)} worse"
+        )
+        if self.left_out:
+            text += f"; left out: {', '.join(self.left_out)}"
+        return text
+
+
+def compare(
+    column: str,
+    names: Sequence[str],
+    before: np.ndarray,
+    after: np.ndarray,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Paired comparison of positive numbers; see `Comparison`.
+
+    Raises:
+        ValueError: no structure has both values.
+    """
+    before, after = np.asarray(before, float), np.asarray(after, float)
+    usable = np.isfinite(before) & np.isfinite(after) & (before > 0) & (after > 0)
+    if not usable.any():
+        raise ValueError(f"no structure has {column} both before and after")
+    logs = np.log(after[usable] / before[usable])
+    draws = np.random.default_rng(seed).integers(len(logs), size=(resamples, len(logs)))
+    low, high = np.exp(np.percentile(logs[draws].mean(1), [2.5, 97.5]))
+    return Comparison(
+        column=column,
+        before=before[usable],
+        after=after[usable],
+        names=tuple(n for n, u in zip(names, usable, strict=True) if u),
+        ratio=float(np.exp(logs.mean())),
+        interval=(float(low), float(high)),
+        mean_before=float(before[usable].mean()),
+        mean_after=float(after[usable].mean()),
+        worse=int((logs > 0).sum()),
+        left_out=tuple(n for n, u in zip(names, usable, strict=True) if not u),
+    )
+
+
+class Report:
+    """Measurements of one or more potentials on the same structures, with the paths they took.
+
+    Args:
+        rows: one `Row` for each structure and potential.
+        relaxations: (potential, structure) → its K-step `Relaxation` (a batch of one).
+        references: structure → the reference end.
+        rests: (potential, structure) → X_rest, where the relaxation got there.
+        noise_floor: ΔQ (amu^½ Å) below which differences are within the labels' own error; drawn
+            in every figure. None where it is not known.
+        labels: what each potential learned from, for the table ("ends", "frames with forces").
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        relaxations: dict[tuple[str, str], Relaxation] | None = None,
+        references: dict[str, Atoms] | None = None,
+        rests: dict[tuple[str, str], Atoms] | None = None,
+        noise_floor: float | None = None,
+        labels: dict[str, str] | None = None,
+    ):
+        self.rows = tuple(rows)
+        self.relaxations = relaxations or {}
+        self.references = references or {}
+        self.rests = rests or {}
+        self.noise_floor = noise_floor
+        self.labels = labels or {}
+
+    @classmethod
+    def from_csv(cls, path: str | Path) -> Report:
+        """The rows of a table written by `to_csv`; it has no relaxations to look at."""
+        convert = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = [
+                Row(**{f.name: convert[f.type](line[f.name]) for f in fields(Row)})
+                for line in csv.DictReader(file)
+            ]
+        return cls(rows)
+
+    @property
+    def potentials(self) -> list[str]:
+        """Names of the potentials, in order of appearance."""
+        return list(dict.fromkeys(row.potential for row in self.rows))
+
+    @property
+    def structures(self) -> list[str]:
+        """Names of the structures, in order of appearance."""
+        return list(dict.fromkeys(row.structure for row in self.rows))
+
+    def row(self, potential: str, structure: int | str) -> Row:
+        """The row of one structure (number or name) under one potential."""
+        name = self._name(structure)
+        for row in self.rows:
+            if (row.potential, row.structure) == (potential, name):
+                return row
+        raise KeyError(f"no measurement of {name!r} with {potential!r}")
+
+    def column(self, name: str, potential: str) -> np.ndarray:
+        """One column of the table, in the order of `structures`."""
+        return np.array([getattr(self.row(potential, s), name) for s in self.structures])
+
+    def relaxation(self, potential: str, structure: int | str) -> Relaxation:
+        """The K-step relaxation of one structure."""
+        return self.relaxations[potential, self._name(structure)]
+
+    def reference(self, structure: int | str) -> Atoms:
+        """The end that one structure should have reached."""
+        return self.references[self._name(structure)]
+
+    def compare(
+        self,
+        column: str = "dq_rest",
+        before: str | None = None,
+        after: str | None = None,
+        same_basin: bool = False,
+    ) -> Comparison:
+        """Paired change of ``column`` from ``before`` (first potential) to ``after`` (last).
+
+        ``same_basin`` keeps only structures that end in the reference's own minimum under both: a
+        few missed basins can swamp a mean.
+        """
+        before = self.potentials[0] if before is None else before
+        after = self.potentials[-1] if after is None else after
+        names = self.structures
+        values = [self.column(column, p).astype(float) for p in (before, after)]
+        if same_basin:
+            same = (self.column("basin", before) == "same") & (
+                self.column("basin", after) == "same"
+            )
+            values = [np.where(same, v, np.nan) for v in values]
+        return compare(column, names, *values)
+
+    def verdicts(self, before: str | None = None, after: str | None = None) -> list[str]:
+        """Plain sentences: is the endpoint better, the force worse, and is that beyond chance?"""
+        sentences = []
+        for column, what in (("dq_rest", "Endpoint error at rest"), ("force_mae", "Force error")):
+            try:
+                change = self.compare(column, before, after)
+            except ValueError:
+                sentences.append(f"{what}: not measured (no structure has it for both).")
+                continue
+            low, high = change.interval
+            if high < 1:
+                verdict = "falls"
+            elif low > 1:
+                verdict = "rises"
+            else:
+                verdict = "does not change beyond what these structures can tell"
+            sentences.append(
+                f"{what} {verdict}: {100 * (change.ratio - 1):+.0f} % (95 % interval "
+                f"{100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %, {len(change.before)} "
+                f"structures, {change.worse} worse)."
+            )
+        return sentences
+
+    def summary(self) -> list[dict]:
+        """One dictionary a potential: arithmetic means, change at rest, and the counts."""
+        result = []
+        for potential in self.potentials:
+            line = {"potential": potential}
+            for column in HEADINGS:
+                values = self.column(column, potential).astype(float)
+                finite = values[np.isfinite(values)]
+                line[column] = float(finite.mean()) if len(finite) else float("nan")
+            if potential != self.potentials[0]:
+                change = self.compare("dq_rest", after=potential)
+                line["ratio_rest"], line["worse"] = change.ratio, change.worse
+            line["same_basin"] = int((self.column("basin", potential) == "same").sum())
+            line["not_at_rest"] = int((~self.column("rest_converged", potential)).sum())
+            line["diverged"] = int((self.column("diverged", potential) != "").sum())
+            line["n"] = len(self.structures)
+            if self.labels:
+                line["labels"] = self.labels.get(potential, "")
+            result.append(line)
+        return result
+
+    def merge(self, other: Report) -> Report:
+        """This report and another one of other structures or potentials, as one."""
+        return Report(
+            (*self.rows, *other.rows),
+            {**self.relaxations, **other.relaxations},
+            {**self.references, **other.references},
+            {**self.rests, **other.rests},
+            self.noise_floor if self.noise_floor is not None else other.noise_floor,
+            {**self.labels, **other.labels},
+        )
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """All rows as CSV text; written to ``path`` when one is given."""
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in self.rows)
+        if path is not None:
+            Path(path).write_text(buffer.getvalue(), encoding="utf-8")
+        return buffer.getvalue()
+
+    def _name(self, structure: int | str) -> str:
+        return self.structures[structure] if isinstance(structure, (int, np.integer)) else structure
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        headings = [
+            "potential",
+            *(h for h, _ in HEADINGS.values()),
+            "change at rest",
+            "worse",
+            "same basin",
+        ]
+        body = []
+        for line in self.summary():
+            ratio = line.get("ratio_rest")
+            body.append(
+                [
+                    line["potential"],
+                    *(f"{line[c]:.{digits}f}" for c, (_, digits) in HEADINGS.items()),
+                    "" if ratio is None else f"{100 * (ratio - 1):+.1f} %",
+                    "" if ratio is None else f"{line['worse']}/{line['n']}",
+                    f"{line['same_basin']}/{line['n']}",
+                ]
+            )
+        return headings, body
+
+    def _notes(self) -> list[str]:
+        notes = [
+            f"{len(self.structures)} structures; ΔQ in amu^½ Å, means over structures; "
+            "change: geometric mean of paired ratios"
+        ]
+        for line in self.summary():
+            for key, what in (("not_at_rest", "did not come to rest"), ("diverged", "diverged")):
+                if line[key]:
+                    notes.append(f"{line['potential']}: {line[key]} {what}")
+        if len(self.potentials) > 1:
+            notes += self.verdicts()
+        return notes
+
+    def __str__(self) -> str:
+        headings, body = self._table()
+        widths = [max(len(r[i]) for r in [headings, *body]) for i in range(len(headings))]
+        lines = [
+            "  ".join(
+                cell.ljust(w) if i == 0 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(r, widths, strict=True))
+            )
+            for r in [headings, *body]
+        ]
+        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", *self._notes()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        headings, body = self._table()
+        head = "".join(f"<th scope='col'>{html.escape(h)}</th>" for h in headings)
+        rows = "".join(
+            f"<tr><th scope='row'>{html.escape(r[0])}</th>"
+            + "".join(f"<td>{html.escape(c)}</td>" for c in r[1:])
+            + "</tr>"
+            for r in body
+        )
+        notes = "".join(f"<li>{html.escape(n)}</li>" for n in self._notes())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{notes}</ul>"

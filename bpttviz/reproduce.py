@@ -1,0 +1,184 @@
+"""The paper's experiment on the shipped data: cross-validated fine-tuning through relaxations.
+
+The recipe is fixed here, before any held-out structure is looked at. Each fold fine-tunes on the
+other folds' relaxations and is measured on its own; the scalar baseline gets one force scale fitted
+on the same training structures. Everything is written as it comes, and a repeated call goes on
+where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from bpttviz.datasets.relaxation_set import RelaxationSet
+from bpttviz.evaluate import endpoint_errors, evaluate
+from bpttviz.finetune import Endpoint, finetune
+from bpttviz.iterate import Stop
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.scaled import ScaledForces
+from bpttviz.report import Report
+from bpttviz.rules import GradientDescent
+
+PRETRAINED, SCALAR, BPTT = "pretrained", "scalar", "BPTT"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the fine-tuning of every fold is done.
+
+    Attributes:
+        step_size: Å²/eV. max_step: Å. steps: K.
+        epochs, learning_rate, clip, batch_size, seed: as in `finetune`.
+        scales: force scales tried for the scalar baseline.
+    """
+
+    step_size: float = 0.04
+    max_step: float = 0.2
+    steps: int = 20
+    epochs: int = 3
+    learning_rate: float = 5e-4
+    clip: float = 1.0
+    batch_size: int = 1
+    seed: int = 0
+    scales: tuple[float, ...] = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+
+    @property
+    def rule(self) -> GradientDescent:
+        return GradientDescent(self.step_size, self.max_step)
+
+    @property
+    def stop(self) -> Stop:
+        return Stop(self.steps)
+
+
+def cross_validate(
+    potential: Potential,
+    references: RelaxationSet,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    folds: int = 4,
+    only: Sequence[int] | None = None,
+    progress: bool = True,
+) -> Report | None:
+    """Fine-tune and measure fold by fold.
+
+    Args:
+        potential: the pretrained potential.
+        references: all relaxations; folds never divide a group.
+        out: folder for runs, tables and the final report; resumed when it has some already.
+        recipe: `Recipe` by default.
+        folds: number of folds.
+        only: do just these folds (several processes can share the work, one folder between them).
+
+    Returns:
+        The merged `Report` (rows only) when all folds are done, else None.
+
+    Raises:
+        ValueError: ``out`` holds results of another recipe or other data.
+    """
+    recipe = Recipe() if recipe is None else recipe
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, {"recipe": asdict(recipe), "structures": references.names, "folds": folds})
+    pairs = references.folds(folds)
+    for number in range(folds) if only is None else only:
+        table = out / f"fold-{number}.csv"
+        if table.exists():
+            continue
+        training, held_out = pairs[number]
+        run = finetune(
+            potential,
+            training,
+            Endpoint(recipe.rule, recipe.stop),
+            epochs=recipe.epochs,
+            learning_rate=recipe.learning_rate,
+            clip=recipe.clip,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            out=out / f"fold-{number}",
+            progress=progress,
+        )
+        if run.status == "interrupted":
+            return None
+        scale = best_scale(potential, training, recipe, out / "scales.json", progress)
+        report = evaluate(
+            {PRETRAINED: potential, SCALAR: ScaledForces(potential, scale), BPTT: run.potential},
+            held_out,
+            recipe.rule,
+            recipe.stop,
+            progress=progress,
+        )
+        _write(table, report.to_csv())
+    tables = [out / f"fold-{number}.csv" for number in range(folds)]
+    if not all(table.exists() for table in tables):
+        return None
+    report = Report([row for table in tables for row in Report.from_csv(table).rows])
+    _write(out / "report.csv", report.to_csv())
+    _write(out / "report.txt", describe(report) + "\n")
+    return report
+
+
+def best_scale(
+    potential: Potential, training: RelaxationSet, recipe: Recipe, file: Path, progress: bool
+) -> float:
+    """The force scale with the smallest mean ΔQ(X_K) on the training structures.
+
+    What each structure gives at each scale is kept in ``file``, so that folds share it.
+    """
+    known = json.loads(file.read_text()) if file.exists() else {}
+    for reference in tqdm(training, desc="force scale", disable=not progress):
+        if reference.name not in known:
+            one = RelaxationSet([reference])
+            known[reference.name] = [
+                float(endpoint_errors(ScaledForces(potential, s), one, recipe.rule, recipe.stop)[0])
+                for s in recipe.scales
+            ]
+            # Another process may have added to the file meanwhile: keep what both know.
+            known = {**(json.loads(file.read_text()) if file.exists() else {}), **known}
+            _write(file, json.dumps(known, indent=1))
+    errors = np.array([known[name] for name in training.names])
+    return recipe.scales[int(np.nanargmin(np.nanmean(errors, axis=0)))]
+
+
+def describe(report: Report) -> str:
+    """The report's table, and what changed in each of its quantities."""
+    lines = [str(report), ""]
+    for after in (SCALAR, BPTT):
+        lines.append(f"{PRETRAINED} → {after}")
+        for column in ("dq_k", "dq_rest", "dq_k_rest", "rmsd_k", "rmsd_rest", "force_mae"):
+            lines.append(f"  {report.compare(column, PRETRAINED, after)}")
+        try:
+            same = report.compare("dq_rest", PRETRAINED, after, same_basin=True)
+            lines.append(f"  same basin under both: {same}")
+        except ValueError:
+            lines.append("  same basin under both: none")
+    return "\n".join(lines)
+
+
+def _claim(out: Path, settings: dict) -> None:
+    """Note the settings in ``out``, or refuse a folder that has others."""
+    file = out / "settings.json"
+    settings = json.loads(json.dumps(settings))
+    if file.exists():
+        saved = json.loads(file.read_text())
+        if saved != settings:
+            differing = [k for k in settings if saved.get(k) != settings[k]]
+            raise ValueError(
+                f"{out} holds results with other settings ({', '.join(differing)} differ); choose "
+                "another folder or delete it"
+            )
+    else:
+        _write(file, json.dumps(settings, indent=1))
+
+
+def _write(target: Path, text: str) -> None:
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, target)

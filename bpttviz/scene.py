@@ -1,0 +1,163 @@
+"""Atoms drawn in a matplotlib axis: spheres with depth, the reference end as ghosts behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
+
+from bpttviz.frames import Path
+from bpttviz.palette import DISTANCE, GHOST, GREY, INK
+
+COLOURS = LinearSegmentedColormap.from_list("distance", DISTANCE)
+RADIUS = 0.55  # of the covalent radius: large enough to see, small enough to see past
+PERSPECTIVE = 0.018  # growth of a sphere for each Å that it is nearer
+
+
+def view() -> np.ndarray:
+    """Rotation (3, 3) from Å in the cell to (right, up, towards the eye).
+
+    A little off the c axis, so that atoms in a row do not hide one another.
+    """
+    turn, tilt = np.radians(-17.0), np.radians(-11.0)
+    about_b = np.array(
+        [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
+    )
+    about_a = np.array(
+        [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
+    )
+    return about_a @ about_b
+
+
+class Scene:
+    """One path in one axis; `show` moves the atoms to a step.
+
+    Args:
+        axes: where to draw.
+        path: what to draw.
+        limit: Å at which the colour scale ends.
+    """
+
+    def __init__(self, axes, path: Path, limit: float):
+        self.axes, self.path = axes, path
+        self.norm = Normalize(0, limit)
+        self.middle = path.cell.sum(0) / 2
+        radii = RADIUS * covalent_radii[[atomic_numbers[s] for s in path.symbols]]
+        ghosts, depth = self._project(path.reference)
+        # Painted from back to front, in the reference's order: depths hardly change on the way.
+        self.order = np.argsort(depth)
+        self.radii = radii
+        axes.set_aspect("equal")
+        axes.set_axis_off()
+        self._draw_cell()
+        self.bonds = LineCollection([], colors=GREY, linewidths=1.0, alpha=0.55, zorder=1)
+        axes.add_collection(self.bonds)
+        self.spheres = EllipseCollection(
+            [1], [1], [0], units="xy", offsets=[(0, 0)], transOffset=axes.transData, zorder=2
+        )
+        axes.add_collection(self.spheres)
+        self.ghosts, self.ghost_depth = ghosts, depth
+        self.labels = [
+            (
+                atom,
+                axes.text(
+                    0, 0, path.symbols[atom], ha="center", va="center", fontsize=8, zorder=3,
+                    fontweight="bold", color=INK,
+                ),
+            )
+            for atom in _minority(path.symbols)
+        ]  # fmt: skip
+        self.note = axes.text(
+            0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", fontsize=10,
+            color=INK, zorder=4, wrap=True,
+            bbox={"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": GREY},
+        )  # fmt: skip
+        self._set_limits()
+
+    def show(self, step: int) -> None:
+        """Move the atoms to where they were at ``step`` (the path's last frame if it had ended)."""
+        path, frame = self.path, self.path.held(step)
+        gone = bool(path.lost) and step > path.last
+        self.note.set_text(path.lost.replace(": ", ":\n", 1) if gone else "")
+        self.note.set_visible(gone)
+        places, depth = self._project(path.positions[frame])
+        distance = path.distance[frame]
+        # Three ellipses an atom, from back to front: its ghost, the atom, a highlight.
+        size = 2 * self.radii * (1 + PERSPECTIVE * depth)
+        ghost_size = 2 * self.radii * (1 + PERSPECTIVE * self.ghost_depth)
+        light = places + size[:, None] * np.array([-0.16, 0.18])
+        offsets = np.stack([self.ghosts, places, light], axis=1)[self.order]
+        sizes = np.stack([ghost_size, size, 0.3 * size], axis=1)[self.order]
+        fill = COLOURS(self.norm(distance))
+        if gone:
+            fill[:] = to_rgba("#DDDDDD")
+        faces = np.stack(
+            [np.tile(to_rgba(GHOST, 0.28), (len(fill), 1)), fill, np.tile((1, 1, 1, 0.55), (len(fill), 1))],
+            axis=1,
+        )[self.order]  # fmt: skip
+        edges = np.tile([to_rgba(GHOST, 0.95), to_rgba(INK, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
+        flat = sizes.ravel()
+        self.spheres.set_widths(flat)
+        self.spheres.set_heights(flat)
+        self.spheres.set_angles(np.zeros(len(flat)))
+        self.spheres.set_offsets(offsets.reshape(-1, 2))
+        self.spheres.set_facecolor(faces.reshape(-1, 4))
+        self.spheres.set_edgecolor(edges.reshape(-1, 4))
+        self.spheres.set_linewidth(np.tile([1.1, 0.7, 0.0], len(fill)))
+        self.bonds.set_segments(self._bonds(path.positions[frame], places))
+        for atom, label in self.labels:
+            label.set_position(places[atom])
+            dark = np.dot(fill[atom, :3], (0.3, 0.59, 0.11)) < 0.5
+            label.set_color("white" if dark else INK)
+
+    def _project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Å in the cell → places (N, 2) in the picture, and depth (N,): larger is nearer."""
+        seen = (positions - self.middle) @ view().T
+        return seen[:, :2] * (1 + PERSPECTIVE * seen[:, 2:]), seen[:, 2]
+
+    def _corners(self) -> np.ndarray:
+        return np.array(list(product((0, 1), repeat=3))) @ self.path.cell
+
+    def _draw_cell(self) -> None:
+        if not self.path.pbc.any():
+            return
+        corners, _ = self._project(self._corners())
+        binary = np.array(list(product((0, 1), repeat=3)))
+        edges = [
+            (corners[i], corners[j])
+            for i in range(8)
+            for j in range(i + 1, 8)
+            if np.abs(binary[i] - binary[j]).sum() == 1
+        ]
+        box = LineCollection(edges, colors=GREY, linewidths=0.8, linestyles="dotted", zorder=0)
+        self.axes.add_collection(box)
+
+    def _set_limits(self) -> None:
+        path = self.path
+        positions = path.positions[: path.last + 1].reshape(-1, 3)
+        seen = [self._project(positions)[0], self.ghosts]
+        if path.pbc.any():
+            seen.append(self._project(self._corners())[0])
+        points = np.concatenate(seen)
+        edge = 1.2 * float(self.radii.max())
+        low, high = points.min(0) - edge, points.max(0) + edge
+        self.axes.set_xlim(low[0], high[0])
+        self.axes.set_ylim(low[1], high[1])
+
+    def _bonds(self, positions: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Lines between atoms that touch, for the eye only; none across the cell's faces."""
+        reach = self.radii / RADIUS
+        apart = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+        touching = np.triu(apart < 1.25 * (reach[:, None] + reach[None]), 1)
+        first, second = np.nonzero(touching)
+        return np.stack([places[first], places[second]], axis=1)
+
+
+def _minority(symbols: tuple[str, ...]) -> list[int]:
+    """Atoms worth naming: those of every element but the commonest."""
+    host = Counter(symbols).most_common(1)[0][0]
+    return [index for index, symbol in enumerate(symbols) if symbol != host]

@@ -1,0 +1,341 @@
+"""The generator: its starts, its files, its refusals; cheap engines stand in for DFT."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.neighborlist import neighbor_list
+from ase.optimize import BFGS as AseBFGS
+
+from bpttviz.datasets import generate as g
+
+ROOT = Path(__file__).resolve().parents[1]
+BOTH = g.SILICON_DEFECTS + g.CRYSTALS
+
+
+@dataclass(frozen=True)
+class Copper:
+    """Eight copper atoms, well displaced: a relaxation of milliseconds."""
+
+    seed: int = 1
+    name: str = "copper"
+
+    def start(self) -> Atoms:
+        atoms = bulk("Cu", "fcc", a=3.65, cubic=True) * (2, 1, 1)
+        atoms.positions += np.random.RandomState(self.seed).normal(0, 0.15, (len(atoms), 3))
+        return atoms
+
+
+def make(folder: Path, engine=None, **options):
+    task = Copper()
+    return g.produce(task.name, task.start, {"seed": 1}, engine or g.EMTEngine(), folder, **options)
+
+
+# --- starts ---
+
+
+@pytest.mark.parametrize("task", BOTH[::7], ids=lambda task: task.name)
+def test_a_start_follows_from_its_task_alone(task):
+    first = task.start()
+    np.random.rand(3)  # noqa: NPY002 - numpy's shared generator has no say
+    second = task.start()
+    assert np.array_equal(first.positions, second.positions)
+    assert np.array_equal(first.numbers, second.numbers)
+    assert np.array_equal(first.cell, second.cell)
+    other = replace(task, number=task.number + 1000).start()
+    assert np.abs(first.positions - other.positions).max() > 0.05
+
+
+def test_starts_are_those_of_the_shipped_files():
+    """Figures from ASE 3.22.1 and numpy 1.24: other versions must make the same starts."""
+    defect, crystal = g.SILICON_DEFECTS[0].start(), g.CRYSTALS[0].start()
+    assert defect.positions[10] == pytest.approx(
+        [-0.0022403019382, 2.7871532491255, 8.1991683324306], abs=1e-9
+    )
+    assert crystal.positions[2] == pytest.approx(
+        [1.4945108353078, 2.8519313379609, 0.0025797397132], abs=1e-9
+    )
+
+
+def test_defect_starts_hold_what_their_family_says_and_no_overlap():
+    atoms_in = {g.vac: 63, g.divac: 62, g.sub: 64, g.subvac: 63, g.subsub: 64}
+    for task in g.SILICON_DEFECTS:
+        atoms = task.start()
+        foreign = 2 if task.family is g.subsub else 1
+        if task.species == "Si":
+            foreign = 0
+        assert len(atoms) == atoms_in.get(task.family, 65), task.name
+        assert sum(symbol != "Si" for symbol in atoms.symbols) == foreign, task.name
+        assert min(neighbor_list("d", atoms, 3.0)) >= g.SHORTEST_PAIR, task.name
+
+
+def test_interstitials_and_pairs_start_where_their_names_say():
+    host = bulk("Si", "diamond", a=g.SILICON_A, cubic=True) * (2, 2, 2)
+    bond = g.SILICON_A * np.sqrt(3) / 4
+    expected = {g.tet: (4, bond), g.hex: (6, g.SILICON_A * np.sqrt(11) / 8)}
+    for family, (count, length) in expected.items():
+        atoms = host.copy()
+        family(atoms, g._random_site(atoms, np.random.RandomState(3)), "Ge")
+        distances = np.sort(atoms.get_distances(64, range(64), mic=True))
+        assert distances[:count] == pytest.approx(length)
+        assert distances[count] > 1.1 * length
+    for family in (g.subvac, g.subsub, g.divac):
+        atoms = host.copy()
+        site = g._random_site(atoms, np.random.RandomState(3))
+        assert np.linalg.norm(site.bond) == pytest.approx(bond)
+        centres = family(atoms, site, "Ge")
+        assert np.linalg.norm(centres[1] - centres[0]) == pytest.approx(bond)
+
+
+def test_names_and_seeds_are_used_once():
+    assert len({task.seed for task in BOTH}) == len(BOTH)
+    assert len({task.name for task in BOTH}) == len(BOTH)
+
+
+def test_crystals_are_small_and_displaced():
+    for task in g.CRYSTALS:
+        atoms, ideal = task.start(), task.ideal()
+        assert 2 <= len(atoms) <= 16, task.name
+        assert len(set(atoms.symbols)) <= 2, task.name
+        shortest = [min(neighbor_list("d", either, 4.0)) for either in (atoms, ideal)]
+        assert shortest[0] >= 0.75 * shortest[1], task.name
+        forced = ideal.copy()
+        forced.set_cell(atoms.cell, scale_atoms=True)
+        assert g.delta_q(forced, atoms) > 0.1, task.name
+
+
+# --- slices ---
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 100])
+def test_slices_cover_each_task_once(n):
+    pieces = [task.number for i in range(n) for task in g.part(BOTH, f"{i}/{n}")]
+    assert sorted(pieces) == [task.number for task in BOTH]
+
+
+@pytest.mark.parametrize("index", ["4/4", "-1/4", "0/0", "2", "a/b", "1/2/3"])
+def test_a_slice_that_does_not_exist_is_refused(index):
+    with pytest.raises(ValueError, match="--index"):
+        g.part(BOTH, index)
+
+
+# --- relaxations and files ---
+
+
+def test_a_relaxation_end_to_end(tmp_path):
+    path = make(tmp_path)
+    frames = g.read_frames(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copper.extxyz"]
+    assert np.abs(frames[0].positions - Copper().start().positions).max() < 1e-8
+    assert g.largest_force(frames[-1]) <= 0.01 < g.largest_force(frames[-2])
+    for frame in frames:
+        again = frame.copy()
+        again.calc = EMT()
+        assert frame.get_potential_energy() == pytest.approx(again.get_potential_energy(), abs=1e-6)
+        assert np.abs(frame.get_forces() - again.get_forces()).max() < 1e-5
+        assert frame.info["settings"] == "EMT (ASE)"
+        assert bool(frame.info["converged"])
+        assert frame.info["seed"] == 1
+    assert min(np.abs(a.positions - b.positions).max() for a, b in pairwise(frames)) > 1e-6
+
+
+def test_steps_are_those_of_ases_bfgs():
+    atoms = Copper().start()
+    atoms.calc = EMT()
+    visited = []
+    optimiser = AseBFGS(atoms, logfile=None, alpha=45.0, maxstep=0.15)
+    optimiser.attach(lambda: visited.append(atoms.positions.copy()))
+    optimiser.run(fmax=0.01)
+    ours = g.relax(Copper().start(), g.EMTEngine())
+    assert len(ours) == len(visited) > 5
+    assert max(np.abs(a.positions - b).max() for a, b in zip(ours, visited, strict=True)) < 1e-6
+
+
+class CountingEMT(EMT):
+    calls = 0
+
+    def calculate(self, *arguments, **keywords):
+        CountingEMT.calls += 1
+        super().calculate(*arguments, **keywords)
+
+
+class CountingEngine(g.EMTEngine):
+    def calculator(self, log=None):
+        return CountingEMT()
+
+
+def test_finished_files_are_left_alone(tmp_path):
+    path = make(tmp_path)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    CountingEMT.calls = 0
+    assert make(tmp_path, CountingEngine()) is None
+    assert CountingEMT.calls == 0
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_an_interrupted_relaxation_goes_on_from_its_last_frame(tmp_path):
+    whole = g.read_frames(make(tmp_path))
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(g.NotAtRest):
+        make(tmp_path / "parts", max_steps=4)
+    partial = tmp_path / "parts" / f"copper{g.PARTIAL}"
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == [partial.name]
+    assert len(g.read_frames(partial)) == 5
+    assert not g.read_frames(partial)[0].info["converged"]
+    CountingEMT.calls = 0
+    frames = g.read_frames(make(tmp_path / "parts", CountingEngine()))
+    assert not partial.exists()
+    assert CountingEMT.calls == len(frames) - 4  # the last known frame once more, then new ones
+    assert len(frames) == len(whole)
+    assert np.abs(frames[-1].positions - whole[-1].positions).max() < 1e-4
+
+
+class Loose(Calculator):
+    """EMT whose forces are off by a constant until it is told to be tight."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        exact = atoms.copy()
+        exact.calc = EMT()
+        push = np.zeros((len(atoms), 3))
+        push[0], push[1] = self.parameters["error"], -self.parameters["error"]
+        self.results = {"energy": exact.get_potential_energy(), "forces": exact.get_forces() + push}
+
+    def set(self, **parameters):
+        changed = super().set(**parameters)
+        if changed:
+            self.reset()
+        return changed
+
+
+class TwoStages:
+    stages = (g.Stage(0.05, {"error": 0.02}), g.Stage(0.005, {"error": 0.0}))
+    settings = "EMT in two stages"
+
+    def calculator(self, log=None):
+        return Loose(error=0.02)
+
+
+def test_the_last_stage_labels_the_end_and_no_frame_is_there_twice(tmp_path):
+    frames = g.read_frames(make(tmp_path, TwoStages()))
+    stages = [frame.info["stage"] for frame in frames]
+    assert stages == sorted(stages)
+    assert set(stages) == {0, 1}
+    end = frames[-1].copy()
+    end.calc = EMT()
+    assert np.linalg.norm(end.get_forces(), axis=1).max() <= 0.005
+    steps = [np.abs(a.positions - b.positions).max() for a, b in pairwise(frames)]
+    assert min(steps) > 1e-6
+
+
+def test_other_settings_are_refused(tmp_path):
+    make(tmp_path)
+    g.refuse_mixed_settings(tmp_path, "EMT (ASE)")
+    with pytest.raises(g.SettingsMismatch, match=r"copper\.extxyz"):
+        g.refuse_mixed_settings(tmp_path, "GPAW")
+    ase.io.write(tmp_path / "silent.extxyz", Copper().start())
+    with pytest.raises(g.SettingsMismatch, match=r"silent\.extxyz.*not stated"):
+        g.refuse_mixed_settings(tmp_path, "EMT (ASE)")
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = make(tmp_path)
+    before = path.read_bytes()
+
+    def half_a_file(name, *arguments, **keywords):
+        Path(name).write_text("8\nhalf")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(g.ase.io, "write", half_a_file)
+    with pytest.raises(OSError, match="disk full"):
+        g.write_atomically(path, [Copper().start()])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_one_failure_does_not_stop_the_others(capsys):
+    done = []
+
+    def fails():
+        raise RuntimeError("did not converge")
+
+    assert g.run([fails, lambda: done.append(1)]) == 1
+    assert done == [1]
+    assert "did not converge" in capsys.readouterr().out
+
+
+def test_delta_q_against_a_hand_calculation():
+    a = Atoms("CuAl", [[0, 0, 0], [2, 2, 2]], cell=[4, 4, 4], pbc=True)
+    b = a.copy()
+    b.positions[0, 0] += 4 - 0.3  # three tenths of an Å to the left, through the wall
+    m, n = a.get_masses()
+    assert g.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+    b.positions += 0.7  # drift
+    assert g.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+
+
+# --- command line ---
+
+
+def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
+    crystals, on = tmp_path / "crystals", tmp_path / "on"
+    names = [task.name for task in g.CRYSTALS]
+    index = f"{names.index('345_fcc_Al')}/{len(names)}"
+    command = ["crystals", "--engine", "emt", "--out", str(crystals), "--index", index]
+    assert g.main(command) == 0
+    made = crystals / "345_fcc_Al.extxyz"
+    frames = g.read_frames(made)
+    assert frames[0].info["family"] == "fcc"
+    assert frames[0].info["species"] == "Al"
+
+    # a file that stopped early, as the first nineteen did, is taken to the end
+    early = tmp_path / "early.extxyz"
+    for frame in frames:
+        frame.info = {"defect": "fcc:Al", "seed": 7}
+    g.write_atomically(early, frames[:4])
+    assert g.main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
+    further = g.read_frames(on / "early.extxyz")
+    assert g.largest_force(further[-1]) <= 0.01
+    assert further[0].info["species"] == "Al"
+    assert np.array_equal(further[3].positions, frames[3].positions)
+    moved = g.delta_q(frames[3], further[-1])
+    assert f"moved Delta Q {moved:.3f}" in capsys.readouterr().out
+    assert moved > 0.01
+
+    # other settings: `continue` refuses, `restart` makes a trajectory of its own
+    for frame in frames:
+        frame.info["settings"] = "another code"
+    g.write_atomically(early, frames[:4])
+    again = tmp_path / "again"
+    with pytest.raises(g.SettingsMismatch, match="another code"):
+        g.main(["continue", str(early), "--engine", "emt", "--out", str(again)])
+    assert g.main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0
+    fresh = g.read_frames(again / "early.extxyz")
+    assert np.abs(fresh[0].positions - frames[3].positions).max() < 1e-7
+    with pytest.raises(g.SettingsMismatch):
+        g.main(["restart", str(early), "--engine", "emt", "--out", str(tmp_path)])
+
+
+def test_it_imports_and_lists_without_torch():
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'chgnet', 'gpaw', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "from bpttviz.datasets.generate import main\n"
+        "main(['si-defects', '--out', 'unused', '--list', '--index', '1/3', '--limit', '2'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [task.name for task in g.SILICON_DEFECTS[1:5:3]]
+    assert not (ROOT / "unused").exists()

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+import bpttviz as bv
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(3)
+    start = bulk("GaAs", "zincblende", a=5.6, cubic=True)
+    end = start.copy()
+    end.positions += rng.normal(scale=0.1, size=end.positions.shape)
+    return start, end
+
+
+def by_hand(start, end, masses):
+    moved = end.positions - start.positions
+    moved -= (masses[:, None] * moved).sum(0) / masses.sum()
+    return np.sqrt((masses[:, None] * moved**2).sum())
+
+
+def test_delta_q_and_rmsd_by_hand(pair):
+    a, b = (bv.Structures.from_ase(x) for x in pair)
+    assert float(bv.delta_q(a, b)) == pytest.approx(by_hand(*pair, pair[0].get_masses()), rel=1e-12)
+    expected = by_hand(*pair, np.ones(len(pair[0]))) / np.sqrt(len(pair[0]))
+    assert float(bv.rmsd(a, b)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_translations_and_images_cost_nothing(pair):
+    start, end = pair
+    moved = end.copy()
+    moved.positions += [0.3, -0.2, 0.1]
+    moved.positions[2] += moved.cell[0] - 2 * moved.cell[1]
+    a, b, c = (bv.Structures.from_ase(x) for x in (start, end, moved))
+    assert float(bv.delta_q(a, c)) == pytest.approx(float(bv.delta_q(a, b)), rel=1e-10)
+    assert float(bv.delta_q(b, c)) == pytest.approx(0, abs=1e-10)
+
+
+def test_gradient_against_differences_and_at_coincidence(pair):
+    a, b = (bv.Structures.from_ase(x) for x in pair)
+
+    def loss(x):
+        return bv.delta_q(a, b.with_positions(x)).sum()
+
+    assert torch.autograd.gradcheck(loss, b.positions.clone().requires_grad_())
+    x = a.positions.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(bv.delta_q(a, a.with_positions(x)).sum(), x)
+    assert torch.equal(slope, torch.zeros_like(slope))
+
+
+def test_force_error_is_the_mean_absolute_component():
+    owner = torch.tensor([0, 1, 1])
+    predicted = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 3]])
+    error = bv.force_error(predicted, torch.zeros(3, 3), owner, 2)
+    assert error.tolist() == pytest.approx([1 / 3, 5 / 6])
+
+
+def test_different_atoms_are_refused(pair):
+    start, end = pair
+    a = bv.Structures.from_ase(start, ["GaAs"])
+    swapped = end[[1, 0, *range(2, 8)]]
+    with pytest.raises(bv.StructureError, match="GaAs.*atom 0 is element 31.*same order"):
+        bv.delta_q(a, bv.Structures.from_ase(swapped))
+    with pytest.raises(bv.StructureError, match="has 8 atoms, its reference 7"):
+        bv.delta_q(a, bv.Structures.from_ase(end[:7]))
+    wider = end.copy()
+    wider.set_cell(end.cell * 1.01)
+    with pytest.raises(bv.StructureError, match="another cell"):
+        bv.delta_q(a, bv.Structures.from_ase(wider))
+    with pytest.raises(bv.StructureError, match="1 structures cannot be compared with 2"):
+        bv.delta_q(a, bv.Structures.from_ase([start, Atoms("H")]))

@@ -1,0 +1,180 @@
+"""The iterated map itself: rules, stopping, batches, members that go wrong."""
+
+import warnings
+
+import pytest
+import torch
+from springs import network, starts
+
+import bpttviz as bv
+from bpttviz.potentials.base import Potential, Prediction
+
+
+def test_gradient_descent_is_the_linear_map_of_the_laplacian():
+    potential, start = network(), starts(1)
+    eta, steps = 0.1, 9
+    with torch.no_grad():
+        result = bv.relax(potential, start, bv.GradientDescent(eta, max_step=None), bv.Stop(steps))
+        rest = potential.rest_positions(start.positions)
+        one_step = torch.eye(4, dtype=torch.float64) - eta * potential.laplacian()
+        expected = rest + torch.linalg.matrix_power(one_step, steps) @ (start.positions - rest)
+    assert torch.allclose(result.final.positions, expected, atol=1e-12)
+    assert result.trajectory.shape == (steps + 1, 4, 3)
+    assert torch.equal(result.trajectory[-1], result.final.positions)
+    assert (result.energy.diff(dim=0) < 0).all()
+
+
+def test_a_step_size_for_each_step():
+    potential, start = network(), starts(1)
+    sizes = [0.1, 0.02, 0.05]
+    with torch.no_grad():
+        result = bv.relax(potential, start, bv.GradientDescent(sizes, max_step=None), bv.Stop(3))
+        x = start.positions
+        for size in sizes:
+            x = x + size * potential(start.with_positions(x)).forces
+        assert torch.allclose(result.final.positions, x, atol=1e-12)
+        with pytest.raises(ValueError, match="step 4 was asked for, but step_size lists 3"):
+            bv.relax(potential, start, bv.GradientDescent(sizes), bv.Stop(4))
+
+
+def test_long_steps_are_shortened_in_their_own_direction():
+    potential, start = network(), starts(1)
+    with torch.no_grad():
+        forces = potential(start).forces
+        result = bv.relax(potential, start, bv.GradientDescent(1.0, max_step=0.01), bv.Stop(1))
+    moved = result.final.positions - start.positions
+    assert torch.allclose(moved.norm(dim=1), torch.full((4,), 0.01, dtype=torch.float64))
+    assert torch.allclose(torch.cosine_similarity(moved, forces, dim=1), torch.ones(4).double())
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"step_size": 0}, {"step_size": [0.1, -1]}, {"step_size": []}, {"max_step": 0}]
+)
+def test_senseless_rules_are_refused(arguments):
+    with pytest.raises(ValueError, match="positive"):
+        bv.GradientDescent(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"steps": 0}, {"steps": 2.5}, {"fmax": 0}])
+def test_senseless_stops_are_refused(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        bv.Stop(**arguments)
+
+
+def test_each_structure_stops_by_itself():
+    potential, start = network(), starts(3)
+    near = potential.rest_positions(start[1].positions).detach()
+    x = start.positions.clone()
+    x[4:8] = near + 1e-3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).double()
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(2000, fmax=1e-5)
+    with torch.no_grad():
+        result = bv.relax(potential, start.with_positions(x), rule, stop)
+    assert result.converged.all()
+    assert (result.fmax[-1] < 1e-5).all()
+    assert result.steps[1] < result.steps[0]
+    made = int(result.steps[1])
+    mine = start.owner == 1
+    frozen = result.trajectory[made:, mine]
+    assert torch.equal(frozen, frozen[:1].expand_as(frozen))
+    for index in range(3):  # a batch ends where its members end alone
+        with torch.no_grad():
+            alone = bv.relax(potential, start.with_positions(x)[index], rule, stop)
+        assert int(alone.steps) == int(result.steps[index])
+        assert torch.allclose(alone.final.positions, result[index].final.positions, atol=1e-12)
+
+
+def test_step_tolerance_stops_too():
+    with torch.no_grad():
+        result = bv.relax(
+            network(), starts(1), bv.GradientDescent(0.1), bv.Stop(5000, step_tolerance=1e-6)
+        )
+    assert result.converged.all()
+    last = (result.trajectory[-1] - result.trajectory[-2]).norm(dim=1).max()
+    assert last < 1e-6
+
+
+def test_fixed_atoms_stay():
+    atoms = starts(1).to_ase()[0]
+    from ase.constraints import FixAtoms
+
+    atoms.set_constraint(FixAtoms([2]))
+    with torch.no_grad():
+        result = bv.relax(network(), atoms, bv.GradientDescent(0.1), bv.Stop(50, fmax=1e-4))
+    assert torch.equal(
+        result.trajectory[:, 2], result.trajectory[:1, 2].expand(len(result.trajectory), 3)
+    )
+    assert not torch.equal(result.trajectory[0, 1], result.trajectory[-1, 1])
+
+
+class Cliff(Potential):
+    """Springs to the origin that return NaN once an atom of a structure is beyond ``edge`` Å."""
+
+    equivariant = net_force_free = False
+
+    def __init__(self, edge, strength):
+        super().__init__()
+        self.edge = edge
+        self.strength = torch.nn.Parameter(torch.tensor(strength, dtype=torch.float64))
+
+    def forward(self, structures):
+        x = structures.positions
+        beyond = torch.zeros(len(structures), dtype=torch.bool)
+        beyond[structures.owner[x.detach().norm(dim=1) > self.edge]] = True
+        # log of a negative number: NaN in the value and in every derivative, as a real model's
+        poison = torch.where(beyond, -self.strength, self.strength).log() * 0
+        forces = -self.strength * x + poison[structures.owner][:, None]
+        return Prediction(poison, forces)
+
+
+def test_a_member_that_diverges_is_named_and_the_others_go_on():
+    start = starts(3)
+    x = start.positions.clone()
+    x[4:8] *= 4  # overshoots: |1 - 3·0.7| > 1 and starts near the edge
+    start = start.with_positions(x)
+    potential, rule = Cliff(60.0, 3.0), bv.GradientDescent(0.7, max_step=None)
+    stop = bv.Stop(8)
+    potential.edge = float(start.positions.norm(dim=1)[4:8].max()) * 1.2
+    with pytest.warns(bv.DivergenceWarning, match=r"structure 1 \(s1\) diverged at step \d"):
+        result = bv.relax(potential, start, rule, stop, bv.Full())
+    lost = result.diverged[1]
+    assert set(result.diverged) == {1}
+    assert lost.step == 1
+    assert "not finite" in lost.cause
+    assert torch.isnan(result.trajectory[lost.step + 1 :, 4:8]).all()
+    assert torch.isfinite(result.trajectory[: lost.step + 1]).all()
+    assert torch.isfinite(result.final.positions).all()
+
+    loss = bv.delta_q(start, result.final)
+    weight = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
+    (slope,) = torch.autograd.grad((loss * weight).sum(), potential.strength)
+    pieces = []
+    for index in (0, 2):
+        alone = bv.relax(potential, start[index], rule, stop, bv.Full())
+        pieces.append(
+            torch.autograd.grad(bv.delta_q(start[index], alone.final).sum(), potential.strength)[0]
+        )
+    assert torch.isfinite(slope)
+    assert float(slope) == pytest.approx(float(sum(pieces)), rel=1e-10)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = bv.relax(potential, start, rule, stop, bv.Checkpointed())
+    (checkpointed,) = torch.autograd.grad(
+        (bv.delta_q(start, again.final) * weight).sum(), potential.strength
+    )
+    assert float(checkpointed) == pytest.approx(float(slope), rel=1e-12)
+
+
+def test_a_start_without_finite_forces_is_an_input_error():
+    with pytest.raises(bv.StructureError, match=r"structure 0 \(s0\).*not finite"):
+        bv.relax(Cliff(0.1, 1.0), starts(1))
+
+
+def test_frames_carry_energies_and_forces():
+    with torch.no_grad():
+        result = bv.relax(network(), starts(2), stop=bv.Stop(3))
+    frames = result.frames(1)
+    assert len(frames) == 4
+    assert frames[2].get_potential_energy() == pytest.approx(float(result.energy[2, 1]))
+    assert frames[2].get_forces() == pytest.approx(result.forces[2, 4:8].numpy())
+    assert "2 structures, 3 steps" in repr(result)
