@@ -4,7 +4,9 @@ The names below are loaded on first use, so ``import bpttviz`` is quick and need
 matplotlib; the data generator relies on that where torch is not installed.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -58,11 +60,21 @@ def __getattr__(name):
         raise AttributeError(f"module 'bpttviz' has no attribute {name!r}")
     module = import_module(f"bpttviz.{_HOME[name]}")
     value = module if name in _MODULES else getattr(module, name)
-    # Storing it also restores the public object where a submodule carries the same name
-    # (`bpttviz.relax` is the function, not the file `bpttviz/relax.py`).
     globals()[name] = value
     return value
 
 
 def __dir__():
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps ``bpttviz.relax`` the function: importing the file relax.py would bind the module."""
+
+    def __setattr__(self, name, value):
+        shadows = isinstance(value, ModuleType) and name in _HOME and name not in _MODULES
+        if not shadows:
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -25,7 +25,7 @@ class Calculator(AseCalculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        structures = Structures.from_ase(self.atoms).to(self.potential.device)
+        structures = Structures.from_ase(self.atoms, check=False).to(self.potential.device)
         with torch.no_grad():
             energy, forces = self.potential(structures)
         value = float(energy[0])

@@ -109,7 +109,7 @@ def measure(
         relaxation = relax(potential, start, rule, stop)
     final = relaxation.final.to("cpu")
     resting, steps, converged = rest.reach(potential, final.to_ase()[0])
-    at_rest = Structures.from_ase(resting, [reference.name])
+    at_rest = Structures.from_ase(resting, [reference.name], check=False)
     force_mae, slope, cosine = force_measures(potential, reference)
     lost = relaxation.diverged.get(0)
     reached = float("nan") if lost else 1.0  # a diverged path has no end to measure
@@ -145,7 +145,9 @@ def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest
     target, _, converged = rest.reach(potential, reference.end)
     if not converged:
         return "unknown"
-    ends = [Structures.from_ase(atoms, [reference.name]) for atoms in (resting, target)]
+    ends = [
+        Structures.from_ase(atoms, [reference.name], check=False) for atoms in (resting, target)
+    ]
     if float(delta_q(*ends)) < SAME_MINIMUM:
         return "same"
     if abs(resting.get_potential_energy() - target.get_potential_energy()) > SAME_ENERGY:

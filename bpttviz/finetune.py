@@ -183,7 +183,8 @@ class _Trainer:
                 run.status = "running"
                 for batch in self._batches(state.epoch)[state.position :]:
                     self._update(batch)
-                    bar.set_postfix(loss=f"{run.history[-1]['loss']:.3f}", refresh=False)
+                    loss = run.history[-1]["loss"]
+                    bar.set_postfix(loss="none" if loss is None else f"{loss:.3f}", refresh=False)
                     bar.update()
                     if on_update is not None:
                         on_update(run)

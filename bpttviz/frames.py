@@ -1,4 +1,4 @@
-"""A relaxation as pictures need it: drift removed, defect in the middle, distances to the reference.
+"""A relaxation as pictures need it: drift removed, defect in the middle, distances measured.
 
 Plots and widgets both draw from here, so that neither works out any physics of its own.
 """

@@ -50,7 +50,7 @@ def error_plane(report: Report, before: str | None = None, after: str | None = N
     axes.set_xlabel("force error (MAE) / eV/Å")
     axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
     axes.set_title(f"{data.before} → {data.after}", loc="left", fontsize=11, color=INK)
-    notes = _left_out(data)
+    notes = left_out_in_words(data)
     if not data.arrows:
         message = "No structure can be placed on this plane.\n" + "\n".join(notes)
         axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center")
@@ -106,7 +106,9 @@ def error_plane(report: Report, before: str | None = None, after: str | None = N
 def plane_in_words(data: plane.Plane) -> str:
     """The error plane as a paragraph."""
     if not data.arrows:
-        return "No structure can be placed on the error plane. " + "; ".join(_left_out(data))
+        return "; ".join(
+            ["No structure can be placed on the error plane", *left_out_in_words(data)]
+        )
     counts = "; ".join(f"{m}: {data.count(m)}" for m in LOOK if data.count(m))
     (x0, y0), (x1, y1) = data.mean
     text = (
@@ -114,7 +116,15 @@ def plane_in_words(data: plane.Plane) -> str:
         f"{data.after}. {counts}. Mean force error {x0:.3g} to {x1:.3g} eV/Å, mean endpoint error "
         f"at rest {y0:.3g} to {y1:.3g} {UNIT}."
     )
-    return " ".join([text, *(f"{note}." for note in _left_out(data))])
+    return " ".join([text, *(f"{note}." for note in left_out_in_words(data))])
+
+
+def left_out_in_words(data: plane.Plane) -> list[str]:
+    """Which structures the error plane does not show: one phrase a reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in data.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
 
 
 def endpoint_bars(report: Report) -> Picture:
@@ -380,14 +390,6 @@ def _ends_in_words(report: Report, p: frames.Path) -> str:
     return words + f" ({UNIT})" + (f"; {p.lost}." if p.lost else ".")
 
 
-def _left_out(data: plane.Plane) -> list[str]:
-    """Why structures are missing, one sentence a reason."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in data.left_out.items():
-        reasons.setdefault(reason, []).append(name)
-    return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
-
-
 def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
     """Divide the plane at the mean before, and name the quarter of the paradox."""
     x, y = data.mean[0]
@@ -395,8 +397,8 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
     axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
     axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
     axes.annotate(
-        "the paradox:\n" + plane.PARADOX.replace(", ", ",\n"),
-        (1, 0), (-6, 6), xycoords="axes fraction", textcoords="offset points",
+        f"the paradox: {plane.PARADOX}\n(where the mean goes, seen from where it was)",
+        (limits[0, 1], data.noise_floor or limits[1, 0]), (-6, 6), textcoords="offset points",
         ha="right", va="bottom", fontsize=8.5, color=BLUE, style="italic",
     )  # fmt: skip
 

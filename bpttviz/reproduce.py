@@ -34,12 +34,13 @@ class Recipe:
     """How the fine-tuning of every fold is done.
 
     Attributes:
-        step_size: Å²/eV. max_step: Å. steps: K.
+        step_size: Å²/eV. With K = 20 steps of 0.06 the softest modes come as far as with 30 of
+            0.04, at two thirds of the cost. max_step: Å. steps: K.
         epochs, learning_rate, clip, batch_size, seed: as in `finetune`.
         scales: force scales tried for the scalar baseline.
     """
 
-    step_size: float = 0.04
+    step_size: float = 0.06
     max_step: float = 0.2
     steps: int = 20
     epochs: int = 3

@@ -55,7 +55,8 @@ class Run:
     path: Path | None = None
 
     def __repr__(self) -> str:
-        last = f", last loss {self.history[-1]['loss']:.3f}" if self.history else ""
+        losses = [h["loss"] for h in self.history if h["loss"] is not None]
+        last = f", last loss {losses[-1]:.3f}" if losses else ""
         return (
             f"<Run of {type(self.potential).__name__}: {self.status} after {len(self.history)} "
             f"updates{last}{f', in {self.path}' if self.path else ''}>"

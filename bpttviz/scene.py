@@ -69,7 +69,7 @@ class Scene:
                     fontweight="bold", color=INK,
                 ),
             )
-            for atom in _minority(path.symbols)
+            for atom in minority(path.symbols)
         ]  # fmt: skip
         self.note = axes.text(
             0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", fontsize=10,
@@ -95,10 +95,11 @@ class Scene:
         fill = COLOURS(self.norm(distance))
         if gone:
             fill[:] = to_rgba("#DDDDDD")
+        ghost, highlight = to_rgba(GHOST, 0.28), (1, 1, 1, 0.55)
         faces = np.stack(
-            [np.tile(to_rgba(GHOST, 0.28), (len(fill), 1)), fill, np.tile((1, 1, 1, 0.55), (len(fill), 1))],
+            [np.broadcast_to(ghost, fill.shape), fill, np.broadcast_to(highlight, fill.shape)],
             axis=1,
-        )[self.order]  # fmt: skip
+        )[self.order]
         edges = np.tile([to_rgba(GHOST, 0.95), to_rgba(INK, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
         flat = sizes.ravel()
         self.spheres.set_widths(flat)
@@ -157,7 +158,7 @@ class Scene:
         return np.stack([places[first], places[second]], axis=1)
 
 
-def _minority(symbols: tuple[str, ...]) -> list[int]:
+def minority(symbols: tuple[str, ...]) -> list[int]:
     """Atoms worth naming: those of every element but the commonest."""
     host = Counter(symbols).most_common(1)[0][0]
     return [index for index, symbol in enumerate(symbols) if symbol != host]

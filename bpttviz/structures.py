@@ -112,8 +112,12 @@ class Structures:
         names: Sequence[str] | None = None,
         dtype: torch.dtype = torch.float64,
         device="cpu",
+        check: bool = True,
     ) -> Structures:
-        """Build and check a batch from ASE.
+        """Build a batch from ASE, and check that it can be used.
+
+        ``check=False`` is for structures on their way through a relaxation, which may pass through
+        places that no one should start from.
 
         Positions are float64 unless asked otherwise, whatever the potential computes in: at 10 Å a
         float32 resolves 1e-6 Å, which many small steps would add up.
@@ -156,7 +160,8 @@ class Structures:
             fixed=stack(fixed, torch.bool),
             names=tuple(names),
         )
-        result.check()
+        if check:
+            result.check()
         # Directions without periodicity may have no lattice vector; a unit one keeps the cell
         # invertible, and `pbc` sees to it that no image along it is ever used.
         completed = np.array([member.cell.complete().array for member in batch])

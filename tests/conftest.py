@@ -18,7 +18,7 @@ def tiny_report():
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in disturbed.parameters():
-            weight += 0.02 * weight.abs().mean() * torch.randn(weight.shape, generator=draw)
+            weight += 0.002 * weight.abs().mean() * torch.randn(weight.shape, generator=draw)
     return bv.evaluate(
         {"pretrained": bv.CHGNet(), "disturbed": disturbed},
         references,

@@ -62,7 +62,7 @@ def test_different_atoms_are_refused(pair):
     start, end = pair
     a = bv.Structures.from_ase(start, ["GaAs"])
     swapped = end[[1, 0, *range(2, 8)]]
-    with pytest.raises(bv.StructureError, match="GaAs.*atom 0 is element 31.*same order"):
+    with pytest.raises(bv.StructureError, match=r"GaAs.*atom 0 is element 31.*same order"):
         bv.delta_q(a, bv.Structures.from_ase(swapped))
     with pytest.raises(bv.StructureError, match="has 8 atoms, its reference 7"):
         bv.delta_q(a, bv.Structures.from_ase(end[:7]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import lzma
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ def read_relaxations(
     """Read one relaxation a file: first frame the start, last frame the end.
 
     Args:
-        paths: files, or a folder whose files (except hidden ones and README*) are all read. Any
+        paths: files, a pattern such as "runs/*.traj", or a folder whose files (except hidden ones and README*) are all read. Any
             format that ASE reads, compressed or not. Energies and forces are kept where every
             frame has them.
         group: names the group of a relaxation from its start; see `Reference`.
@@ -49,6 +50,10 @@ def read_relaxations(
         StructureError: frames that do not fit together (see `Reference`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if len(files) == 1 and "*" in str(files[0]):
+        files = sorted(glob.glob(str(files[0])))
+        if not files:
+            raise DataError(f"no file matches {paths}")
     if len(files) == 1 and Path(files[0]).is_dir():
         folder = Path(files[0])
         files = sorted(

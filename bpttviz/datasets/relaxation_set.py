@@ -45,7 +45,7 @@ class Reference:
         for atoms, which in ((self.start, "start"), (self.end, "end")):
             Structures.from_ase(atoms, [f"{self.name}, {which}"])  # building it checks it
         _require_same_atoms(self.name, self.start, self.end)
-        moved, distance = find_mic(
+        _, distance = find_mic(
             self.end.positions - self.start.positions, self.start.cell, self.start.pbc
         )
         if distance.max() > LARGEST_DISPLACEMENT:

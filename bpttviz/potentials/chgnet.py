@@ -99,6 +99,8 @@ class CHGNet(Potential):
                 index,
                 name,
             )
+        if not bool(torch.isfinite(positions).all()):
+            raise StructureError("has positions that are not finite", index, name)
         if not bool(structures.pbc[index].all()):
             raise StructureError(
                 "is not periodic in all three directions, which CHGNet needs; give it a cell with "

@@ -21,7 +21,7 @@ class Springs(Potential):
     Args:
         pairs: (P, 2) atom indices within a structure.
         stiffness: (P,) eV/Å², learnable.
-        rest: (P, 3) Å, learnable.
+        rest: (P, 3) Å, learnable. Both are kept in float64: this potential is there to be exact.
     """
 
     equivariant = False  # rest vectors point in fixed directions
@@ -29,8 +29,8 @@ class Springs(Potential):
     def __init__(self, pairs: Tensor, stiffness: Tensor, rest: Tensor):
         super().__init__()
         self.register_buffer("pairs", torch.as_tensor(pairs, dtype=torch.int64))
-        self.stiffness = nn.Parameter(torch.as_tensor(stiffness))
-        self.rest = nn.Parameter(torch.as_tensor(rest))
+        self.stiffness = nn.Parameter(torch.as_tensor(stiffness, dtype=torch.float64))
+        self.rest = nn.Parameter(torch.as_tensor(rest, dtype=torch.float64))
 
     @classmethod
     def frustrated(cls, atoms: int = 4, seed: int = 0) -> Springs:

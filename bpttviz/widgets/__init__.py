@@ -1,0 +1,6 @@
+"""Interactive views over results, each with a static picture for pages without a kernel."""
+
+from bpttviz.widgets.compare_relaxations import CompareRelaxations
+from bpttviz.widgets.error_plane import ErrorPlane
+
+__all__ = ["CompareRelaxations", "ErrorPlane"]

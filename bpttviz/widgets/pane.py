@@ -1,0 +1,148 @@
+"""One nglview pane: a relaxing structure with its reference end as a ghost behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path as FilePath
+
+import ipywidgets
+import nglview
+import numpy as np
+
+from bpttviz.frames import Path
+from bpttviz.palette import DISTANCE, GHOST
+from bpttviz.scene import RADIUS, minority, view
+
+CAMERA_DISTANCE = 2.35  # in radii of the sphere around everything: fills the pane, cuts nothing off
+COLOUR_ATOMS = (FilePath(__file__).parent / "pane.js").read_text(encoding="utf-8")
+
+
+class Frames(nglview.Structure, nglview.Trajectory):
+    """A `Path` as nglview reads it: a PDB text for atoms and colours, coordinates by frame."""
+
+    def __init__(self, path: Path):
+        nglview.Structure.__init__(self)
+        nglview.Trajectory.__init__(self)
+        self.path = path
+
+    def get_structure_string(self) -> str:
+        return pdb(self.path, self.path.positions[0], self.path.distance[0])
+
+    def get_coordinates(self, index: int) -> np.ndarray:
+        return self.path.positions[self.path.held(index)]
+
+    @property
+    def n_frames(self) -> int:
+        return self.path.last + 1
+
+
+class Ghost(nglview.Structure):
+    """The reference end of a `Path`."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def get_structure_string(self) -> str:
+        return pdb(self.path, self.path.reference, np.zeros(len(self.path.reference)))
+
+
+class Pane(ipywidgets.VBox):
+    """A title over an nglview window; `load` puts a path into it, `show` goes to a step.
+
+    Attributes:
+        view: the ``nglview.NGLWidget``.
+        title: an HTML line: what is seen and how far from the reference it is.
+    """
+
+    def __init__(self):
+        self.view = nglview.NGLWidget(height="340px")
+        self.view.layout.width = "100%"
+        self.title = ipywidgets.HTML()
+        super().__init__([self.title, self.view], layout={"flex": "1 1 320px", "min_width": "0"})
+
+    def load(self, path: Path, limit: float) -> None:
+        """Show ``path`` from its start, colours ending at ``limit`` Å."""
+        for component in list(self.view._ngl_component_ids):
+            self.view.remove_component(component)
+        self.path = path
+        self.view.add_trajectory(Frames(path), default_representation=False)
+        self.view.add_structure(Ghost(path), default_representation=False)
+        atoms = {"radius_type": "covalent", "radius_scale": RADIUS}
+        self.view.add_representation(
+            "spacefill", component=0, color_scheme="bfactor", color_scale=list(DISTANCE),
+            color_domain=[0, limit], **atoms,
+        )  # fmt: skip
+        # A little smaller, so that a ghost shows only where its atom is not at its place.
+        self.view.add_representation(
+            "spacefill", component=1, color=GHOST, opacity=0.4, depth_write=False,
+            radius_type="covalent", radius_scale=0.9 * RADIUS,
+        )  # fmt: skip
+        named = minority(path.symbols)
+        if named:
+            self.view.add_representation(
+                "label", component=0, selection=named, label_type="element", color="#222222",
+                radius_type="size", radius_size=1.4, attachment="middle-center", z_offset=1.5,
+                show_background=True, background_color="white", background_opacity=0.7,
+            )  # fmt: skip
+        if path.pbc.all():
+            self.view.add_representation(
+                "unitcell", component=1, color_value="#8A8A8A", radius_size=0.03
+            )
+        self.view.control.orient(camera(path))
+
+    def show(self, step: int, title: str) -> None:
+        """Go to ``step`` and put ``title`` (HTML) over the pane."""
+        frame = self.path.held(step)
+        if self.view.frame == frame:
+            self.view._set_coordinates(frame)  # another structure, the same frame
+        self.view.frame = frame
+        distances = json.dumps(self.path.distance[frame].round(3).tolist())
+        self.view.send(
+            {
+                "type": "call_method",
+                "target": "Widget",
+                "methodName": "executeCode",
+                "reconstruc_color_scheme": False,
+                "args": [f"({COLOUR_ATOMS}).call(this, {distances})"],
+                "kwargs": {},
+            }
+        )
+        self.title.value = title
+
+
+def camera(path: Path) -> list[float]:
+    """An orientation (16 numbers, column by column) that shows the whole structure.
+
+    Both panes start from the same one: nglview fits each to its own atoms, which differ.
+    """
+    if path.pbc.any():
+        points = np.concatenate([path.reference, [[0, 0, 0], path.cell.sum(0)]])
+    else:
+        points = np.concatenate([path.reference, path.positions[0]])
+    middle = (points.min(0) + points.max(0)) / 2
+    reach = max(float(np.linalg.norm(points - middle, axis=1).max()), 2.0)
+    matrix = np.eye(4)
+    # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at.
+    matrix[:3, :3] = CAMERA_DISTANCE * reach * view()
+    matrix[:3, 3] = -middle
+    return matrix.T.ravel().tolist()
+
+
+def pdb(path: Path, positions: np.ndarray, distance: np.ndarray) -> str:
+    """PDB text: the cell where there is one, and an atom a line with ``distance`` as B-factor."""
+    lines = []
+    if path.pbc.all():
+        lengths = np.linalg.norm(path.cell, axis=1)
+        unit = path.cell / lengths[:, None]
+        angles = np.degrees(np.arccos([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]))
+        lines.append("CRYST1" + "".join(f"{x:9.3f}" for x in lengths)
+                     + "".join(f"{x:7.2f}" for x in angles) + " P 1")  # fmt: skip
+    for number, (symbol, (x, y, z), d) in enumerate(
+        zip(path.symbols, positions, distance, strict=True), 1
+    ):
+        lines.append(
+            f"ATOM  {number % 100000:5d} {symbol:>2}   MOL A{1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
+            f"{1:6.2f}{d:6.2f}          {symbol.upper():>2}"
+        )
+    return "\n".join([*lines, "END", ""])

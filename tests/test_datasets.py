@@ -1,0 +1,225 @@
+"""Reading, checking and dividing reference relaxations."""
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+import bpttviz as bv
+from bpttviz.datasets.pack import pack
+from bpttviz.datasets.read import make_reference
+
+
+def frames(count=3, labels=True, seed=0):
+    rng = np.random.default_rng(seed)
+    result = []
+    for number in range(count):
+        atoms = bulk("GaAs", "zincblende", a=5.6, cubic=True)
+        atoms.positions += rng.normal(scale=0.05 / (number + 1), size=atoms.positions.shape)
+        if labels:
+            atoms.calc = SinglePointCalculator(
+                atoms, energy=-1.5 * number, forces=rng.normal(size=(8, 3))
+            )
+        result.append(atoms)
+    return result
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return bv.load_dataset("si-defects")
+
+
+def test_shipped_set_is_whole(shipped):
+    everything = shipped.everything
+    assert len(everything) >= 19
+    assert everything.has_forces
+    assert "CC0" in shipped.card
+    for reference in everything:
+        largest = np.abs(reference.frames[-1].calc.results["forces"]).max()
+        assert largest < 0.03, f"{reference.name} is not at rest"
+    vacancy = everything["000_vac_Si"]
+    q = bv.delta_q(*(bv.Structures.from_ase(x) for x in (vacancy.start, vacancy.end)))
+    assert float(q) == pytest.approx(4.16, abs=0.01)
+
+
+def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
+    """Two relaxations with the same end, up to symmetry, must share a group."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    matcher = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
+    members = list(shipped.everything)
+    for i, one in enumerate(members):
+        for two in members[i + 1 :]:
+            apart = abs(one.end.calc.results["energy"] - two.end.calc.results["energy"])
+            if one.group == two.group or len(one.end) != len(two.end) or apart > 0.01:
+                continue
+            if one.end.get_chemical_formula() == two.end.get_chemical_formula():
+                crystals = [AseAtomsAdaptor.get_structure(r.end) for r in (one, two)]
+                assert not matcher.fit(*crystals), f"{one.name} and {two.name} end alike"
+    for training, held_out in shipped.folds(4):
+        assert not set(training.groups) & set(held_out.groups)
+        assert len(training) + len(held_out) == len(members)
+    held = [name for _, part in shipped.folds(4) for name in part.names]
+    assert sorted(held) == sorted(shipped.everything.names)
+
+
+def test_the_informed_never_reach_the_test_part(shipped):
+    for reference in shipped.everything:
+        if reference.name[:3] in {f"{n:03d}" for n in range(8)}:
+            assert shipped.part_of(reference.group) in ("train", "val")
+    if len(shipped) < 24:
+        with pytest.raises(ValueError, match="too few for a test split.*folds"):
+            _ = shipped.test
+
+
+def test_growth_moves_no_group():
+    def dataset(count):
+        references = [
+            make_reference(f"r{i}", frames(seed=i), group=lambda _, i=i: f"defect {i}")
+            for i in range(count)
+        ]
+        return bv.Dataset(bv.RelaxationSet(references))
+
+    small, large = dataset(10), dataset(40)
+    assert small.train.names == [n for n in large.train.names if n in small.everything.names]
+    assert len(large.test)
+    assert len(large.val)
+    parts = [*large.train.names, *large.val.names, *large.test.names]
+    assert sorted(parts) == sorted(large.everything.names)
+
+
+def test_selection_and_its_errors(shipped):
+    data = shipped.everything
+    assert data[:3].names == data.names[:3]
+    assert data[["001_sub_P"]][0].name == "001_sub_P"
+    with pytest.raises(KeyError, match="no relaxation named 'x'"):
+        data["x"]
+    with pytest.raises(ValueError, match="names must be unique"):
+        bv.RelaxationSet([data[0], data[0]])
+    with pytest.raises(ValueError, match="3 folds need at least 3 groups"):
+        data[:2].folds(3)
+
+
+def test_packing_round_trip(tmp_path):
+    source = tmp_path / "one.extxyz"
+    ase.io.write(source, frames())
+    pack(source, tmp_path)
+    read = bv.read_relaxations(tmp_path / "one.extxyz.xz")[0]
+    for a, b in zip(frames(), read.frames, strict=True):
+        assert np.abs(a.positions - b.positions).max() < 1e-6
+        assert np.abs(a.get_forces() - b.calc.results["forces"]).max() < 1e-5
+        assert b.calc.results["energy"] == pytest.approx(a.get_potential_energy(), abs=1e-6)
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+@pytest.mark.parametrize("suffix", ["vasp", "cif", "extxyz"])
+def test_pairs_without_energies_load_from(suffix, tmp_path):
+    start, end = frames(2, labels=False)
+    names = [tmp_path / f"{which}.{suffix}" for which in ("start", "end")]
+    for name, atoms in zip(names, (start, end), strict=True):
+        ase.io.write(name, atoms)
+    data = bv.read_pairs([names])
+    assert not data.has_forces
+    expected = bv.Structures.from_ase([start, end])  # CIF readers wrap atoms into the cell
+    found = bv.Structures.from_ase([data[0].start, data[0].end])
+    assert bv.rmsd(found, expected).max() < 1e-4
+    assert len(data.starts()) == len(data.ends()) == 1
+
+
+def test_a_folder_of_poscar_and_contcar_pairs(tmp_path):
+    start, end = frames(2, labels=False)
+    ase.io.write(tmp_path / "POSCAR", start, format="vasp")
+    ase.io.write(tmp_path / "CONTCAR", end, format="vasp")
+    data = bv.read_pairs([(tmp_path / "POSCAR", tmp_path / "CONTCAR")], names=["gaas"])
+    assert data.names == ["gaas"]
+
+
+def damaged_empty(path):
+    path.write_text("")
+
+
+def damaged_truncated(path):
+    ase.io.write(path, frames())
+    text = path.read_text()
+    path.write_text(text[: int(len(text) * 0.9)])
+
+
+def damaged_single(path):
+    ase.io.write(path, frames(1))
+
+
+def damaged_garbage(path):
+    path.write_text("this is no structure\n" * 3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damaged_empty, "is empty"),
+        (damaged_truncated, "could not be read.*truncated"),
+        (damaged_single, "single structure; a relaxation needs a start and an end"),
+        (damaged_garbage, "could not be read"),
+    ],
+)
+def test_bad_files_are_named(damage, message, tmp_path):
+    path = tmp_path / "bad.extxyz"
+    damage(path)
+    with pytest.raises(bv.DataError, match=f"bad.extxyz.*{message}"):
+        bv.read_relaxations(path)
+
+
+def test_missing_and_truncated_compressed_files(tmp_path, shipped):
+    with pytest.raises(bv.DataError, match="does not exist"):
+        bv.read_relaxations(tmp_path / "nowhere.extxyz")
+    with pytest.raises(bv.DataError, match="holds no data files"):
+        bv.read_relaxations(tmp_path)
+    source = tmp_path / "one.extxyz"
+    ase.io.write(source, frames())
+    packed = pack(source, tmp_path)
+    packed.write_bytes(packed.read_bytes()[:-200])
+    with pytest.raises(bv.DataError, match="one.extxyz.xz could not be read"):
+        bv.read_relaxations(packed)
+    with pytest.raises(ValueError, match="no data set 'si-defekts'; shipped are .*si-defects"):
+        bv.load_dataset("si-defekts")
+
+
+def spoiled(kind):
+    a, b = frames(2)
+    if kind == "order":
+        b = b[[1, 0, *range(2, 8)]]
+    elif kind == "atoms missing":
+        b = b[:7]
+    elif kind == "cell":
+        b.set_cell(b.cell * 1.02)
+    elif kind == "swapped twins":
+        b.positions[[0, 6]] = b.positions[[6, 0]]
+    elif kind == "nan":
+        b.positions[2] = np.nan
+    elif kind == "nan forces":
+        b.calc.results["forces"][1, 1] = np.nan
+    return [a, b]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("order", "atom 0 is Ga at the start and As later.*same order"),
+        ("atoms missing", "start has 8 atoms, end has 7"),
+        ("cell", "the cell changes"),
+        ("nan", "end.*position of atom 2 is not finite"),
+        ("nan forces", "forces in frame 1 are not finite"),
+    ],
+)
+def test_frames_that_do_not_fit_together(kind, message):
+    with pytest.raises(bv.StructureError, match=f"sample.*{message}"):
+        make_reference("sample", spoiled(kind))
+
+
+def test_swapped_twins_in_a_large_cell_are_noticed():
+    a = bulk("Si", cubic=True) * (2, 2, 2)
+    b = a.copy()
+    b.positions[[0, 30]] = b.positions[[30, 0]]
+    with pytest.raises(bv.StructureError, match=r"atom 0 \(Si\) moves .* another order"):
+        make_reference("sample", [a, b])

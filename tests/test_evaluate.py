@@ -1,0 +1,237 @@
+"""Measuring: every figure by hand, and the statistics on numbers with known answers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from springs import network
+from test_finetune import references
+
+import bpttviz as bv
+from bpttviz import report as reports
+from bpttviz.evaluate import Rest
+from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.reproduce import BPTT, PRETRAINED, SCALAR, Recipe, cross_validate
+
+
+def row(structure, potential, rest, force, basin="same"):
+    return reports.Row(
+        structure=structure,
+        group="g",
+        potential=potential,
+        dq_start=4,
+        dq_k=rest + 0.1,
+        dq_rest=rest,
+        dq_k_rest=0.2,
+        rmsd_k=0.1,
+        rmsd_rest=0.1,
+        fmax_k=0.01,
+        rest_steps=9,
+        rest_converged=True,
+        basin=basin,
+        force_mae=force,
+        force_slope=0.9,
+        force_cosine=0.99,
+    )
+
+
+@pytest.fixture
+def report():
+    before, after = [1.0, 2.0, 4.0, 1.0], [0.5, 1.0, 2.0, 2.0]
+    rows = []
+    for index, (b, a) in enumerate(zip(before, after, strict=True)):
+        rows += [
+            row(f"s{index}", "pre", b, 0.05),
+            row(f"s{index}", "post", a, 0.06, "different" if index == 3 else "same"),
+        ]
+    return bv.Report(rows)
+
+
+def test_paired_comparison(report):
+    change = report.compare("dq_rest")
+    assert change.ratio == pytest.approx((0.5**3 * 2) ** 0.25)
+    assert (change.mean_before, change.mean_after) == (2.0, 1.375)
+    assert change.worse == 1
+    assert change.interval[0] < change.ratio < change.interval[1]
+    same = report.compare("dq_rest", same_basin=True)
+    assert same.ratio == pytest.approx(0.5)
+    assert same.left_out == ("s3",)
+    assert same.interval == pytest.approx((0.5, 0.5))
+
+
+def test_bootstrap_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for seed in range(100):
+        before = np.exp(rng.normal(size=40))
+        after = before * np.exp(rng.normal(-0.3, 0.4, size=40))
+        low, high = reports.compare(
+            "x", [""] * 40, before, after, resamples=500, seed=seed
+        ).interval
+        hits += low < np.exp(-0.3) < high
+    assert 86 <= hits <= 99
+
+
+def test_verdicts_are_sentences_about_what_was_measured(report):
+    sentences = report.verdicts()
+    assert "does not change beyond" in sentences[0]
+    assert sentences[1].startswith("Force error rises: +20 %")
+    assert "Force error rises" in str(report)
+    assert "<table>" in report._repr_html_()
+
+
+def test_missing_values_are_left_out_and_said():
+    rows = [
+        row("a", "pre", 1, 0.1),
+        row("a", "post", float("nan"), 0.1),
+        row("b", "pre", 1, float("nan")),
+        row("b", "post", 0.5, float("nan")),
+    ]
+    change = bv.Report(rows).compare("dq_rest")
+    assert change.left_out == ("a",)
+    assert "left out: a" in str(change)
+    with pytest.raises(ValueError, match="no structure has x"):
+        reports.compare("x", ["a"], [np.nan], [1.0])
+
+
+def test_csv_round_trip(report, tmp_path):
+    report.to_csv(tmp_path / "r.csv")
+    assert bv.Report.from_csv(tmp_path / "r.csv").rows == report.rows
+
+
+def test_merging_keeps_both(report):
+    other = bv.Report([row("t", "pre", 1, 0.1), row("t", "post", 1, 0.1)])
+    assert report.merge(other).structures == ["s0", "s1", "s2", "s3", "t"]
+
+
+def test_every_figure_of_a_row_on_springs():
+    data, potential = references(3), network()
+    rule, stop = bv.GradientDescent(0.05, max_step=None), bv.Stop(6)
+    result = bv.evaluate({"springs": potential}, data, rule, stop, Rest(fmax=1e-6), progress=False)
+    for reference in data:
+        start, end = (bv.Structures.from_ase(x) for x in (reference.start, reference.end))
+        with torch.no_grad():
+            final = bv.relax(potential, start, rule, stop).final
+            rest = start.with_positions(potential.rest_positions(start.positions))
+        found = result.row("springs", reference.name)
+        assert found.dq_k == pytest.approx(float(bv.delta_q(final, end)), abs=1e-9)
+        assert found.dq_rest == pytest.approx(float(bv.delta_q(rest, end)), abs=1e-5)
+        assert found.dq_k_rest == pytest.approx(float(bv.delta_q(final, rest)), abs=1e-5)
+        assert found.rmsd_rest == pytest.approx(float(bv.rmsd(rest, end)), abs=1e-5)
+        assert found.rest_converged
+        assert found.basin == "same"
+        assert np.isnan(found.force_mae)
+    relaxation = result.relaxation("springs", 1)
+    assert relaxation.trajectory.shape == (7, 4, 3)
+    assert result.reference(1) is data[1].end
+
+
+def test_force_measures_of_scaled_forces():
+    """Reference forces made by the potential itself: doubling it must give slope 2, cosine 1."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    from bpttviz.datasets.read import make_reference
+    from bpttviz.evaluate import force_measures
+
+    potential = network()
+    frames = []
+    for source in references(2):
+        atoms = source.start.copy()
+        atoms.set_chemical_symbols(["Si", "Ge", "C", "O"])
+        with torch.no_grad():
+            energy, forces = potential(bv.Structures.from_ase(atoms))
+        atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces.numpy())
+        frames.append(atoms)
+    frames[1].positions = frames[0].positions + 0.01 * (frames[1].positions - frames[0].positions)
+    frames = frames[:1] * 2
+    reference = make_reference("r", frames)
+    mae, slope, cosine = force_measures(bv.ScaledForces(potential, 2.0), reference)
+    assert mae == pytest.approx(np.abs(frames[0].get_forces()).mean())
+    assert (slope, cosine) == pytest.approx((2, 1))
+
+
+class TwoWells(Potential):
+    """Two atoms joined by a double well in their distance: two minima, at 2 and 4 Å."""
+
+    equivariant = True
+
+    def energy(self, structures):
+        pairs = structures.positions.reshape(-1, 2, 3)
+        distance = (pairs[:, 1] - pairs[:, 0]).norm(dim=1)
+        return 0.2 * (distance - 2) ** 2 * (distance - 4) ** 2 + 0.05 * distance
+
+
+def test_basins_are_told_apart():
+    from ase import Atoms
+
+    from bpttviz.datasets.read import make_reference
+
+    def pair(a, b):
+        return [
+            Atoms("Si2", positions=[[0, 0, 0], [d, 0, 0]], cell=[12] * 3, pbc=True) for d in (a, b)
+        ]
+
+    data = bv.RelaxationSet(
+        [
+            make_reference(n, pair(*d))
+            for n, d in {"stays": (2.3, 2.0), "wrong side": (3.5, 2.0)}.items()
+        ]
+    )
+    result = bv.evaluate(
+        {"wells": TwoWells()}, data, bv.GradientDescent(0.1), bv.Stop(5), progress=False
+    )
+    assert result.column("basin", "wells").tolist() == ["same", "different"]
+
+
+class Explodes(Potential):
+    def forward(self, structures):
+        x = structures.positions
+        forces = torch.where(x.norm(dim=1, keepdim=True) > 8, torch.nan, 3 * x)
+        return Prediction(sum(x.sum(1)).reshape(1), forces)
+
+
+def test_divergence_is_counted_not_hidden():
+    with pytest.warns(bv.DivergenceWarning):
+        result = bv.evaluate(
+            {"bad": Explodes()},
+            references(1),
+            bv.GradientDescent(1.0, max_step=None),
+            bv.Stop(5),
+            Rest(steps=2),
+            progress=False,
+        )
+    found = result.rows[0]
+    assert np.isnan(found.dq_rest)
+    assert "step" in found.diverged
+    assert found.basin == "unknown"
+    assert "1 diverged" in str(result)
+
+
+def test_nothing_to_evaluate():
+    with pytest.raises(ValueError, match="at least one potential"):
+        bv.evaluate({}, references(1))
+
+
+def test_cross_validation_resumes_and_shares_work(tmp_path):
+    data, potential = references(8), network()
+    recipe = Recipe(step_size=0.1, steps=8, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
+    call = {"recipe": recipe, "folds": 2, "progress": False}
+    assert cross_validate(potential, data, tmp_path, **call, only=[1]) is None
+    first = (tmp_path / "fold-1.csv").read_text()
+    result = cross_validate(potential, data, tmp_path, **call)
+    assert (tmp_path / "fold-1.csv").read_text() == first
+    assert result.potentials == [PRETRAINED, SCALAR, BPTT]
+    assert sorted(result.structures) == sorted(data.names)
+    assert result.compare("dq_rest", PRETRAINED, BPTT).ratio < 1
+    assert "pretrained → BPTT" in (tmp_path / "report.txt").read_text()
+    scales = json.loads((tmp_path / "scales.json").read_text())
+    for name, errors in scales.items():
+        reference = data[[name]]
+        with torch.no_grad():
+            final = bv.relax(
+                bv.ScaledForces(potential, 2.0), reference.starts(), recipe.rule, recipe.stop
+            ).final
+        assert errors[2] == pytest.approx(float(bv.delta_q(final, reference.ends())))
+    with pytest.raises(ValueError, match="other settings"):
+        cross_validate(potential, data, tmp_path, folds=3, recipe=recipe)

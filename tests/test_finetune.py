@@ -1,0 +1,279 @@
+"""Training: it learns, stops, resumes to the same result, and loses nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from springs import network
+
+import bpttviz as bv
+from bpttviz import runs
+from bpttviz.datasets.read import make_reference
+
+
+def references(count=6, seed=0):
+    """Relaxations of a hidden spring network: a learner with other springs can be taught them."""
+    truth = network(seed=2)
+    rng = np.random.default_rng(seed)
+    made = []
+    while len(made) < count:
+        start = Atoms(["Si", "Ge", "C", "O"], positions=2 * rng.normal(size=(4, 3)))
+        positions = torch.tensor(start.positions)
+        end = start.copy()
+        end.positions = truth.rest_positions(positions).detach().numpy()
+        if np.linalg.norm(end.positions - start.positions, axis=1).max() > 3.9:
+            continue  # too far to be taken for a relaxation
+        number = len(made)
+        made.append(make_reference(f"r{number}", [start, end], group=lambda _, n=number: f"g{n}"))
+    return bv.RelaxationSet(made)
+
+
+def objective(learnable=False):
+    return bv.Endpoint(bv.GradientDescent(0.1, max_step=None, learnable=learnable), bv.Stop(15))
+
+
+SETTINGS = {"epochs": 3, "learning_rate": 0.02, "progress": False}
+
+
+def weights(potential):
+    return torch.cat([p.detach().reshape(-1) for p in potential.parameters()])
+
+
+def test_endpoints_alone_teach_and_the_original_is_left_alone():
+    student = network(seed=1)
+    before = weights(student)
+    train = references()
+    assert not train.has_forces
+    run = bv.finetune(student, train, objective(learnable=True), **{**SETTINGS, "epochs": 12})
+    first = np.mean([h["loss"] for h in run.history[: len(train)]])
+    last = np.mean([h["loss"] for h in run.history[-len(train) :]])
+    assert last < 0.6 * first
+    assert torch.equal(weights(student), before)
+    assert float(run.rule.step_size.detach()) != pytest.approx(0.1, rel=1e-3)
+    assert run.status == "finished"
+
+
+def test_same_seed_same_result_and_batches_add_up():
+    train = references()
+    one, two, other = (
+        bv.finetune(network(), train, objective(), **SETTINGS, seed=seed) for seed in (0, 0, 1)
+    )
+    assert torch.equal(weights(one.potential), weights(two.potential))
+    assert not torch.equal(weights(one.potential), weights(other.potential))
+    batch = bv.finetune(
+        network(), train, objective(), **{**SETTINGS, "epochs": 1}, batch_size=len(train), clip=None
+    )
+    assert len(batch.history) == 1
+    potential = network()
+    loss = objective().loss(potential, train).mean()
+    gradient = torch.autograd.grad(loss, list(potential.parameters()))
+    norm = float(torch.sqrt(sum((g**2).sum() for g in gradient)))
+    assert batch.history[0]["gradient_norm"] == pytest.approx(norm, rel=1e-9)
+
+
+def interrupt_after(updates):
+    def hook(run):
+        if len(run.history) == updates:
+            signal.raise_signal(signal.SIGINT)
+
+    return hook
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("stopped_at", [2, 6, 7])
+def test_ctrl_c_and_resume_end_where_an_uninterrupted_run_does(tmp_path, stopped_at, validated):
+    data = references(8)
+    train, validation = data[:6], (data[6:] if validated else None)
+    call = {**SETTINGS, "validation": validation}
+    whole = bv.finetune(network(), train, objective(True), **call)
+    out = tmp_path / "run"
+    part = bv.finetune(
+        network(), train, objective(True), **call, out=out, on_update=interrupt_after(stopped_at)
+    )
+    assert part.status == "interrupted"
+    assert len(part.history) == stopped_at
+    assert bv.load_run(out).status == "interrupted"
+    rest = bv.finetune(network(), train, objective(True), **call, out=out)
+    assert rest.status == "finished"
+    assert [h["loss"] for h in rest.history] == [h["loss"] for h in whole.history]
+    assert torch.equal(weights(rest.potential), weights(whole.potential))
+    assert torch.equal(rest.rule.step_size, whole.rule.step_size)
+    assert [v["value"] for v in rest.validations] == [v["value"] for v in whole.validations]
+
+
+def test_a_finished_run_is_loaded_not_repeated_and_can_be_prolonged(tmp_path):
+    train = references()
+    run = bv.finetune(network(), train, objective(), **SETTINGS, out=tmp_path)
+    calls = []
+    again = bv.finetune(
+        network(), train, objective(), **SETTINGS, out=tmp_path, on_update=calls.append
+    )
+    assert not calls
+    assert torch.equal(weights(again.potential), weights(run.potential))
+    longer = bv.finetune(network(), train, objective(), **{**SETTINGS, "epochs": 4}, out=tmp_path)
+    straight = bv.finetune(network(), train, objective(), **{**SETTINGS, "epochs": 4})
+    assert torch.equal(weights(longer.potential), weights(straight.potential))
+
+
+def test_other_settings_do_not_resume(tmp_path):
+    train = references()
+    bv.finetune(network(), train, objective(), **SETTINGS, out=tmp_path)
+    with pytest.raises(bv.RunError, match="other settings.*learning_rate: saved 0.02, now 0.01"):
+        bv.finetune(
+            network(),
+            train,
+            objective(),
+            epochs=3,
+            learning_rate=0.01,
+            progress=False,
+            out=tmp_path,
+        )
+    with pytest.raises(bv.RunError, match="initial_weights"):
+        bv.finetune(network(seed=9), train, objective(), **SETTINGS, out=tmp_path)
+
+
+def test_early_stopping_keeps_the_best(tmp_path):
+    data = references(8)
+    wild = {"epochs": 30, "learning_rate": 0.5, "progress": False}
+    run = bv.finetune(
+        network(), data[:6], objective(), **wild, validation=data[6:], patience=2, out=tmp_path
+    )
+    assert run.status == "stopped early"
+    values = [v["value"] for v in run.validations]
+    assert len(values) < 31
+    with torch.no_grad():
+        best = float(objective().loss(run.potential, data[6:]).mean())
+    assert best == pytest.approx(min(values), rel=1e-9)
+    loaded = bv.load_run(tmp_path)
+    assert torch.equal(weights(loaded.potential), weights(run.potential))
+
+
+def test_a_run_comes_back_from_disk(tmp_path):
+    run = bv.finetune(network(), references(), objective(True), **SETTINGS, out=tmp_path)
+    loaded = bv.load_run(tmp_path)
+    assert torch.equal(weights(loaded.potential), weights(run.potential))
+    assert torch.equal(loaded.rule.step_size, run.rule.step_size)
+    assert loaded.history == run.history
+    assert loaded.settings == run.settings
+    into = network(seed=7)
+    assert bv.load_run(tmp_path, potential=into).potential is into
+    assert torch.equal(weights(into), weights(run.potential))
+    with pytest.raises(bv.RunError, match="do not fit"):
+        bv.load_run(tmp_path, potential=network(atoms=5))
+
+
+def test_files_that_are_not_ours_are_refused_unopened(tmp_path):
+    with pytest.raises(bv.RunError, match="there is no run in"):
+        bv.load_run(tmp_path)
+    file = tmp_path / runs.FILE
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "exploded"),)
+
+    torch.save({"weights": Bomb()}, file)
+    with pytest.raises(bv.RunError, match="not a safetensors file.*pickled checkpoints"):
+        bv.load_run(tmp_path)
+    assert not (tmp_path / "exploded").exists()
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, file)
+    with pytest.raises(bv.RunError, match="not a bpttviz run"):
+        bv.load_run(tmp_path)
+    save_file({"x": torch.zeros(1)}, file, {"bpttviz": '{"format": "bpttviz-run", "version": 99}'})
+    with pytest.raises(bv.RunError, match="newer bpttviz"):
+        bv.load_run(tmp_path)
+
+
+def test_a_truncated_run_file_is_named(tmp_path):
+    bv.finetune(network(), references(), objective(), **SETTINGS, out=tmp_path)
+    file = tmp_path / runs.FILE
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(bv.RunError, match=r"run.safetensors.*damaged"):
+        bv.load_run(tmp_path)
+
+
+def test_a_full_disk_leaves_the_previous_state_readable(tmp_path, monkeypatch):
+    train = references()
+    first = bv.finetune(network(), train, objective(), **{**SETTINGS, "epochs": 1}, out=tmp_path)
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half a fi")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "save_file", full)
+    with pytest.raises(bv.RunError, match=r"No space left.*saved before is intact"):
+        bv.finetune(network(), train, objective(), **SETTINGS, out=tmp_path)
+    monkeypatch.undo()
+    assert torch.equal(weights(bv.load_run(tmp_path).potential), weights(first.potential))
+    assert not list(tmp_path.glob("*.unfinished"))
+
+
+def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        import bpttviz as bv
+        from bpttviz import runs
+        from test_finetune import SETTINGS, network, objective, references
+        out = {str(tmp_path)!r}
+        bv.finetune(network(), references(), objective(), **{{**SETTINGS, "epochs": 1}}, out=out)
+        whole = runs.save_file
+        def killed(tensors, path, metadata):
+            whole(tensors, path, metadata)
+            path.write_bytes(path.read_bytes()[:500])
+            os.kill(os.getpid(), signal.SIGKILL)
+        runs.save_file = killed
+        bv.finetune(network(), references(), objective(), **SETTINGS, out=out)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    run = bv.load_run(tmp_path)
+    assert len(run.history) == len(references())
+    resumed = bv.finetune(network(), references(), objective(), **SETTINGS, out=tmp_path)
+    whole = bv.finetune(network(), references(), objective(), **SETTINGS)
+    assert torch.equal(weights(resumed.potential), weights(whole.potential))
+
+
+def test_a_structure_without_usable_gradient_is_left_out_and_named():
+    train = references()
+    broken = network()
+    real = bv.Endpoint.loss
+
+    class Sometimes(bv.Endpoint):
+        def loss(self, potential, chosen):
+            value = real(self, potential, chosen)
+            return value * torch.nan if chosen.names == [train.names[2]] else value
+
+    usual = objective()
+    with pytest.warns(UserWarning, match=f"{train.names[2]} was left out of an update"):
+        run = bv.finetune(
+            broken, train, Sometimes(usual.rule, usual.stop), **{**SETTINGS, "epochs": 1}
+        )
+    used = [name for h in run.history for name in h["structures"]]
+    assert sorted(used) == sorted(set(train.names) - {train.names[2]})
+    assert torch.isfinite(weights(run.potential)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "at least 1"),
+        ({"learning_rate": 0}, "positive"),
+        ({"patience": 2}, "patience needs validation"),
+    ],
+)
+def test_senseless_settings_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        bv.finetune(network(), references(), objective(), **{**SETTINGS, **change})
+
+
+def test_nothing_to_train_on():
+    with pytest.raises(ValueError, match="no relaxations to train on"):
+        bv.finetune(network(), bv.RelaxationSet([]), objective())

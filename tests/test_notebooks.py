@@ -1,0 +1,38 @@
+"""Every notebook runs from top to bottom, its own check cell included.
+
+With small parameters by default, with the notebook's own where BPTTVIZ_NOTEBOOKS=full. Small runs
+go through the same code on the same data; only their numbers of steps and structures are smaller.
+"""
+
+import os
+from pathlib import Path
+
+import papermill
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+SMALL = {
+    "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},
+}
+
+
+def test_every_notebook_has_small_parameters():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_notebook_runs(name, tmp_path, monkeypatch):
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
+    parameters = {} if os.environ.get("BPTTVIZ_NOTEBOOKS") == "full" else SMALL[name]
+    papermill.execute_notebook(
+        NOTEBOOKS / f"{name}.ipynb",
+        tmp_path / f"{name}.ipynb",
+        parameters={**parameters, "out": str(tmp_path)},
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    if name == "00_quickstart":
+        for left in ("quickstart.csv", "error_plane.png", "before_after.gif"):
+            assert (tmp_path / left).stat().st_size > 100
