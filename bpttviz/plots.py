@@ -5,18 +5,18 @@ Only matplotlib's object interface is used: no pyplot, no global state, safe in 
 
 from __future__ import annotations
 
-import io
 from pathlib import Path as FilePath
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from bpttviz import frames, plane
-from bpttviz.palette import BLUE, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
+from bpttviz.palette import BLUE, GHOST, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
 from bpttviz.picture import Picture, tidy
 from bpttviz.report import Report
 from bpttviz.scene import COLOURS, Scene
@@ -267,6 +267,8 @@ def animation(
     paths = frames.pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
     picture = Picture((7.6, 5.6))
+    picture.set_dpi(75)  # with few colours and thinned frames: small enough for a page
+    canvas = FigureCanvasAgg(picture)
     upper, lower = picture.subfigures(2, 1, height_ratios=(3.1, 1))
     _, scenes = _side_by_side(report, paths, 0, upper)
     axes = lower.subplots()
@@ -284,7 +286,6 @@ def animation(
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     now = axes.axvline(0, color=GREY, lw=0.8)
 
-    # Thinned where it is long: a GIF has to stay small enough for a page.
     steps = np.unique(np.linspace(0, longest, min(longest + 1, 40)).round().astype(int))
     images = []
     for step in steps:
@@ -294,10 +295,11 @@ def animation(
             held = p.held(step)
             marker.set_data([held], [p.delta_q[held]])
         now.set_xdata([step, step])
-        images.append(Image.open(io.BytesIO(picture.png(dpi=80))).convert("RGB"))
+        canvas.draw()
         picture.set_layout_engine("none")  # laid out once: panels must not jump between frames
+        images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
     # One palette for all frames, so that what stands still is stored once.
-    colours = images[-1].quantize(64)
+    colours = _palette()
     reduced = [image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images]
     reduced[0].save(
         path, save_all=True, append_images=reduced[1:], loop=0, optimize=True,
@@ -373,6 +375,17 @@ def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, lis
     bar.outline.set_visible(False)
     figure.suptitle(f"{paths[0].structure}", fontsize=11, color=INK, x=0.01, ha="left")
     return figure, scenes
+
+
+def _palette() -> Image.Image:
+    """The colours of an animation: shades of distance, of grey, of the ghosts and the curves."""
+    shades = [*COLOURS(np.linspace(0, 1, 24))[:, :3], *np.linspace((0, 0, 0), (1, 1, 1), 14)]
+    for colour in (GHOST, *POTENTIALS[:2]):
+        strength = np.linspace(0.2, 1, 4)[:, None]
+        shades += [*(strength * to_rgb(colour) + 1 - strength)]
+    picture = Image.new("P", (1, 1))
+    picture.putpalette((np.array(shades) * 255).round().astype(np.uint8).tobytes())
+    return picture
 
 
 def _title(report: Report, p: frames.Path, step: int) -> str:

@@ -154,13 +154,16 @@ def describe(report: Report) -> str:
     for after in (SCALAR, BPTT):
         lines.append(f"{PRETRAINED} → {after}")
         for column in ("dq_k", "dq_rest", "dq_k_rest", "rmsd_k", "rmsd_rest", "force_mae"):
-            lines.append(f"  {report.compare(column, PRETRAINED, after)}")
-        try:
-            same = report.compare("dq_rest", PRETRAINED, after, same_basin=True)
-            lines.append(f"  same basin under both: {same}")
-        except ValueError:
-            lines.append("  same basin under both: none")
+            lines.append("  " + _change(report, column, after))
+        lines.append("  same basin under both: " + _change(report, "dq_rest", after, True))
     return "\n".join(lines)
+
+
+def _change(report: Report, column: str, after: str, same_basin: bool = False) -> str:
+    try:
+        return str(report.compare(column, PRETRAINED, after, same_basin))
+    except ValueError as nothing_to_compare:
+        return str(nothing_to_compare)
 
 
 def _claim(out: Path, settings: dict) -> None:

@@ -4,8 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ase import Atoms
 
 import bpttviz as bv
+from bpttviz.iterate import Divergence
+from bpttviz.relax import Relaxation
+from bpttviz.report import Report
+from bpttviz.structures import Structures
 
 
 @pytest.fixture(scope="session")
@@ -26,4 +31,51 @@ def tiny_report():
         bv.Stop(steps=3),
         bv.Rest(steps=2),
         progress=False,
+    )
+
+
+@pytest.fixture
+def diverged_report(tiny_report):
+    """The tiny report with the second potential's path given up at step 1."""
+    key = ("disturbed", tiny_report.structures[0])
+    lost = tiny_report.relaxations[key]
+    records = {
+        name: getattr(lost, name).clone() for name in ("trajectory", "forces", "energy", "fmax")
+    }
+    records["trajectory"][2:] = torch.nan
+    for name in ("forces", "energy", "fmax"):
+        records[name][1:] = torch.nan
+    lost = replace(lost, diverged={0: Divergence(1, "the step is not finite")}, **records)
+    unmeasured = dict.fromkeys(("dq_k", "dq_rest", "dq_k_rest"), float("nan"))
+    rows = [
+        replace(row, **unmeasured, diverged="step 1: the step is not finite")
+        if (row.potential, row.structure) == key
+        else row
+        for row in tiny_report.rows
+    ]
+    return Report(rows, {**tiny_report.relaxations, key: lost}, tiny_report.references)
+
+
+@pytest.fixture
+def single_atom_report(tiny_report):
+    """One atom, and paths of a single frame: the least that can be shown."""
+    atoms = Atoms("Si", positions=[[1.0, 2.0, 3.0]], cell=[4, 4, 4], pbc=True)
+    start = Structures.from_ase(atoms, ["atom"])
+    still = Relaxation(
+        start=start,
+        final=start,
+        trajectory=start.positions[None],
+        energy=torch.zeros(1, 1),
+        forces=torch.zeros(1, 1, 3),
+        fmax=torch.zeros(1, 1),
+        steps=torch.zeros(1, dtype=torch.int64),
+        converged=torch.ones(1, dtype=torch.bool),
+        diverged={},
+    )
+    row = replace(tiny_report.rows[0], structure="atom", dq_k=0.0, dq_rest=0.0)
+    names = ("before", "after")
+    return Report(
+        [replace(row, potential=name) for name in names],
+        {(name, "atom"): still for name in names},
+        {"atom": atoms},
     )
