@@ -89,6 +89,9 @@ def cross_validate(
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, {"recipe": asdict(recipe), "structures": references.names, "folds": folds})
     pairs = references.folds(folds)
+    unknown = [number for number in only or () if not 0 <= number < folds]
+    if unknown:
+        raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
     for number in range(folds) if only is None else only:
         table = out / f"fold-{number}.csv"
         if table.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -120,30 +120,17 @@ class Scene:
         seen = (positions - self.middle) @ view().T
         return seen[:, :2] * (1 + PERSPECTIVE * seen[:, 2:]), seen[:, 2]
 
-    def _corners(self) -> np.ndarray:
-        return np.array(list(product((0, 1), repeat=3))) @ self.path.cell
-
     def _draw_cell(self) -> None:
-        if not self.path.pbc.any():
-            return
-        corners, _ = self._project(self._corners())
-        binary = np.array(list(product((0, 1), repeat=3)))
-        edges = [
-            (corners[i], corners[j])
-            for i in range(8)
-            for j in range(i + 1, 8)
-            if np.abs(binary[i] - binary[j]).sum() == 1
-        ]
-        box = LineCollection(edges, colors=GREY, linewidths=0.8, linestyles="dotted", zorder=0)
+        edges = cell_edges(self.path)
+        places = self._project(edges.reshape(-1, 3))[0].reshape(-1, 2, 2)
+        box = LineCollection(places, colors=GREY, linewidths=0.8, linestyles="dotted", zorder=0)
         self.axes.add_collection(box)
 
     def _set_limits(self) -> None:
         path = self.path
         positions = path.positions[: path.last + 1].reshape(-1, 3)
-        seen = [self._project(positions)[0], self.ghosts]
-        if path.pbc.any():
-            seen.append(self._project(self._corners())[0])
-        points = np.concatenate(seen)
+        corners = cell_edges(path).reshape(-1, 3)
+        points = self._project(np.concatenate([positions, path.reference, corners]))[0]
         edge = 1.2 * float(self.radii.max())
         low, high = points.min(0) - edge, points.max(0) + edge
         self.axes.set_xlim(low[0], high[0])
@@ -156,6 +143,15 @@ class Scene:
         touching = np.triu(apart < 1.25 * (reach[:, None] + reach[None]), 1)
         first, second = np.nonzero(touching)
         return np.stack([places[first], places[second]], axis=1)
+
+
+def cell_edges(path: Path) -> np.ndarray:
+    """The edges (12, 2, 3) Å of the cell, from corner to corner; none where nothing is periodic."""
+    if not path.pbc.any():
+        return np.empty((0, 2, 3))
+    corners = np.array(list(product((0, 1), repeat=3)))
+    edges = [(a, b) for a, b in combinations(corners, 2) if np.abs(a - b).sum() == 1]
+    return np.array(edges) @ path.cell
 
 
 def minority(symbols: tuple[str, ...]) -> list[int]:

@@ -16,10 +16,12 @@ from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS as AseBFGS
 
-from bpttviz.datasets import generate as g
+from bpttviz.datasets import generate
+from bpttviz.datasets.generate import defects, files, measures, production, silicon
+from bpttviz.datasets.generate.__main__ import main, part
 
 ROOT = Path(__file__).resolve().parents[1]
-BOTH = g.SILICON_DEFECTS + g.CRYSTALS
+BOTH = generate.SILICON_DEFECTS + generate.CRYSTALS
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class Copper:
 
 def make(folder: Path, engine=None, **options):
     task = Copper()
-    return g.produce(task.name, task.start, {"seed": 1}, engine or g.EMTEngine(), folder, **options)
+    return generate.produce(
+        task.name, task.start, {"seed": 1}, engine or generate.EMTEngine(), folder, **options
+    )
 
 
 # --- starts ---
@@ -57,7 +61,7 @@ def test_a_start_follows_from_its_task_alone(task):
 
 def test_starts_are_those_of_the_shipped_files():
     """Figures from ASE 3.22.1 and numpy 1.24: other versions must make the same starts."""
-    defect, crystal = g.SILICON_DEFECTS[0].start(), g.CRYSTALS[0].start()
+    defect, crystal = generate.SILICON_DEFECTS[0].start(), generate.CRYSTALS[0].start()
     assert defect.positions[10] == pytest.approx(
         [-0.0022403019382, 2.7871532491255, 8.1991683324306], abs=1e-9
     )
@@ -67,30 +71,36 @@ def test_starts_are_those_of_the_shipped_files():
 
 
 def test_defect_starts_hold_what_their_family_says_and_no_overlap():
-    atoms_in = {g.vac: 63, g.divac: 62, g.sub: 64, g.subvac: 63, g.subsub: 64}
-    for task in g.SILICON_DEFECTS:
+    atoms_in = {
+        defects.vac: 63,
+        defects.divac: 62,
+        defects.sub: 64,
+        defects.subvac: 63,
+        defects.subsub: 64,
+    }
+    for task in generate.SILICON_DEFECTS:
         atoms = task.start()
-        foreign = 2 if task.family is g.subsub else 1
+        foreign = 2 if task.family is defects.subsub else 1
         if task.species == "Si":
             foreign = 0
         assert len(atoms) == atoms_in.get(task.family, 65), task.name
         assert sum(symbol != "Si" for symbol in atoms.symbols) == foreign, task.name
-        assert min(neighbor_list("d", atoms, 3.0)) >= g.SHORTEST_PAIR, task.name
+        assert min(neighbor_list("d", atoms, 3.0)) >= silicon.SHORTEST_PAIR, task.name
 
 
 def test_interstitials_and_pairs_start_where_their_names_say():
-    host = bulk("Si", "diamond", a=g.SILICON_A, cubic=True) * (2, 2, 2)
-    bond = g.SILICON_A * np.sqrt(3) / 4
-    expected = {g.tet: (4, bond), g.hex: (6, g.SILICON_A * np.sqrt(11) / 8)}
+    host = bulk("Si", "diamond", a=silicon.SILICON_A, cubic=True) * (2, 2, 2)
+    bond = silicon.SILICON_A * np.sqrt(3) / 4
+    expected = {defects.tet: (4, bond), defects.hex: (6, silicon.SILICON_A * np.sqrt(11) / 8)}
     for family, (count, length) in expected.items():
         atoms = host.copy()
-        family(atoms, g._random_site(atoms, np.random.RandomState(3)), "Ge")
+        family(atoms, defects.random_site(atoms, np.random.RandomState(3)), "Ge")
         distances = np.sort(atoms.get_distances(64, range(64), mic=True))
         assert distances[:count] == pytest.approx(length)
         assert distances[count] > 1.1 * length
-    for family in (g.subvac, g.subsub, g.divac):
+    for family in (defects.subvac, defects.subsub, defects.divac):
         atoms = host.copy()
-        site = g._random_site(atoms, np.random.RandomState(3))
+        site = defects.random_site(atoms, np.random.RandomState(3))
         assert np.linalg.norm(site.bond) == pytest.approx(bond)
         centres = family(atoms, site, "Ge")
         assert np.linalg.norm(centres[1] - centres[0]) == pytest.approx(bond)
@@ -102,7 +112,7 @@ def test_names_and_seeds_are_used_once():
 
 
 def test_crystals_are_small_and_displaced():
-    for task in g.CRYSTALS:
+    for task in generate.CRYSTALS:
         atoms, ideal = task.start(), task.ideal()
         assert 2 <= len(atoms) <= 16, task.name
         assert len(set(atoms.symbols)) <= 2, task.name
@@ -110,7 +120,7 @@ def test_crystals_are_small_and_displaced():
         assert shortest[0] >= 0.75 * shortest[1], task.name
         forced = ideal.copy()
         forced.set_cell(atoms.cell, scale_atoms=True)
-        assert g.delta_q(forced, atoms) > 0.1, task.name
+        assert measures.delta_q(forced, atoms) > 0.1, task.name
 
 
 # --- slices ---
@@ -118,14 +128,14 @@ def test_crystals_are_small_and_displaced():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 100])
 def test_slices_cover_each_task_once(n):
-    pieces = [task.number for i in range(n) for task in g.part(BOTH, f"{i}/{n}")]
+    pieces = [task.number for i in range(n) for task in part(BOTH, f"{i}/{n}")]
     assert sorted(pieces) == [task.number for task in BOTH]
 
 
 @pytest.mark.parametrize("index", ["4/4", "-1/4", "0/0", "2", "a/b", "1/2/3"])
 def test_a_slice_that_does_not_exist_is_refused(index):
     with pytest.raises(ValueError, match="--index"):
-        g.part(BOTH, index)
+        part(BOTH, index)
 
 
 # --- relaxations and files ---
@@ -133,10 +143,10 @@ def test_a_slice_that_does_not_exist_is_refused(index):
 
 def test_a_relaxation_end_to_end(tmp_path):
     path = make(tmp_path)
-    frames = g.read_frames(path)
+    frames = files.read_frames(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copper.extxyz"]
     assert np.abs(frames[0].positions - Copper().start().positions).max() < 1e-8
-    assert g.largest_force(frames[-1]) <= 0.01 < g.largest_force(frames[-2])
+    assert measures.largest_force(frames[-1]) <= 0.01 < measures.largest_force(frames[-2])
     for frame in frames:
         again = frame.copy()
         again.calc = EMT()
@@ -155,7 +165,7 @@ def test_steps_are_those_of_ases_bfgs():
     optimiser = AseBFGS(atoms, logfile=None, alpha=45.0, maxstep=0.15)
     optimiser.attach(lambda: visited.append(atoms.positions.copy()))
     optimiser.run(fmax=0.01)
-    ours = g.relax(Copper().start(), g.EMTEngine())
+    ours = generate.relax(Copper().start(), generate.EMTEngine())
     assert len(ours) == len(visited) > 5
     assert max(np.abs(a.positions - b).max() for a, b in zip(ours, visited, strict=True)) < 1e-6
 
@@ -168,7 +178,7 @@ class CountingEMT(EMT):
         super().calculate(*arguments, **keywords)
 
 
-class CountingEngine(g.EMTEngine):
+class CountingEngine(generate.EMTEngine):
     def calculator(self, log=None):
         return CountingEMT()
 
@@ -183,16 +193,16 @@ def test_finished_files_are_left_alone(tmp_path):
 
 
 def test_an_interrupted_relaxation_goes_on_from_its_last_frame(tmp_path):
-    whole = g.read_frames(make(tmp_path))
+    whole = files.read_frames(make(tmp_path))
     (tmp_path / "parts").mkdir()
-    with pytest.raises(g.NotAtRest):
+    with pytest.raises(generate.NotAtRest):
         make(tmp_path / "parts", max_steps=4)
-    partial = tmp_path / "parts" / f"copper{g.PARTIAL}"
+    partial = tmp_path / "parts" / f"copper{production.PARTIAL}"
     assert [p.name for p in (tmp_path / "parts").iterdir()] == [partial.name]
-    assert len(g.read_frames(partial)) == 5
-    assert not g.read_frames(partial)[0].info["converged"]
+    assert len(files.read_frames(partial)) == 5
+    assert not files.read_frames(partial)[0].info["converged"]
     CountingEMT.calls = 0
-    frames = g.read_frames(make(tmp_path / "parts", CountingEngine()))
+    frames = files.read_frames(make(tmp_path / "parts", CountingEngine()))
     assert not partial.exists()
     assert CountingEMT.calls == len(frames) - 4  # the last known frame once more, then new ones
     assert len(frames) == len(whole)
@@ -220,7 +230,7 @@ class Loose(Calculator):
 
 
 class TwoStages:
-    stages = (g.Stage(0.05, {"error": 0.02}), g.Stage(0.005, {"error": 0.0}))
+    stages = (generate.Stage(0.05, {"error": 0.02}), generate.Stage(0.005, {"error": 0.0}))
     settings = "EMT in two stages"
 
     def calculator(self, log=None):
@@ -228,7 +238,7 @@ class TwoStages:
 
 
 def test_the_last_stage_labels_the_end_and_no_frame_is_there_twice(tmp_path):
-    frames = g.read_frames(make(tmp_path, TwoStages()))
+    frames = files.read_frames(make(tmp_path, TwoStages()))
     stages = [frame.info["stage"] for frame in frames]
     assert stages == sorted(stages)
     assert set(stages) == {0, 1}
@@ -241,12 +251,12 @@ def test_the_last_stage_labels_the_end_and_no_frame_is_there_twice(tmp_path):
 
 def test_other_settings_are_refused(tmp_path):
     make(tmp_path)
-    g.refuse_mixed_settings(tmp_path, "EMT (ASE)")
-    with pytest.raises(g.SettingsMismatch, match=r"copper\.extxyz"):
-        g.refuse_mixed_settings(tmp_path, "GPAW")
+    files.refuse_mixed_settings(tmp_path, "EMT (ASE)")
+    with pytest.raises(generate.SettingsMismatch, match=r"copper\.extxyz"):
+        files.refuse_mixed_settings(tmp_path, "GPAW")
     ase.io.write(tmp_path / "silent.extxyz", Copper().start())
-    with pytest.raises(g.SettingsMismatch, match=r"silent\.extxyz.*not stated"):
-        g.refuse_mixed_settings(tmp_path, "EMT (ASE)")
+    with pytest.raises(generate.SettingsMismatch, match=r"silent\.extxyz.*not stated"):
+        files.refuse_mixed_settings(tmp_path, "EMT (ASE)")
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
@@ -257,9 +267,9 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
         Path(name).write_text("8\nhalf")
         raise OSError("disk full")
 
-    monkeypatch.setattr(g.ase.io, "write", half_a_file)
+    monkeypatch.setattr(files.ase.io, "write", half_a_file)
     with pytest.raises(OSError, match="disk full"):
-        g.write_atomically(path, [Copper().start()])
+        files.write_atomically(path, [Copper().start()])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -270,7 +280,7 @@ def test_one_failure_does_not_stop_the_others(capsys):
     def fails():
         raise RuntimeError("did not converge")
 
-    assert g.run([fails, lambda: done.append(1)]) == 1
+    assert production.run([fails, lambda: done.append(1)]) == 1
     assert done == [1]
     assert "did not converge" in capsys.readouterr().out
 
@@ -280,9 +290,9 @@ def test_delta_q_against_a_hand_calculation():
     b = a.copy()
     b.positions[0, 0] += 4 - 0.3  # three tenths of an Å to the left, through the wall
     m, n = a.get_masses()
-    assert g.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+    assert measures.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
     b.positions += 0.7  # drift
-    assert g.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+    assert measures.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
 
 
 # --- command line ---
@@ -290,12 +300,12 @@ def test_delta_q_against_a_hand_calculation():
 
 def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     crystals, on = tmp_path / "crystals", tmp_path / "on"
-    names = [task.name for task in g.CRYSTALS]
+    names = [task.name for task in generate.CRYSTALS]
     index = f"{names.index('345_fcc_Al')}/{len(names)}"
     command = ["crystals", "--engine", "emt", "--out", str(crystals), "--index", index]
-    assert g.main(command) == 0
+    assert main(command) == 0
     made = crystals / "345_fcc_Al.extxyz"
-    frames = g.read_frames(made)
+    frames = files.read_frames(made)
     assert frames[0].info["family"] == "fcc"
     assert frames[0].info["species"] == "Al"
 
@@ -303,28 +313,28 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     early = tmp_path / "early.extxyz"
     for frame in frames:
         frame.info = {"defect": "fcc:Al", "seed": 7}
-    g.write_atomically(early, frames[:4])
-    assert g.main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
-    further = g.read_frames(on / "early.extxyz")
-    assert g.largest_force(further[-1]) <= 0.01
+    files.write_atomically(early, frames[:4])
+    assert main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
+    further = files.read_frames(on / "early.extxyz")
+    assert measures.largest_force(further[-1]) <= 0.01
     assert further[0].info["species"] == "Al"
     assert np.array_equal(further[3].positions, frames[3].positions)
-    moved = g.delta_q(frames[3], further[-1])
+    moved = measures.delta_q(frames[3], further[-1])
     assert f"moved Delta Q {moved:.3f}" in capsys.readouterr().out
     assert moved > 0.01
 
     # other settings: `continue` refuses, `restart` makes a trajectory of its own
     for frame in frames:
         frame.info["settings"] = "another code"
-    g.write_atomically(early, frames[:4])
+    files.write_atomically(early, frames[:4])
     again = tmp_path / "again"
-    with pytest.raises(g.SettingsMismatch, match="another code"):
-        g.main(["continue", str(early), "--engine", "emt", "--out", str(again)])
-    assert g.main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0
-    fresh = g.read_frames(again / "early.extxyz")
+    with pytest.raises(generate.SettingsMismatch, match="another code"):
+        main(["continue", str(early), "--engine", "emt", "--out", str(again)])
+    assert main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0
+    fresh = files.read_frames(again / "early.extxyz")
     assert np.abs(fresh[0].positions - frames[3].positions).max() < 1e-7
-    with pytest.raises(g.SettingsMismatch):
-        g.main(["restart", str(early), "--engine", "emt", "--out", str(tmp_path)])
+    with pytest.raises(generate.SettingsMismatch):
+        main(["restart", str(early), "--engine", "emt", "--out", str(tmp_path)])
 
 
 def test_it_imports_and_lists_without_torch():
@@ -332,10 +342,10 @@ def test_it_imports_and_lists_without_torch():
         "import sys\n"
         "for name in ('torch', 'chgnet', 'gpaw', 'matplotlib'):\n"
         "    sys.modules[name] = None\n"
-        "from bpttviz.datasets.generate import main\n"
+        "from bpttviz.datasets.generate.__main__ import main\n"
         "main(['si-defects', '--out', 'unused', '--list', '--index', '1/3', '--limit', '2'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [task.name for task in g.SILICON_DEFECTS[1:5:3]]
+    assert done.stdout.split() == [task.name for task in generate.SILICON_DEFECTS[1:5:3]]
     assert not (ROOT / "unused").exists()

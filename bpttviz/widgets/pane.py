@@ -11,9 +11,9 @@ import numpy as np
 
 from bpttviz.frames import Path
 from bpttviz.palette import DISTANCE, GHOST
-from bpttviz.scene import RADIUS, minority, view
+from bpttviz.scene import RADIUS, cell_edges, minority, view
 
-CAMERA_DISTANCE = 2.35  # in radii of the sphere around everything: fills the pane, cuts nothing off
+FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
 COLOUR_ATOMS = (FilePath(__file__).parent / "pane.js").read_text(encoding="utf-8")
 
 
@@ -58,6 +58,7 @@ class Pane(ipywidgets.VBox):
     def __init__(self):
         self.view = nglview.NGLWidget(height="340px")
         self.view.layout.width = "100%"
+        self.view.stage.set_parameters(camera_fov=FIELD_OF_VIEW)
         self.title = ipywidgets.HTML()
         super().__init__([self.title, self.view], layout={"flex": "1 1 320px", "min_width": "0"})
 
@@ -85,10 +86,10 @@ class Pane(ipywidgets.VBox):
                 radius_type="size", radius_size=1.4, attachment="middle-center", z_offset=1.5,
                 show_background=True, background_color="white", background_opacity=0.7,
             )  # fmt: skip
-        if path.pbc.all():
-            self.view.add_representation(
-                "unitcell", component=1, color_value="#8A8A8A", radius_size=0.03
-            )
+        # NGL's own unit cell is orange whatever one asks for.
+        cell = [["cylinder", *edge.tolist(), [0.6, 0.6, 0.6], 0.03] for edge in cell_edges(path)]
+        if cell:
+            self.view._add_shape(cell, name="cell")
         self.view.control.orient(camera(path))
 
     def show(self, step: int, title: str) -> None:
@@ -116,15 +117,15 @@ def camera(path: Path) -> list[float]:
 
     Both panes start from the same one: nglview fits each to its own atoms, which differ.
     """
-    if path.pbc.any():
-        points = np.concatenate([path.reference, [[0, 0, 0], path.cell.sum(0)]])
-    else:
-        points = np.concatenate([path.reference, path.positions[0]])
+    corners = cell_edges(path).reshape(-1, 3)
+    points = np.concatenate([path.reference, path.positions[0], corners])
     middle = (points.min(0) + points.max(0)) / 2
     reach = max(float(np.linalg.norm(points - middle, axis=1).max()), 2.0)
+    # The sphere around everything would just touch the pane; corners leave room to come nearer.
+    distance = 0.92 * reach / np.sin(np.radians(FIELD_OF_VIEW / 2))
     matrix = np.eye(4)
     # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at.
-    matrix[:3, :3] = CAMERA_DISTANCE * reach * view()
+    matrix[:3, :3] = distance * view()
     matrix[:3, 3] = -middle
     return matrix.T.ravel().tolist()
 

@@ -1,0 +1,109 @@
+"""Make the shipped relaxations: starts from a seed, relaxed by an ASE calculator.
+
+    python -m bpttviz.datasets.generate si-defects --out DIR --index 0/4
+    python -m bpttviz.datasets.generate crystals --out DIR --index 0/4
+    python -m bpttviz.datasets.generate continue FILE... --out DIR
+    python -m bpttviz.datasets.generate restart FILE... --out DIR --cutoff 350 --kpts 2
+
+Each relaxation becomes NAME.extxyz, written whole when it is at rest, every frame with energy (eV)
+and forces (eV/Å). Until then NAME.partial.extxyz holds what is known, and a second call goes on
+from there. One folder holds one kind of label: other settings are refused. Runs under MPI too
+(`mpirun -np 4 python3 -m ...`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bpttviz.datasets.generate.crystals import CRYSTALS
+from bpttviz.datasets.generate.engines import CHGNetEngine, EMTEngine, Engine, GPAWEngine
+from bpttviz.datasets.generate.files import refuse_mixed_settings
+from bpttviz.datasets.generate.production import continue_from, produce, restart_from, run
+from bpttviz.datasets.generate.silicon import SILICON_DEFECTS
+
+TASKS = {"si-defects": SILICON_DEFECTS, "crystals": CRYSTALS}
+FROM_FILES = {"continue": continue_from, "restart": restart_from}
+HELPS = {
+    "si-defects": "point defects in 64-site silicon",
+    "crystals": "small crystals, elements and binaries",
+    "continue": "take finished relaxations to a tighter end, appending to their frames",
+    "restart": "relax again from the ends of finished relaxations (other settings allowed)",
+}
+
+
+def part(items: Sequence, index: str) -> list:
+    """The items of slice i of n, given as "i/n" with i from 0: every item is in exactly one.
+
+    Raises:
+        ValueError: no such slice.
+    """
+    try:
+        i, n = (int(piece) for piece in index.split("/"))
+    except ValueError:
+        raise ValueError(f"--index is i/n, as in 0/4, not {index!r}") from None
+    if not 0 <= i < n:
+        raise ValueError(f"--index i/n needs 0 <= i < n, not {index!r}")
+    return list(items)[i::n]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the number of relaxations that failed."""
+    options = _parser().parse_args(arguments)
+    from_file = FROM_FILES.get(options.command)
+    work = part(options.files if from_file else TASKS[options.command], options.index)
+    work = work[: options.limit]
+    if options.list:
+        for item in work:
+            print(item if from_file else item.name)
+        return 0
+    engine, out = _engine(options), options.out
+    out.mkdir(parents=True, exist_ok=True)
+    refuse_mixed_settings(out, engine.settings)
+    if from_file:
+        jobs = [lambda file=file: from_file(file, engine, out) for file in work]
+    else:
+        jobs = [lambda t=t: produce(t.name, t.start, t.info, engine, out) for t in work]
+    return run(jobs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bpttviz.datasets.generate", description=__doc__.splitlines()[0]
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, text in HELPS.items():
+        options = commands.add_parser(command, help=text)
+        if command in FROM_FILES:
+            options.add_argument("files", nargs="+", type=Path)
+        options.add_argument("--out", type=Path, required=True)
+        options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
+        options.add_argument("--limit", type=int, help="only the first N of the slice")
+        options.add_argument("--engine", choices=("gpaw", "emt", "chgnet"), default="gpaw")
+        cutoff = 400.0 if command == "crystals" else 250.0
+        options.add_argument("--cutoff", type=float, default=cutoff, help="GPAW only, eV")
+        if command == "crystals":
+            options.add_argument(
+                "--kpts", type=float, default=3.0, help="GPAW only: points per 1/Å"
+            )
+        else:
+            options.add_argument(
+                "--kpts", type=_mesh, default=(1, 1, 1), help="GPAW only: n for n × n × n"
+            )
+        options.add_argument("--list", action="store_true", help="name the tasks and stop")
+    return parser
+
+
+def _mesh(text: str) -> tuple[int, int, int]:
+    return (int(text),) * 3
+
+
+def _engine(options: argparse.Namespace) -> Engine:
+    if options.engine == "gpaw":
+        return GPAWEngine(options.cutoff, options.kpts)
+    return EMTEngine() if options.engine == "emt" else CHGNetEngine()
+
+
+if __name__ == "__main__":
+    raise SystemExit(min(main(), 125))

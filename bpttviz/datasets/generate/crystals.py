@@ -1,0 +1,132 @@
+"""Starts of small crystals, strained and displaced: `CRYSTALS`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from bpttviz.datasets.generate.prototypes import (
+    Crystal,
+    arsenic,
+    black_phosphorus,
+    chain,
+    face_centred,
+    herzenbergite,
+    known_to_ase,
+    layer,
+    molybdenite,
+    quartz,
+    rutile,
+)
+from bpttviz.datasets.generate.spacing import push_apart
+
+
+@dataclass(frozen=True)
+class CrystalTask:
+    """One relaxation of a small ordered crystal in a fixed, by default strained, cell."""
+
+    number: int
+    crystal: Crystal
+    strain: float = 0.02
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in the start."""
+        return 5000 + self.number
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its ending."""
+        return f"{self.number:03d}_{self.crystal.prototype}_{self.crystal.formula}"
+
+    @property
+    def info(self) -> dict:
+        """What every frame of the file says of its task."""
+        return {
+            "family": self.crystal.prototype,
+            "species": self.crystal.formula,
+            "seed": self.seed,
+        }
+
+    def ideal(self) -> Atoms:
+        """The crystal before strain and displacements."""
+        return self.crystal.build()
+
+    def start(self) -> Atoms:
+        """The start: the ideal crystal in a strained cell, its atoms displaced by N(0, 0.10 Å).
+
+        Each component of the strain is drawn from N(0, strain) and then made symmetric; no pair is
+        closer than three quarters of the ideal shortest distance. The strain lowers the symmetry,
+        so that where atoms have no inversion centre, or a free coordinate, the end is not known by
+        symmetry alone.
+        """
+        # RandomState, because numpy promises never to change its stream.
+        rng = np.random.RandomState(self.seed)
+        atoms = self.ideal()
+        shortest = min(neighbor_list("d", atoms, 4.0))
+        strain = rng.normal(0.0, self.strain, (3, 3))
+        atoms.set_cell(atoms.cell @ (np.eye(3) + (strain + strain.T) / 2), scale_atoms=True)
+        atoms.positions += rng.normal(0.0, 0.10, (len(atoms), 3))
+        push_apart(atoms, 0.75 * shortest)
+        return atoms
+
+
+# Small crystals without magnetism; cells near experiment (they stay fixed). Those with a free
+# coordinate or without inversion centres come first; the last ones, whose ends symmetry tells,
+# check that nothing else happens.
+_STRAINED = [
+    chain("Se", 0.225, 4.37, 4.96),
+    arsenic("As", 0.227, 3.76, 10.55),
+    known_to_ase("wurtzite", "AlN", a=3.11, c=4.98),
+    rutile("Mg", "F", 0.303, 4.62, 3.05),
+    layer("Mg", "Br", 0.25, 3.81, 6.26),
+    face_centred("zincblende", "GaAs", 5.65, 0, 1 / 4),
+    herzenbergite("Ge", "S", (0.122, 0.106), (0.848, 0.503), 10.47, 3.64, 4.30),
+    chain("Te", 0.264, 4.46, 5.92),
+    face_centred("diamond", "Ge", 5.66, 0, 1 / 4),
+    known_to_ase("wurtzite", "ZnO", a=3.25, c=5.21),
+    arsenic("Sb", 0.233, 4.31, 11.27),
+    layer("Ti", "S", 0.25, 3.41, 5.70),
+    rutile("Ti", "O", 0.305, 4.59, 2.96),
+    known_to_ase("hcp", "Mg", a=3.21, c=5.21),
+    black_phosphorus("pnictogen", "P", 0.102, 0.081, 3.31, 10.48, 4.37),
+    face_centred("zincblende", "SiC", 4.36, 0, 1 / 4),
+    herzenbergite("Sn", "S", (0.119, 0.119), (0.850, 0.479), 11.20, 3.98, 4.33),
+    known_to_ase("wurtzite", "GaN", a=3.19, c=5.19),
+    arsenic("Bi", 0.234, 4.55, 11.86),
+    face_centred("zincblende", "AlP", 5.46, 0, 1 / 4),
+    layer("Cd", "I", 0.25, 4.24, 6.84),
+    rutile("Sn", "O", 0.306, 4.74, 3.19),
+    face_centred("diamond", "C", 3.57, 0, 1 / 4),
+    known_to_ase("wurtzite", "BeO", a=2.70, c=4.38),
+    face_centred("zincblende", "BN", 3.62, 0, 1 / 4),
+    quartz(),
+    known_to_ase("hcp", "Zn", a=2.66, c=4.95),
+    face_centred("zincblende", "InP", 5.87, 0, 1 / 4),
+    layer("Sn", "S", 0.25, 3.65, 5.90),
+    known_to_ase("wurtzite", "CdS", a=4.14, c=6.72),
+    herzenbergite("Ge", "Se", (0.121, 0.106), (0.852, 0.502), 10.84, 3.83, 4.39),
+    face_centred("zincblende", "ZnS", 5.41, 0, 1 / 4),
+    face_centred("fluorite", "CaF2", 5.46, 0, 1 / 4, 3 / 4),
+    face_centred("diamond", "Sn", 6.49, 0, 1 / 4),
+    face_centred("fluorite", "SiMg2", 6.35, 0, 1 / 4, 3 / 4),
+    face_centred("zincblende", "AlAs", 5.66, 0, 1 / 4),
+    known_to_ase("hcp", "Ti", a=2.95, c=4.68),
+    rutile("Ge", "O", 0.306, 4.40, 2.86),
+    face_centred("zincblende", "GaP", 5.45, 0, 1 / 4),
+    molybdenite(),
+    black_phosphorus("gallium", "Ga", 0.155, 0.081, 4.52, 7.66, 4.53),
+    face_centred("diamond", "Si", 5.469, 0, 1 / 4),
+    face_centred("rocksalt", "MgO", 4.21, 0, 1 / 2),
+    face_centred("rocksalt", "NaCl", 5.64, 0, 1 / 2),
+    known_to_ase("cesiumchloride", "CsCl", a=4.12),
+]
+CRYSTALS = (
+    *(CrystalTask(300 + k, crystal) for k, crystal in enumerate(_STRAINED)),
+    CrystalTask(345, known_to_ase("fcc", "Al", a=4.05, cubic=True), strain=0.0),
+    CrystalTask(346, known_to_ase("fcc", "Cu", a=3.62, cubic=True), strain=0.0),
+    CrystalTask(347, known_to_ase("bcc", "Na", a=4.23, cubic=True)),
+)

@@ -1,0 +1,98 @@
+"""Engines: what computes energies (eV) and forces (eV/Å), and how tightly on the way to rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of a relaxation: calculator parameters in force until fmax (eV/Å) is met."""
+
+    fmax: float
+    parameters: dict = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """A way to label structures. `settings` tells labels of one kind from those of another."""
+
+    stages: tuple[Stage, ...]
+    settings: str
+
+    def calculator(self, log: Path | None = None):
+        """A fresh ASE calculator with the first stage's parameters, its own log going to `log`."""
+
+
+class GPAWEngine:
+    """PBE in plane waves with GPAW: loose SCF far from rest, tight SCF at the end.
+
+    cutoff in eV; kpts a mesh (n, n, n), or a density in points per Å⁻¹ (then with Γ among them).
+    Spin-paired and neutral, point-group symmetry off.
+    """
+
+    def __init__(self, cutoff: float = 250.0, kpts: tuple[int, int, int] | float = (1, 1, 1)):
+        import gpaw  # before anything asks ASE for its MPI world, which is chosen at first use
+
+        self._gpaw = gpaw
+        self.cutoff, self.kpts = cutoff, kpts
+        self.stages = (
+            Stage(0.03, {"convergence": {"density": 1e-4, "eigenstates": 1e-5, "energy": 1e-4}}),
+            Stage(0.01, {"convergence": {"density": 1e-5, "eigenstates": 1e-7, "energy": 1e-5}}),
+        )
+        mesh = kpts if isinstance(kpts, tuple) else f"{kpts:g} per 1/A with Gamma"
+        self.settings = (
+            f"GPAW {gpaw.__version__} PBE PW {cutoff:g} eV, kpts {mesh}, spin-paired, neutral, "
+            "Fermi-Dirac 0.1 eV, SCF density 1e-4 to fmax 0.03 then 1e-5 to fmax 0.01 eV/A"
+        )
+
+    def calculator(self, log: Path | None = None):
+        """As `Engine.calculator`; without `log`, GPAW says nothing."""
+        gpaw = self._gpaw
+        mesh = self.kpts
+        if not isinstance(mesh, tuple):
+            mesh = {"density": mesh, "gamma": True}
+        return gpaw.GPAW(
+            mode=gpaw.PW(self.cutoff),
+            xc="PBE",
+            kpts=mesh,
+            occupations=gpaw.FermiDirac(0.1),
+            symmetry={"point_group": False},  # time reversal stays
+            nbands="106%",
+            eigensolver=gpaw.Davidson(2),
+            mixer=gpaw.Mixer(0.2, 6, 20),
+            txt=None if log is None else str(log),
+            **self.stages[0].parameters,
+        )
+
+
+class EMTEngine:
+    """ASE's effective-medium theory: some metals, milliseconds a step; for checks."""
+
+    stages = (Stage(0.01),)
+    settings = "EMT (ASE)"
+
+    def calculator(self, log: Path | None = None):
+        """As `Engine.calculator`; EMT has no log."""
+        from ase.calculators.emt import EMT
+
+        return EMT()
+
+
+class CHGNetEngine:
+    """The pretrained CHGNet, about a second a step for 64 atoms; for checks."""
+
+    stages = (Stage(0.01),)
+
+    def __init__(self):
+        from chgnet.model import CHGNet
+
+        self._model = CHGNet.load(use_device="cpu", verbose=False)
+        self.settings = f"CHGNet {self._model.version}"
+
+    def calculator(self, log: Path | None = None):
+        """As `Engine.calculator`; CHGNet has no log."""
+        from chgnet.model.dynamics import CHGNetCalculator
+
+        return CHGNetCalculator(self._model, use_device="cpu")

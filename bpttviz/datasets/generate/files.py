@@ -1,0 +1,56 @@
+"""Files of frames: written whole, and one kind of label in a folder.
+
+Under MPI every rank calls these functions; rank 0 alone writes, without collective calls inside.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import ase.io
+from ase import Atoms
+
+from bpttviz.datasets.generate.ranks import world
+
+
+class SettingsMismatch(ValueError):
+    """A folder or file holds labels made with other engine settings."""
+
+
+def write_atomically(path: Path, frames: list[Atoms]) -> None:
+    """Write extended XYZ so that `path` is never half a file, from rank 0 alone."""
+    if world().rank == 0:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            # parallel=False: ase.io.write is collective otherwise and would wait for other ranks
+            ase.io.write(str(temporary), frames, format="extxyz", parallel=False)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    world().barrier()
+
+
+def read_frames(path: Path) -> list[Atoms]:
+    """All frames of a file, with their labels."""
+    return ase.io.read(str(path), ":", format="extxyz", parallel=False)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if there is one, from rank 0 alone."""
+    if world().rank == 0:
+        path.unlink(missing_ok=True)
+    world().barrier()
+
+
+def refuse_mixed_settings(folder: Path, settings: str) -> None:
+    """See that every file in the folder was made with these settings.
+
+    Raises:
+        SettingsMismatch: one was made with others, or does not say.
+    """
+    for path in sorted(folder.glob("*.extxyz")):
+        first = ase.io.read(str(path), 0, format="extxyz", parallel=False)
+        found = first.info.get("settings", "not stated")
+        if found != settings:
+            raise SettingsMismatch(f"{path} has settings {found!r}, this run {settings!r}")

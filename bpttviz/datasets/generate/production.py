@@ -1,0 +1,121 @@
+"""Relaxations made, continued or restarted, each as one file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ase import Atoms
+
+from bpttviz.datasets.generate.engines import Engine
+from bpttviz.datasets.generate.files import (
+    SettingsMismatch,
+    read_frames,
+    remove,
+    write_atomically,
+)
+from bpttviz.datasets.generate.measures import delta_q
+from bpttviz.datasets.generate.ranks import say
+from bpttviz.datasets.generate.relaxation import relax
+
+PARTIAL = ".partial.extxyz"
+
+
+def produce(
+    name: str,
+    start: Callable[[], Atoms],
+    info: dict,
+    engine: Engine,
+    out: Path,
+    earlier: Sequence[Atoms] = (),
+    max_steps: int = 200,
+) -> Path | None:
+    """One relaxation into out/NAME.extxyz; None where that file exists already.
+
+    `earlier` frames open the trajectory (for continuing a finished relaxation). A partial file
+    from an interrupted call takes precedence over `start` and `earlier`. Every frame carries
+    `info`, the engine's settings, its stage, and whether the file ends at rest ("converged").
+
+    Raises what `relax` raises; the partial file then holds the frames so far.
+    """
+    path, partial = out / f"{name}.extxyz", out / f"{name}{PARTIAL}"
+    if path.exists():
+        return None
+    info = {**info, "settings": engine.settings}
+
+    def save(target: Path, frames: list[Atoms], converged: bool) -> None:
+        for frame in frames:
+            frame.info = {**info, "converged": converged, "stage": frame.info.get("stage", 0)}
+        write_atomically(target, frames)
+
+    known = read_frames(partial) if partial.exists() else list(earlier)
+    atoms = known[-1] if known else start()
+    say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
+    began = time.time()
+    frames = relax(
+        atoms,
+        engine,
+        known,
+        record=lambda frames: save(partial, frames, False),
+        max_steps=max_steps,
+        log=out / f"{name}.log",
+    )
+    save(path, frames, True)
+    remove(partial)
+    # What the last stage moved is the noise floor of ends that stopped before it.
+    handed_over = next(f for f in frames if f.info["stage"] == len(engine.stages) - 1)
+    say(
+        f"{name}: {len(frames)} frames, {time.time() - began:.0f} s, Delta Q "
+        f"{delta_q(frames[0], frames[-1]):.3f} from start to end, "
+        f"{delta_q(handed_over, frames[-1]):.3f} in the last stage (amu^1/2 Å)"
+    )
+    return path
+
+
+def continue_from(path: Path, engine: Engine, out: Path) -> Path | None:
+    """Take a finished relaxation to the engine's tolerance, appending to its frames.
+
+    Raises:
+        SettingsMismatch: the file was made with other settings.
+    """
+    frames = read_frames(path)
+    found = frames[-1].info.get("settings", engine.settings)  # the first nineteen files state none
+    if found != engine.settings:
+        raise SettingsMismatch(f"{path} has settings {found!r}: `restart` makes a new trajectory")
+    return _produce_from_end(path, frames[-1].copy(), engine, out, frames)
+
+
+def restart_from(path: Path, engine: Engine, out: Path) -> Path | None:
+    """Relax again from a finished relaxation's end, as a trajectory of its own."""
+    return _produce_from_end(path, read_frames(path)[-1].copy(), engine, out, ())
+
+
+def _produce_from_end(
+    path: Path, end: Atoms, engine: Engine, out: Path, earlier: Sequence[Atoms]
+) -> Path | None:
+    info = {key: value for key, value in end.info.items() if key in ("defect", "seed")}
+    info["family"], _, info["species"] = info.get("defect", ":").partition(":")
+    written = produce(path.stem, lambda: end, info, engine, out, earlier)
+    if written is not None:
+        moved = delta_q(end, read_frames(written)[-1])
+        say(f"{path.stem}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
+    return written
+
+
+def run(jobs: list[Callable[[], Path | None]]) -> int:
+    """Do the jobs; one that fails is reported and leaves its partial file. Number that failed.
+
+    Raises:
+        SettingsMismatch: from a job, at once, because it is the order that is wrong.
+    """
+    failed = 0
+    for job in jobs:
+        try:
+            job()
+        except SettingsMismatch:
+            raise
+        except Exception as error:  # an SCF that does not converge must not stop the other jobs
+            failed += 1
+            say(f"  FAILED: {type(error).__name__}: {error}")
+    return failed
