@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,6 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     reproduce.add_argument("--out", required=True, help="folder for results; resumed if it has any")
     reproduce.add_argument("--checkpoint", default="0.3.0", help="0.3.0, 0.2.0 or r2scan")
     reproduce.add_argument("--dataset", default="si-defects")
+    recipe = reproduce.add_argument_group("recipe")
+    recipe.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
+    recipe.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
+    recipe.add_argument("--epochs", type=int, default=3)
+    recipe.add_argument("--learning-rate", type=float, default=5e-4, help="of Adam")
+    recipe.add_argument("--seed", type=int, default=0)
     reproduce.add_argument("--folds", type=int, default=4)
     reproduce.add_argument("--only", type=int, nargs="*", help="do just these folds (from 0)")
     reproduce.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -29,20 +36,30 @@ def main(arguments: list[str] | None = None) -> int:
 
     from bpttviz.datasets.shipped import load_dataset
     from bpttviz.potentials.chgnet import CHGNet
-    from bpttviz.reproduce import cross_validate, describe
+    from bpttviz.reproduce import Recipe, cross_validate
 
     if choices.threads:
         torch.set_num_threads(choices.threads)
     warnings.filterwarnings("ignore", category=UserWarning, module="pymatgen")
     report = cross_validate(
         CHGNet(choices.checkpoint, choices.device),
-        load_dataset(choices.dataset).everything,
+        load_dataset(choices.dataset),
         choices.out,
+        Recipe(
+            step_size=choices.step_size,
+            steps=choices.steps,
+            epochs=choices.epochs,
+            learning_rate=choices.learning_rate,
+            seed=choices.seed,
+        ),
         folds=choices.folds,
         only=choices.only,
         progress=not choices.quiet,
     )
-    print("not all folds are done yet" if report is None else describe(report))
+    if report is None:
+        print("not all folds are done yet")
+    else:
+        print((Path(choices.out) / "report.txt").read_text(encoding="utf-8"))
     return 0
 
 

@@ -68,8 +68,8 @@ class _Segment(torch.autograd.Function):
     def forward(ctx, loop, count, end, n_state, *tensors):
         state = State(tensors[0], tensors[1:n_state], end[0])
         ctx.loop, ctx.first, ctx.n_state = loop, state.t, n_state
-        ctx.parameters = tensors[n_state:]
-        ctx.save_for_backward(*tensors[:n_state])
+        # The parameters too: PyTorch then notices if they change before the replay.
+        ctx.save_for_backward(*tensors)
         after = loop.advance(state, count)
         ctx.made = after.t - state.t
         end[0] = after.t
@@ -79,9 +79,10 @@ class _Segment(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *incoming):
         with torch.enable_grad():
-            carried = [x.detach().requires_grad_() for x in ctx.saved_tensors]
+            saved = ctx.saved_tensors
+            carried = [x.detach().requires_grad_() for x in saved[: ctx.n_state]]
             after = ctx.loop.advance(State(carried[0], tuple(carried[1:]), ctx.first), ctx.made)
             outputs = [after.positions, *after.memory]
-            inputs = [*carried, *ctx.parameters]
+            inputs = [*carried, *saved[ctx.n_state :]]
             gradients = torch.autograd.grad(outputs, inputs, incoming, allow_unused=True)
         return (None, None, None, None, *gradients)

@@ -25,7 +25,9 @@ class Calculator(AseCalculator):
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
-        structures = Structures.from_ase(self.atoms, check=False).to(self.potential.device)
+        unconstrained = self.atoms.copy()  # constraints are the optimiser's business
+        unconstrained.set_constraint()
+        structures = Structures.from_ase(unconstrained, check=False).to(self.potential.device)
         with torch.no_grad():
             energy, forces = self.potential(structures)
         value = float(energy[0])

@@ -108,25 +108,28 @@ def measure(
     with torch.no_grad():
         relaxation = relax(potential, start, rule, stop)
     final = relaxation.final.to("cpu")
-    resting, steps, converged = rest.reach(potential, final.to_ase()[0])
+    lost = relaxation.diverged.get(0)
+    if lost:  # a diverged path has no end to measure, and none to go on from
+        resting, steps, converged = final.to_ase()[0], 0, False
+    else:
+        resting, steps, converged = rest.reach(potential, final.to_ase()[0])
     at_rest = Structures.from_ase(resting, [reference.name], check=False)
     force_mae, slope, cosine = force_measures(potential, reference)
-    lost = relaxation.diverged.get(0)
-    reached = float("nan") if lost else 1.0  # a diverged path has no end to measure
+    at_k_known, at_rest_known = (1.0 if known else float("nan") for known in (not lost, converged))
     row = Row(
         structure=reference.name,
         group=reference.group,
         potential=name,
         dq_start=float(delta_q(start, end)),
-        dq_k=float(delta_q(final, end)) * reached,
-        dq_rest=float(delta_q(at_rest, end)) * reached,
-        dq_k_rest=float(delta_q(final, at_rest)) * reached,
-        rmsd_k=float(rmsd(final, end)) * reached,
-        rmsd_rest=float(rmsd(at_rest, end)) * reached,
+        dq_k=float(delta_q(final, end)) * at_k_known,
+        dq_rest=float(delta_q(at_rest, end)) * at_rest_known,
+        dq_k_rest=float(delta_q(final, at_rest)) * at_rest_known,
+        rmsd_k=float(rmsd(final, end)) * at_k_known,
+        rmsd_rest=float(rmsd(at_rest, end)) * at_rest_known,
         fmax_k=float(relaxation.fmax[-1]),
         rest_steps=steps,
-        rest_converged=converged and not lost,
-        basin="unknown" if lost or not converged else basin(potential, resting, reference, rest),
+        rest_converged=converged,
+        basin=basin(potential, resting, reference, rest) if converged else "unknown",
         force_mae=force_mae,
         force_slope=slope,
         force_cosine=cosine,
@@ -152,9 +155,23 @@ def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest
         return "same"
     if abs(resting.get_potential_energy() - target.get_potential_energy()) > SAME_ENERGY:
         return "different"
+    return "equivalent" if _symmetric_distance(resting, target) < SAME_MINIMUM else "different"
+
+
+def _symmetric_distance(a: Atoms, b: Atoms) -> float:
+    """ΔQ (amu^½ Å) up to symmetry operations and permutations; inf where there is no match.
+
+    The matcher's root mean square distance stands for all atoms alike, so this takes their mean
+    mass. Only periodic structures can be matched.
+    """
+    if not a.pbc.all():
+        return float("inf")
     matcher = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
-    crystals = [AseAtomsAdaptor.get_structure(_plain(atoms)) for atoms in (resting, target)]
-    return "equivalent" if matcher.fit(*crystals) else "different"
+    match = matcher.get_rms_dist(*(AseAtomsAdaptor.get_structure(_plain(x)) for x in (a, b)))
+    if match is None:
+        return float("inf")
+    length = (a.get_volume() / len(a)) ** (1 / 3)  # the unit of the matcher's distances
+    return match[0] * length * float(np.sqrt(a.get_masses().sum()))
 
 
 def _plain(atoms: Atoms) -> Atoms:
@@ -170,7 +187,7 @@ def force_measures(potential: Potential, reference: Reference) -> tuple[float, f
         return float("nan"), float("nan"), float("nan")
     predicted, true = [], []
     for frame in reference.frames:
-        structure = Structures.from_ase(frame, [reference.name]).to(potential.device)
+        structure = Structures.from_ase(frame, [reference.name], check=False).to(potential.device)
         with torch.no_grad():
             predicted.append(potential(structure).forces.cpu().numpy().ravel())
         true.append(frame.calc.results["forces"].ravel())

@@ -23,7 +23,7 @@ from bpttviz.losses import delta_q
 from bpttviz.potentials.base import Potential
 from bpttviz.relax import relax
 from bpttviz.rules import GradientDescent
-from bpttviz.runs import Progress, Run, describe_potential, fingerprint
+from bpttviz.runs import Progress, Run, describe, fingerprint
 
 SECONDS_BETWEEN_SAVES = 60.0
 
@@ -79,7 +79,8 @@ def finetune(
 
     Structures go through one at a time and their gradients are added up, so memory does not depend
     on ``batch_size``. Ctrl-C ends training cleanly: the run so far is returned, and with ``out`` it
-    is on disk; the same call resumes it, to the same result as if it had not been interrupted.
+    is on disk; the same call resumes it, to the same result as if it had not been interrupted (on
+    the CPU bit by bit; CUDA adds numbers in an order of its own).
 
     Args:
         potential: the pretrained potential; it is left as it is.
@@ -104,6 +105,7 @@ def finetune(
     Raises:
         ValueError: nothing to train on, or settings that make no sense.
         RunError: ``out`` holds another run, or cannot be written.
+        RuntimeError: the potential's forces do not depend on its weights differentiably.
         StructureError: a start that the potential cannot describe.
 
     Warns:
@@ -135,19 +137,21 @@ class _Trainer:
     def __init__(
         self, potential, objective, train, validation, learning_rate, clip, batch_size, seed, out
     ):
-        self.objective = copy.copy(objective)
-        self.objective.rule = copy.deepcopy(objective.rule)
+        self.objective = copy.deepcopy(objective)
         trained = copy.deepcopy(potential)
+        rule = getattr(self.objective, "rule", None)
         self.train, self.validation = train, validation
         self.clip, self.batch_size, self.seed = clip, batch_size, seed
-        self.parameters = [
-            p
-            for module in (trained, self.objective.rule)
-            for p in module.parameters()
-            if p.requires_grad
-        ]
+        self.weights = [p for p in trained.parameters() if p.requires_grad]
+        sizes = [] if rule is None else [p for p in rule.parameters() if p.requires_grad]
+        self.parameters = self.weights + sizes
+        if not self.parameters:
+            raise ValueError(
+                "there is nothing to train: no parameter of the potential or the rule has "
+                "requires_grad=True"
+            )
         settings = {
-            "potential": describe_potential(potential),
+            "potential": describe(potential),
             "initial_weights": fingerprint(potential),
             "objective": repr(objective),
             "learning_rate": learning_rate,
@@ -155,11 +159,10 @@ class _Trainer:
             "batch_size": batch_size,
             "seed": seed,
             "train": train.names,
+            "data": train.fingerprint(),
             "validation": validation.names if validation else [],
         }
-        run = Run(
-            trained, self.objective.rule, settings=settings, path=None if out is None else Path(out)
-        )
+        run = Run(trained, rule, settings=settings, path=None if out is None else Path(out))
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate)
         self.progress = Progress(run, optimizer)
         if run.path is not None and (run.path / "run.safetensors").exists():
@@ -177,6 +180,7 @@ class _Trainer:
             disable=not progress,
         )
         try:
+            self._save()  # a folder that cannot be written is found out now, not in an hour
             if self.validation and not run.validations:
                 self._validate()
             while state.epoch < epochs and not self._out_of_patience(patience):
@@ -188,22 +192,33 @@ class _Trainer:
                     bar.update()
                     if on_update is not None:
                         on_update(run)
-                if self.validation:
-                    self._validate(epoch_done=True)
-                else:
-                    with _no_interrupt():
-                        state.epoch, state.position = state.epoch + 1, 0
+                self._finish_epoch()
                 self._save()
             run.status = "finished" if state.epoch >= epochs else "stopped early"
         except KeyboardInterrupt:
             # The gradient in the making is dropped; everything up to the last update stands.
             run.status = "interrupted"
+        except BaseException:
+            run.status = "interrupted"
+            self._save()
+            raise
         finally:
             bar.close()
-        self._save()
-        if state.best is not None:
-            run.potential.load_state_dict(state.best)
+        with _no_interrupt(discard=True):
+            self._save()
+            if state.best is not None:
+                weights, sizes = state.best
+                run.potential.load_state_dict(weights)
+                if run.rule is not None:
+                    run.rule.load_state_dict(sizes)
         return run
+
+    def _finish_epoch(self) -> None:
+        if self.validation:
+            self._validate(epoch_done=True)
+        else:
+            with _no_interrupt():
+                self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """The structures of each update; the same for the same seed and epoch."""
@@ -246,9 +261,16 @@ class _Trainer:
 
     def _gradient(self, reference: RelaxationSet) -> tuple[float, list[Tensor] | None]:
         """Loss of one structure and its gradient, or None where there is no usable one."""
-        loss = self.objective.loss(self.progress.run.potential, reference).mean()
+        potential = self.progress.run.potential
+        loss = self.objective.loss(potential, reference).mean()
         if torch.isfinite(loss):
             found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            if self.weights and all(g is None for g in found[: len(self.weights)]):
+                raise RuntimeError(
+                    f"the loss does not depend on any weight of {type(potential).__name__}: its "
+                    "forces carry no graph to them. Some models build one only in .train() or with "
+                    "a flag; set it in the adapter"
+                )
             gradient = [
                 torch.zeros_like(p) if g is None else g
                 for p, g in zip(self.parameters, found, strict=True)
@@ -271,19 +293,26 @@ class _Trainer:
                     for index in range(len(self.validation))
                 ]
             )
-        value = float(values.nanmean())
+        # With a member missing the mean would be of other structures: no value at all, then.
+        value = float(values.mean()) if bool(torch.isfinite(values).all()) else None
+        lost = [n for n, v in zip(self.validation.names, values, strict=True) if not v.isfinite()]
         with _no_interrupt():
-            earlier = [v["value"] for v in run.validations]
+            earlier = [v["value"] for v in run.validations if v["value"] is not None]
             state.epoch += int(epoch_done)
             state.position = 0
             run.validations.append(
-                {"update": len(run.history), "epoch": state.epoch, "value": value}
+                {"update": len(run.history), "epoch": state.epoch, "value": value, "lost": lost}
             )
-            if not earlier or value < min(earlier):
-                state.best = {k: v.detach().clone() for k, v in run.potential.state_dict().items()}
+            if value is not None and (not earlier or value < min(earlier)):
+                state.best = tuple(
+                    {k: v.detach().clone() for k, v in weights.items()}
+                    for weights in (run.potential.state_dict(), run.rule_state())
+                )
 
     def _out_of_patience(self, patience: int | None) -> bool:
-        values = [v["value"] for v in self.progress.run.validations]
+        values = [
+            math.inf if v["value"] is None else v["value"] for v in self.progress.run.validations
+        ]
         if patience is None or len(values) <= patience:
             return False
         return len(values) - 1 - values.index(min(values)) >= patience
@@ -296,8 +325,11 @@ class _Trainer:
 
 
 @contextmanager
-def _no_interrupt():
-    """Hold Ctrl-C back until the block is done: an update or a save happens whole or not at all."""
+def _no_interrupt(discard: bool = False):
+    """Hold Ctrl-C back until the block is done: an update or a save happens whole or not at all.
+
+    ``discard``: forget it instead of raising it afterwards (training has already ended).
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -307,5 +339,5 @@ def _no_interrupt():
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-    if held:
+    if held and not discard:
         raise KeyboardInterrupt

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.neighborlist import natural_cutoffs, neighbor_list
 
 from bpttviz.losses import delta_q, displacements
 from bpttviz.relax import Relaxation
@@ -21,7 +22,8 @@ class Path:
     """How one potential moved one structure of N atoms in T steps.
 
     Everything is seen from the reference: rigid drift is taken out, every atom is the image nearest
-    to its place in the reference, and the atoms that move most lie in the middle of the cell.
+    to its place in the reference, and the defect lies in the middle of the cell: atoms of another
+    element or number of neighbours than most have; failing those, the atoms that moved most.
 
     Attributes:
         potential, structure: names.
@@ -143,19 +145,30 @@ def _paired(relaxation: Relaxation, reference: Atoms) -> tuple[Structures, Struc
 
 
 def _centred(reference: Atoms, relaxation: Relaxation) -> np.ndarray:
-    """Reference positions (N, 3) Å, wrapped so that the atoms that had to move are in the middle.
+    """Reference positions (N, 3) Å, wrapped so that the defect is in the middle of the cell.
 
-    A mean over periodic coordinates is taken on the circle, each atom weighted by the square of
-    its displacement from the start to the reference.
+    A mean over periodic coordinates is taken on the circle.
     """
     cell = reference.cell.complete().array
-    weight = (displacement_from_reference(relaxation, reference)[0] ** 2).sum(1)
-    weight = weight / weight.sum() if weight.sum() > 0 else np.full(len(weight), 1 / len(weight))
+    weight = _defect(reference)
+    if not weight.any():  # nothing stands out: then where the atoms had to move most
+        weight = (displacement_from_reference(relaxation, reference)[0] ** 2).sum(1)
+    if not weight.any():
+        weight = np.ones(len(weight))
+    weight = weight / weight.sum()
     fractional = reference.positions @ np.linalg.inv(cell)
-    turn = weight @ np.exp(2j * np.pi * fractional)
-    periodic = np.angle(turn) / (2 * np.pi)
-    flat = fractional.mean(0)
+    periodic = np.angle(weight @ np.exp(2j * np.pi * fractional)) / (2 * np.pi)
     pbc = np.array(reference.pbc)
-    offset = fractional - np.where(pbc, periodic, flat)
+    offset = fractional - np.where(pbc, periodic, weight @ fractional)
     offset = np.where(pbc, offset - np.round(offset), offset)
     return (offset + 0.5) @ cell
+
+
+def _defect(atoms: Atoms) -> np.ndarray:
+    """1 for atoms (N,) of another element or number of neighbours than most have, else 0."""
+    bonds = neighbor_list("i", atoms, natural_cutoffs(atoms, mult=1.2))
+    neighbours = np.bincount(bonds, minlength=len(atoms))
+    odd = np.zeros(len(atoms), bool)
+    for kind in (atoms.numbers, neighbours):
+        odd |= kind != np.bincount(kind).argmax()
+    return odd.astype(float)

@@ -6,7 +6,10 @@ structure.
 
 import itertools
 
+import numpy as np
 import torch
+from ase.geometry.cell import complete_cell
+from ase.geometry.minkowski_reduction import minkowski_reduce
 from torch import Tensor
 
 
@@ -50,10 +53,11 @@ def minimum_image(displacements: Tensor, cell: Tensor, pbc: Tensor, owner: Tenso
         (N, 3) Å. The gradient passes through the displacement; *which* image is nearest is chosen
         without one (it is an integer).
 
-    Rounding fractional components alone picks a wrong image in skewed cells, so the 27 neighbours
-    of the rounded one are searched as well.
+    Rounding fractional components picks a wrong image in skewed cells. The cell is first reduced
+    (Minkowski); then the nearest image is among the 27 around the rounded one.
     """
     with torch.no_grad():
+        cell = reduced_cells(cell, pbc)
         plain = displacements.detach()
         fractional = torch.linalg.solve(cell[owner].transpose(1, 2), plain.unsqueeze(2)).squeeze(2)
         shift = torch.where(pbc[owner], -fractional.round(), 0.0)
@@ -65,6 +69,17 @@ def minimum_image(displacements: Tensor, cell: Tensor, pbc: Tensor, owner: Tenso
         nearest = (candidates**2).sum(2).argmin(1)
         translation = (candidates[torch.arange(len(plain), device=plain.device), nearest]) - plain
     return displacements + translation
+
+
+def reduced_cells(cell: Tensor, pbc: Tensor) -> Tensor:
+    """The same lattices (B, 3, 3) by their shortest vectors; missing ones completed."""
+    shortest = [
+        minkowski_reduce(complete_cell(vectors), periodic)[0]
+        for vectors, periodic in zip(
+            cell.detach().cpu().double().numpy(), pbc.cpu().numpy(), strict=True
+        )
+    ]
+    return torch.as_tensor(np.array(shortest), dtype=cell.dtype, device=cell.device)
 
 
 def remove_drift(displacements: Tensor, weights: Tensor, owner: Tensor, count: int) -> Tensor:

@@ -37,6 +37,7 @@ class Stop:
     def __post_init__(self):
         if int(self.steps) != self.steps or self.steps < 1:
             raise ValueError(f"steps must be a whole number of at least 1, got {self.steps}")
+        object.__setattr__(self, "steps", int(self.steps))
         for name in ("fmax", "step_tolerance"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -155,8 +156,9 @@ class Loop:
             for index in bad.nonzero().flatten().tolist():
                 if state.t == 0:
                     raise StructureError(
-                        "energy or forces at the start are not finite (NaN or inf); look for atoms "
-                        "too close together",
+                        "energy or forces at the start are not finite (NaN or inf); atoms are too "
+                        "close together, or training has spoiled the weights (try a smaller "
+                        "learning rate)",
                         index,
                         self.structures.names[index],
                     )

@@ -36,7 +36,7 @@ class Relaxation:
         steps: (B,) steps that each structure made.
         converged: (B,) bool: stopped by a tolerance (False throughout when none was set).
         diverged: structure index → `Divergence` (step and cause). Its frames after that step are
-            NaN; its ``final`` positions are the last that could be evaluated.
+            NaN; its ``final`` positions are where it was given up.
 
     The records carry no gradient and live on the CPU.
     """
@@ -130,7 +130,6 @@ def relax(
     if not isinstance(structures, Structures):
         structures = Structures.from_ase(structures)
     structures = structures.to(potential.device)
-    rule = rule.to(potential.device)
 
     loop = Loop(potential, structures, rule, stop)
     state = adjoint.drive(loop)

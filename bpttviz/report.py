@@ -14,6 +14,10 @@ from ase import Atoms
 
 from bpttviz.relax import Relaxation
 
+# Below this many structures an interval or a verdict would claim more than can be known: with five
+# of one sign a coin would do the same one time in sixteen.
+FEWEST_FOR_A_VERDICT = 6
+
 # What a reader needs to know about a column: its heading and how many decimals are meaningful.
 HEADINGS = {
     "dq_k": ("ΔQ(X_K, ref)", 3),
@@ -37,7 +41,8 @@ class Row:
         dq_k_rest: ΔQ(X_K, X_rest): how far from rest K steps stopped.
         rmsd_k, rmsd_rest: Å.
         fmax_k: largest force at X_K, eV/Å.
-        rest_steps, rest_converged: how the continuation to rest went.
+        rest_steps, rest_converged: how the continuation to rest went. Where it did not converge
+            there is no resting place, and the figures at rest are NaN.
         basin: "same", "equivalent" or "different" minimum than the reference end relaxes to;
             "unknown" where one of the two did not converge.
         force_mae: mean absolute component error on the reference frames, eV/Å; NaN without frames.
@@ -232,39 +237,56 @@ class Report:
 
     def verdicts(self, before: str | None = None, after: str | None = None) -> list[str]:
         """Plain sentences: is the endpoint better, the force worse, and is that beyond chance?"""
-        sentences = []
-        for column, what in (("dq_rest", "Endpoint error at rest"), ("force_mae", "Force error")):
-            try:
-                change = self.compare(column, before, after)
-            except ValueError:
-                sentences.append(f"{what}: not measured (no structure has it for both).")
-                continue
-            low, high = change.interval
-            if high < 1:
-                verdict = "falls"
-            elif low > 1:
-                verdict = "rises"
-            else:
-                verdict = "does not change beyond what these structures can tell"
-            sentences.append(
-                f"{what} {verdict}: {100 * (change.ratio - 1):+.0f} % (95 % interval "
-                f"{100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %, {len(change.before)} "
-                f"structures, {change.worse} worse)."
+        return [
+            self._verdict(what, column, before, after)
+            for column, what in (
+                ("dq_rest", "Endpoint error at rest"),
+                ("force_mae", "Force error"),
             )
-        return sentences
+        ]
+
+    def _verdict(self, what: str, column: str, before: str | None, after: str | None) -> str:
+        try:
+            change = self.compare(column, before, after)
+        except ValueError:
+            return f"{what}: not measured (no structure has it for both)."
+        low, high = change.interval
+        count, percent = len(change.before), 100 * (change.ratio - 1)
+        extent = f"{percent:+.0f} % over {count} structures, {change.worse} worse"
+        if change.left_out:
+            extent += f", {len(change.left_out)} left out ({', '.join(change.left_out)})"
+        if count < FEWEST_FOR_A_VERDICT:
+            direction = "falls" if percent < 0 else "rises"
+            return f"{what} {direction} here, {extent}; too few to tell more."
+        if high < 1:
+            verdict = "falls"
+        elif low > 1:
+            verdict = "rises"
+        else:
+            verdict = "does not change beyond what these structures can tell"
+        interval = f"95 % interval {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %"
+        return f"{what} {verdict}: {extent} ({interval})."
 
     def summary(self) -> list[dict]:
-        """One dictionary a potential: arithmetic means, change at rest, and the counts."""
+        """One dictionary a potential: arithmetic means, change at rest, and the counts.
+
+        Means are over the structures for which every potential has the figure: over different
+        ones they could not be compared.
+        """
+        common = {
+            column: np.all(
+                [np.isfinite(self.column(column, p).astype(float)) for p in self.potentials], axis=0
+            )
+            for column in HEADINGS
+        }
         result = []
         for potential in self.potentials:
             line = {"potential": potential}
             for column in HEADINGS:
-                values = self.column(column, potential).astype(float)
-                finite = values[np.isfinite(values)]
-                line[column] = float(finite.mean()) if len(finite) else float("nan")
+                values = self.column(column, potential).astype(float)[common[column]]
+                line[column] = float(values.mean()) if len(values) else float("nan")
             if potential != self.potentials[0]:
-                change = self.compare("dq_rest", after=potential)
-                line["ratio_rest"], line["worse"] = change.ratio, change.worse
+                line |= self._change_at_rest(potential)
             line["same_basin"] = int((self.column("basin", potential) == "same").sum())
             line["not_at_rest"] = int((~self.column("rest_converged", potential)).sum())
             line["diverged"] = int((self.column("diverged", potential) != "").sum())
@@ -273,6 +295,20 @@ class Report:
                 line["labels"] = self.labels.get(potential, "")
             result.append(line)
         return result
+
+    def _change_at_rest(self, potential: str) -> dict:
+        """Ratio, and how many of how many structures got worse; a new divergence is worse too."""
+        before, after = (self.column("dq_rest", p) for p in (self.potentials[0], potential))
+        lost = int((np.isfinite(before) & ~np.isfinite(after)).sum())
+        try:
+            change = self.compare("dq_rest", after=potential)
+        except ValueError:
+            return {"ratio_rest": float("nan"), "worse": lost, "compared": lost}
+        return {
+            "ratio_rest": change.ratio,
+            "worse": change.worse + lost,
+            "compared": len(change.before) + lost,
+        }
 
     def merge(self, other: Report) -> Report:
         """This report and another one of other structures or potentials, as one."""
@@ -314,7 +350,7 @@ class Report:
                     line["potential"],
                     *(f"{line[c]:.{digits}f}" for c, (_, digits) in HEADINGS.items()),
                     "" if ratio is None else f"{100 * (ratio - 1):+.1f} %",
-                    "" if ratio is None else f"{line['worse']}/{line['n']}",
+                    "" if ratio is None else f"{line['worse']}/{line['compared']}",
                     f"{line['same_basin']}/{line['n']}",
                 ]
             )
@@ -322,7 +358,7 @@ class Report:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"{len(self.structures)} structures; ΔQ in amu^½ Å, means over structures; "
+            f"{len(self.structures)} structures; ΔQ in amu^½ Å, means over those that all have; "
             "change: geometric mean of paired ratios"
         ]
         for line in self.summary():

@@ -1,7 +1,8 @@
 """Update rules: how forces become the next positions.
 
-A rule is two functions: ``init(structures)`` makes the first `State` and ``step(state, forces)``
-the next one. Both are differentiable and see no potential.
+A rule is an ``nn.Module`` with two more methods: ``init(structures)`` makes the first `State` and
+``step(state, forces)`` the next one. Both are differentiable and see no potential. With a
+``config()`` of JSON-able constructor arguments, `load_run` can rebuild it.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class GradientDescent(nn.Module):
                     "give one per step or a single number"
                 )
             eta = eta[state.t]
-        move = eta.to(forces.dtype) * forces
+        move = eta.to(forces) * forces
         if self.max_step is not None:
             length = safe_norm(move)
             # Scaling by 1 where the step is short keeps its gradient exactly that of eta F.

@@ -54,6 +54,10 @@ class Run:
     status: str = "running"
     path: Path | None = None
 
+    def rule_state(self) -> dict[str, Tensor]:
+        """The rule's weights; none where there is no rule."""
+        return {} if self.rule is None else self.rule.state_dict()
+
     def __repr__(self) -> str:
         losses = [h["loss"] for h in self.history if h["loss"] is not None]
         last = f", last loss {losses[-1]:.3f}" if losses else ""
@@ -70,13 +74,13 @@ class Progress:
     Attributes:
         run: the run so far; its potential holds the *current* weights.
         optimizer: over the trained parameters.
-        best: weights at the best validation, or None.
+        best: weights of the potential and of the rule at the best validation, or None.
         epoch: epochs completed. position: batches done in the next one.
     """
 
     run: Run
     optimizer: torch.optim.Optimizer
-    best: dict[str, Tensor] | None = None
+    best: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
     epoch: int = 0
     position: int = 0
 
@@ -88,16 +92,16 @@ class Progress:
         """
         run = self.run
         tensors = {f"potential/{k}": v for k, v in run.potential.state_dict().items()}
-        tensors |= {f"best/{k}": v for k, v in (self.best or {}).items()}
-        if run.rule is not None:
-            tensors |= {f"rule/{k}": v for k, v in run.rule.state_dict().items()}
+        tensors |= {f"rule/{k}": v for k, v in run.rule_state().items()}
+        for prefix, weights in zip(("best", "best rule"), self.best or (), strict=False):
+            tensors |= {f"{prefix}/{k}": v for k, v in weights.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": v for k, v in slots.items()}
         header = {
             "format": FORMAT,
             "version": VERSION,
             "settings": run.settings,
-            "rule": None if run.rule is None else _describe(run.rule),
+            "rule": None if run.rule is None else describe(run.rule),
             "history": run.history,
             "validations": run.validations,
             "status": run.status,
@@ -106,14 +110,16 @@ class Progress:
         }
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         text = json.dumps(header, indent=1)
+        earlier = (run.path / FILE).exists()
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             _replace(run.path / FILE, lambda p: save_file(tensors, p, {"bpttviz": text}))
             _replace(run.path / "run.json", lambda p: p.write_text(text, encoding="utf-8"))
         except (OSError, SafetensorError) as error:
+            kept = "the state saved before is intact" if earlier else "nothing was saved yet"
             raise RunError(
-                f"could not write {run.path / FILE} ({error}); the state saved before is intact. "
-                "Free some space or choose another folder, then call finetune again to resume"
+                f"could not write {run.path / FILE} ({error}); {kept}. Free some space or choose "
+                "another folder, then call finetune again"
             ) from error
 
     def restore(self, path: Path) -> None:
@@ -133,20 +139,24 @@ class Progress:
             index, slot = key.split("/")
             state["state"].setdefault(int(index), {})[slot] = value
         self.optimizer.load_state_dict(state)
-        self.best = _part(tensors, "best") or None
+        best = _part(tensors, "best")
+        self.best = (best, _part(tensors, "best rule")) if best else None
         self.epoch, self.position = header["epoch"], header["position"]
         run.history, run.validations = header["history"], header["validations"]
         run.status = header["status"]
 
 
 def load_run(
-    path: str | Path, potential: Potential | None = None, device: str | torch.device = "cpu"
+    path: str | Path,
+    potential: Potential | None = None,
+    rule: nn.Module | None = None,
+    device: str | torch.device = "cpu",
 ) -> Run:
     """Read a run back, finished or not.
 
     Args:
         path: the folder given as ``out`` to `finetune`.
-        potential: takes the weights; needed for potentials that bpttviz does not define itself.
+        potential, rule: take the weights; needed where bpttviz does not define their classes.
         device: where the potential goes when it is rebuilt from the file.
 
     Raises:
@@ -156,16 +166,17 @@ def load_run(
     path = Path(path)
     header, tensors = read(path)
     if potential is None:
-        potential = _rebuild(header["settings"]["potential"], Potential, device)
+        potential = _rebuild(header["settings"]["potential"], Potential, device, "potential")
     weights = _part(tensors, "best") or _part(tensors, "potential")
     try:
         potential.load_state_dict(weights)
     except RuntimeError as error:
         raise RunError(f"the weights in {path} do not fit this potential: {error}") from error
-    rule = None
     if header["rule"] is not None:
-        rule = _rebuild(header["rule"], nn.Module, device)
-        rule.load_state_dict(_part(tensors, "rule"))
+        if rule is None:
+            rule = _rebuild(header["rule"], nn.Module, device, "rule")
+        best_rule = _part(tensors, "best rule") if _part(tensors, "best") else {}
+        rule.load_state_dict(best_rule or _part(tensors, "rule"))
     return Run(
         potential,
         rule,
@@ -206,12 +217,13 @@ def read(path: Path) -> tuple[dict, dict[str, Tensor]]:
     return header, tensors
 
 
-def describe_potential(potential: Potential) -> dict:
-    """Class and constructor arguments; None for the latter where the potential gives none."""
+def describe(part: nn.Module) -> dict:
+    """Class and constructor arguments; None for the latter where ``part`` does not give any."""
     try:
-        return _describe(potential)
-    except TypeError:
-        return {"class": type(potential).__name__, "config": None}
+        config = part.config()
+    except (AttributeError, TypeError):
+        config = None
+    return {"class": type(part).__name__, "config": config}
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -236,18 +248,14 @@ def check_settings(saved: dict, wanted: dict, path: Path) -> None:
         )
 
 
-def _describe(part) -> dict:
-    return {"class": type(part).__name__, "config": part.config()}
-
-
-def _rebuild(description: dict, base: type, device):
+def _rebuild(description: dict, base: type, device, role: str):
     """An object from its class's name and arguments; only classes that bpttviz itself offers."""
     name, config = description["class"], description["config"]
     found = getattr(bpttviz, name) if name in bpttviz.__all__ else None
     if config is None or not (isinstance(found, type) and issubclass(found, base)):
         raise RunError(
             f"this run's {name} is not defined by bpttviz or cannot rebuild itself; pass it: "
-            "load_run(path, potential=...)"
+            f"load_run(path, {role}=...)"
         )
     if hasattr(found, "from_config"):
         return found.from_config(config, device)
@@ -260,7 +268,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` make a new file, then put it in the old one's place in one move."""
-    unfinished = target.with_name(target.name + ".unfinished")
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}.unfinished")
     try:
         write(unfinished)
         with open(unfinished, "rb") as content:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.constraints import FixAtoms
-from ase.geometry.minkowski_reduction import minkowski_reduce
 from ase.neighborlist import neighbor_list
 from torch import Tensor
+
+from bpttviz.geometry import reduced_cells
 
 # Shorter than any chemical bond (H2 is 0.74 Å): two atoms this close are a mistake in the input.
 OVERLAP = 0.5
@@ -39,7 +40,7 @@ class Structures:
         positions: (N, 3) Å, floating point; may carry a gradient graph.
         numbers: (N,) atomic numbers, int64.
         masses: (N,) amu.
-        cell: (B, 3, 3) Å, lattice vectors in rows.
+        cell: (B, 3, 3) Å, lattice vectors in rows; those without periodicity may be zero.
         pbc: (B, 3) bool.
         owner: (N,) int64, the structure that each atom belongs to, ascending.
         fixed: (N,) bool, atoms that a relaxation does not move.
@@ -88,9 +89,10 @@ class Structures:
         }
         return replace(self, **moved, **floating)
 
-    def __getitem__(self, index: int | Sequence[int]) -> Structures:
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Structures:
         """One structure (as a batch of one) or several, in the order given."""
-        chosen = [index] if isinstance(index, int) else list(index)
+        several = index if isinstance(index, (slice, int, np.integer)) else list(index)
+        chosen = np.atleast_1d(np.arange(len(self))[several]).tolist()
         starts = np.concatenate([[0], np.cumsum(self.counts)])
         atoms = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in chosen]).to(self.device)
         sizes = torch.tensor([self.counts[i] for i in chosen], device=self.device)
@@ -133,6 +135,8 @@ class Structures:
                 raise StructureError("has no atoms", index)
         if names is None:
             names = [member.info.get("name", member.get_chemical_formula()) for member in batch]
+        if len(names) != len(batch):
+            raise ValueError(f"{len(names)} names were given for {len(batch)} structures")
         fixed = [np.zeros(len(member), bool) for member in batch]
         for index, member in enumerate(batch):
             for constraint in member.constraints:
@@ -162,10 +166,7 @@ class Structures:
         )
         if check:
             result.check()
-        # Directions without periodicity may have no lattice vector; a unit one keeps the cell
-        # invertible, and `pbc` sees to it that no image along it is ever used.
-        completed = np.array([member.cell.complete().array for member in batch])
-        return replace(result, cell=torch.as_tensor(completed, dtype=dtype, device=device))
+        return result
 
     def to_ase(self) -> list[Atoms]:
         """One ``ase.Atoms`` a structure (detached; fixed atoms become a FixAtoms constraint)."""
@@ -239,13 +240,12 @@ class Structures:
         cell, pbc = self.cell[index].detach().cpu().double(), self.pbc[index].cpu()
         if not torch.isfinite(cell).all():
             raise StructureError("cell is not finite (NaN or inf)", index, name)
-        lengths = cell.norm(dim=1)
-        missing = [axis for axis in range(3) if pbc[axis] and lengths[axis] < 1e-6]
-        volume = float(torch.linalg.det(cell).abs())
-        if missing or (pbc.all() and volume < 1e-6 * float(lengths.prod())):
+        vectors = cell[pbc]  # (periodic directions, 3)
+        span = float(torch.linalg.det(vectors @ vectors.T).clamp(min=0).sqrt())
+        if len(vectors) and span < 1e-6 * max(float(vectors.norm(dim=1).prod()), 1e-6):
             raise StructureError(
-                f"periodic cell has zero volume (rows {cell.tolist()} Å); give three independent "
-                "lattice vectors or set pbc=False",
+                f"periodic cell has zero volume (rows {cell.tolist()} Å); give independent lattice "
+                "vectors or set pbc=False",
                 index,
                 name,
             )
@@ -257,10 +257,8 @@ class Structures:
             cell=self.cell[index].detach().cpu().double().numpy(),
             pbc=self.pbc[index].cpu().numpy(),
         )
-        if (
-            atoms.pbc.any()
-        ):  # very skewed cells make the neighbour search slow; a reduced one is not
-            atoms.set_cell(minkowski_reduce(atoms.cell.complete().array, atoms.pbc)[0])
+        # Very skewed cells make the neighbour search slow; a reduced one does not.
+        atoms.set_cell(reduced_cells(self.cell[[index]], self.pbc[[index]])[0].cpu().numpy())
         first, second, distance = neighbor_list("ijd", atoms, OVERLAP)
         if len(first):
             worst = distance.argmin()

@@ -87,3 +87,12 @@ def test_no_graph_without_gradients():
 def test_senseless_checkpointing_is_refused():
     with pytest.raises(ValueError, match="every"):
         bv.Checkpointed(0)
+
+
+def test_weights_changed_before_the_replay_are_noticed():
+    potential = network()
+    result = bv.relax(potential, starts(1), adjoint=bv.Checkpointed())
+    with torch.no_grad():
+        potential.stiffness.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.final.positions.sum().backward()

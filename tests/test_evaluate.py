@@ -38,25 +38,25 @@ def row(structure, potential, rest, force, basin="same"):
 
 @pytest.fixture
 def report():
-    before, after = [1.0, 2.0, 4.0, 1.0], [0.5, 1.0, 2.0, 2.0]
+    before, after = [1.0, 2.0, 4.0, 1.0, 1.0, 1.0, 1.0], [0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 0.5]
     rows = []
     for index, (b, a) in enumerate(zip(before, after, strict=True)):
         rows += [
             row(f"s{index}", "pre", b, 0.05),
-            row(f"s{index}", "post", a, 0.06, "different" if index == 3 else "same"),
+            row(f"s{index}", "post", a, 0.06, "different" if index in (3, 4, 5) else "same"),
         ]
     return bv.Report(rows)
 
 
 def test_paired_comparison(report):
     change = report.compare("dq_rest")
-    assert change.ratio == pytest.approx((0.5**3 * 2) ** 0.25)
-    assert (change.mean_before, change.mean_after) == (2.0, 1.375)
-    assert change.worse == 1
+    assert change.ratio == pytest.approx((0.5**4 * 2**3) ** (1 / 7))
+    assert (change.mean_before, change.mean_after) == (pytest.approx(11 / 7), pytest.approx(10 / 7))
+    assert change.worse == 3
     assert change.interval[0] < change.ratio < change.interval[1]
     same = report.compare("dq_rest", same_basin=True)
     assert same.ratio == pytest.approx(0.5)
-    assert same.left_out == ("s3",)
+    assert same.left_out == ("s3", "s4", "s5")
     assert same.interval == pytest.approx((0.5, 0.5))
 
 
@@ -79,6 +79,25 @@ def test_verdicts_are_sentences_about_what_was_measured(report):
     assert sentences[1].startswith("Force error rises: +20 %")
     assert "Force error rises" in str(report)
     assert "<table>" in report._repr_html_()
+    few = bv.Report(report.rows[:6])
+    assert few.verdicts()[0] == (
+        "Endpoint error at rest falls here, -50 % over 3 structures, 0 worse; too few to tell more."
+    )
+
+
+def test_a_new_divergence_does_not_improve_the_headline():
+    rows = [
+        row("a", "pre", 1, 0.1),
+        row("a", "post", 0.9, 0.1),
+        row("b", "pre", 3, 0.1),
+        row("b", "post", float("nan"), 0.1),
+    ]
+    line = bv.Report(rows).summary()[1]
+    assert (line["worse"], line["compared"]) == (1, 2)
+    assert [s["dq_rest"] for s in bv.Report(rows).summary()] == [1, 0.9]
+    assert "1 left out (b)" in str(bv.Report(rows))
+    everything_lost = bv.Report([row("a", "pre", 1, 0.1), row("a", "post", float("nan"), 0.1)])
+    assert "1/1" in str(everything_lost)
 
 
 def test_missing_values_are_left_out_and_said():
@@ -102,7 +121,7 @@ def test_csv_round_trip(report, tmp_path):
 
 def test_merging_keeps_both(report):
     other = bv.Report([row("t", "pre", 1, 0.1), row("t", "post", 1, 0.1)])
-    assert report.merge(other).structures == ["s0", "s1", "s2", "s3", "t"]
+    assert report.merge(other).structures == [*(f"s{i}" for i in range(7)), "t"]
 
 
 def test_every_figure_of_a_row_on_springs():
@@ -214,7 +233,7 @@ def test_nothing_to_evaluate():
 
 
 def test_cross_validation_resumes_and_shares_work(tmp_path):
-    data, potential = references(8), network()
+    data, potential = bv.Dataset(references(8)), network()
     recipe = Recipe(step_size=0.1, steps=8, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
     call = {"recipe": recipe, "folds": 2, "progress": False}
     assert cross_validate(potential, data, tmp_path, **call, only=[1]) is None
@@ -222,12 +241,12 @@ def test_cross_validation_resumes_and_shares_work(tmp_path):
     result = cross_validate(potential, data, tmp_path, **call)
     assert (tmp_path / "fold-1.csv").read_text() == first
     assert result.potentials == [PRETRAINED, SCALAR, BPTT]
-    assert sorted(result.structures) == sorted(data.names)
+    assert sorted(result.structures) == sorted(data.everything.names)
     assert result.compare("dq_rest", PRETRAINED, BPTT).ratio < 1
     assert "pretrained → BPTT" in (tmp_path / "report.txt").read_text()
     scales = json.loads((tmp_path / "scales.json").read_text())
     for name, errors in scales.items():
-        reference = data[[name]]
+        reference = data.everything[[name]]
         with torch.no_grad():
             final = bv.relax(
                 bv.ScaledForces(potential, 2.0), reference.starts(), recipe.rule, recipe.stop
@@ -235,3 +254,5 @@ def test_cross_validation_resumes_and_shares_work(tmp_path):
         assert errors[2] == pytest.approx(float(bv.delta_q(final, reference.ends())))
     with pytest.raises(ValueError, match="other settings"):
         cross_validate(potential, data, tmp_path, folds=3, recipe=recipe)
+    with pytest.raises(ValueError, match="weights differ"):
+        cross_validate(network(seed=8), data, tmp_path, **call)

@@ -274,6 +274,102 @@ def test_senseless_settings_are_refused(change, message):
         bv.finetune(network(), references(), objective(), **{**SETTINGS, **change})
 
 
+class Forgetful(bv.Springs):
+    """Moves atoms like springs, but its forces carry no graph to its parameters."""
+
+    def energy(self, structures):
+        stretch = structures.positions.reshape(-1, 4, 3).diff(dim=1)
+        return ((stretch - 1) ** 2).sum((1, 2))
+
+
+def test_forces_without_a_graph_to_the_weights_are_an_error_not_a_zero_gradient():
+    forgetful = Forgetful.frustrated()
+    with pytest.raises(RuntimeError, match="does not depend on any weight of Forgetful"):
+        bv.finetune(forgetful, references(), objective(), **SETTINGS)
+
+
+def test_a_validation_with_a_lost_member_is_no_best(tmp_path):
+    data = references(8)
+    real = bv.Endpoint.loss
+    seen = []
+
+    class FirstValidationFails(bv.Endpoint):
+        def loss(self, potential, chosen):
+            value = real(self, potential, chosen)
+            if chosen.names == [data.names[6]]:
+                seen.append(1)
+                return value * torch.nan if len(seen) == 1 else value
+            return value
+
+    usual = objective()
+    run = bv.finetune(
+        network(),
+        data[:6],
+        FirstValidationFails(usual.rule, usual.stop),
+        **SETTINGS,
+        validation=data[6:],
+        out=tmp_path,
+    )
+    assert run.validations[0]["value"] is None
+    assert run.validations[0]["lost"] == [data.names[6]]
+    assert not torch.equal(weights(run.potential), weights(network()))
+    best = min(v["value"] for v in run.validations[1:])
+    with torch.no_grad():
+        assert float(usual.loss(run.potential, data[6:]).mean()) == pytest.approx(best)
+
+
+def test_the_best_step_size_comes_with_the_best_weights(tmp_path):
+    data = references(8)
+    run = bv.finetune(
+        network(),
+        data[:6],
+        objective(True),
+        epochs=4,
+        learning_rate=3.0,
+        progress=False,
+        validation=data[6:],
+        out=tmp_path,
+    )
+    best = min(v["value"] for v in run.validations)
+    assert best < run.validations[-1]["value"], "the last epoch is the best: nothing is tested"
+    for found in (run, bv.load_run(tmp_path)):
+        with torch.no_grad():
+            value = bv.Endpoint(found.rule, bv.Stop(15)).loss(found.potential, data[6:]).mean()
+        assert float(value) == pytest.approx(best)
+
+
+def test_an_error_in_training_loses_no_update(tmp_path):
+    def fails(run):
+        if len(run.history) == 4:
+            raise OSError("the monitor is gone")
+
+    with pytest.raises(OSError, match="monitor"):
+        bv.finetune(network(), references(), objective(), **SETTINGS, out=tmp_path, on_update=fails)
+    assert len(bv.load_run(tmp_path).history) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_at_once(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    calls = []
+    with pytest.raises(bv.RunError, match="nothing was saved yet"):
+        bv.finetune(
+            network(),
+            references(),
+            objective(),
+            **SETTINGS,
+            out=tmp_path / "taken",
+            on_update=calls.append,
+        )
+    assert not calls
+
+
+def test_nothing_to_train():
+    frozen = network()
+    frozen.requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing to train.*requires_grad"):
+        bv.finetune(frozen, references(), objective())
+
+
 def test_nothing_to_train_on():
     with pytest.raises(ValueError, match="no relaxations to train on"):
         bv.finetune(network(), bv.RelaxationSet([]), objective())

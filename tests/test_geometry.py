@@ -10,6 +10,7 @@ from bpttviz.geometry import minimum_image, remove_drift, safe_norm, sum_by_owne
 CELLS = {
     "cubic": np.eye(3) * 4.0,
     "skewed": np.array([[3.0, 0, 0], [2.7, 1.6, 0], [1.3, 1.2, 2.5]]),
+    "sheared": np.array([[4.0, 0, 0], [9.0, 4.0, 0], [-7.0, 6.5, 4.0]]),
     "needle": np.array([[10.0, 0, 0], [4.9, 2.0, 0], [0.0, 0.9, 3.0]]),
 }
 

@@ -169,11 +169,17 @@ class TestFrames:
             atol=1e-9,
         )
 
-    def test_the_atoms_that_move_are_in_the_middle_and_no_atom_is_torn_off(self, tiny_report):
-        path = frames.path(tiny_report, "pretrained", 0)
-        most = path.distance[0].argmax()
+    def test_the_defect_is_in_the_middle_and_no_atom_is_torn_off(self, tiny_report):
+        impurity = frames.path(tiny_report, "pretrained", "001_sub_P")
+        (phosphorus,) = [i for i, s in enumerate(impurity.symbols) if s == "P"]
+        np.testing.assert_allclose(impurity.reference[phosphorus], impurity.cell.sum(0) / 2)
+        path = frames.path(tiny_report, "pretrained", "000_vac_Si")
+        middle = path.cell.sum(0) / 2
+        # A vacancy: nobody at the middle, its four neighbours around it.
+        apart = np.sort(np.linalg.norm(path.reference - middle, axis=1))
+        assert apart[0] > 1.5
+        assert apart[3] < 2.7 < 3.0 < apart[4]
         fractional = path.reference @ np.linalg.inv(path.cell)
-        assert (np.abs(fractional[most] - 0.5) < 0.3).all()
         assert fractional.min() > -1e-9
         assert fractional.max() < 1 + 1e-9
         np.testing.assert_allclose(

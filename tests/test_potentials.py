@@ -129,23 +129,9 @@ class Detached(Potential):
         )
 
 
-class ForgetsParameters(Potential):
-    """Its energy has a graph to the positions, but its slope none to the parameters."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(()))
-
-    def energy(self, structures):
-        weight = self.weight.detach()
-        return sum_by_owner(weight * structures.positions.sum(1), structures.owner, len(structures))
-
-
 def test_lost_graphs_are_errors_not_silence():
     with pytest.raises(RuntimeError, match="Detached.*without a graph.*detaches"):
         Detached()(starts(1))
-    with pytest.raises(RuntimeError, match="ForgetsParameters carry no graph to its parameters"):
-        ForgetsParameters()(starts(1))
     with pytest.raises(TypeError, match=r"defines neither energy\(\) nor forward\(\)"):
         Potential()(starts(1))
 

@@ -27,6 +27,7 @@ def test_ase_round_trip_keeps_everything():
         assert np.allclose(one.get_masses(), two.get_masses())
         assert (one.pbc == two.pbc).all()
     assert np.allclose(back[0].cell, atoms.cell)
+    assert not back[1].cell.any()  # a molecule has no cell, and is given none
     assert back[0].constraints[0].index.tolist() == [1]
 
 
@@ -36,6 +37,8 @@ def test_selecting_and_joining():
     assert chosen.names == ("cu", "si")
     assert chosen.counts == [1, 8]
     assert chosen.owner.tolist() == [0] + [1] * 8
+    assert batch[-1].names == ("cu",)
+    assert batch[0:2].names == ("si", "water")
     joined = concatenate([batch[0], batch[[1, 2]]])
     assert joined.counts == batch.counts
     assert torch.equal(joined.positions, batch.positions)
@@ -76,6 +79,7 @@ def bad_bond():
         (Atoms("XSi", [[0, 0, 0], [2, 0, 0]]), "atom 0 has atomic number 0, which is no element"),
         (silicon(cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]]), "zero volume"),
         (silicon(cell=[0, 5, 5]), "zero volume"),
+        (silicon(cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]], pbc=[1, 1, 0]), "zero volume"),
         (silicon(cell=[np.nan, 5, 5]), "cell is not finite"),
         (bad_bond(), "FixBondLength.*only FixAtoms"),
         (Atoms(), "has no atoms"),

@@ -1,15 +1,40 @@
+import io
+import json
 import subprocess
 import sys
 
+import ase.io
 import numpy as np
 import pytest
-from IPython.utils.capture import capture_output
 from traitlets import TraitError
 
 from bpttviz import frames
 from bpttviz.widgets import CompareRelaxations, ErrorPlane
 
 LOOK = "application/vnd.jupyter.widget-view+json"
+
+
+def listen(compare):
+    """What the panes send from now on: [structure, places, distances] for each message."""
+    sent = []
+
+    def send(message, buffers=None):
+        if message["methodName"] == "executeCode":
+            sent.append(json.loads(message["args"][0].rpartition("apply(this, ")[2][:-1]))
+
+    for pane in compare.panes:
+        pane.view.send = send
+    return sent
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """The outputs that widgets display, as dictionaries by MIME type."""
+    outputs = []
+    monkeypatch.setattr(
+        "bpttviz.widgets.static.display", lambda data, **_: outputs.append(dict(data))
+    )
+    return outputs
 
 
 def test_nglview_is_loaded_only_when_needed():
@@ -24,11 +49,11 @@ class TestCompareRelaxations:
         assert (compare.step, compare._slider.max, compare._play.max) == (0, 3, 3)
         compare._slider.value = 2
         assert compare.step == 2
-        assert [pane.view.frame for pane in compare.panes] == [2, 2]
+        assert [pane.frame for pane in compare.panes] == [2, 2]
         compare.step = 3
         assert compare._slider.value == 3
         for pane, path in zip(compare.panes, compare.paths, strict=True):
-            assert pane.view.frame == 3
+            assert pane.frame == 3
             assert f"ΔQ {path.delta_q[3]:.2f}" in pane.title.value
 
     def test_choosing_a_structure_loads_it_from_its_start(self, tiny_report):
@@ -41,27 +66,28 @@ class TestCompareRelaxations:
         for pane in compare.panes:
             # the relaxing structure, its ghost, the cell
             assert len(pane.view._ngl_component_ids) == 3
-            assert len(pane.view._trajlist) == 1
-            np.testing.assert_allclose(
-                pane.view._coordinates_dict[0], pane.path.positions[0], atol=1e-6
-            )
+            assert pane.path.structure == second
+            assert pane.frame == 0
         compare.structure = tiny_report.structures[0]
         assert compare._choice.value == tiny_report.structures[0]
 
-    def test_coordinates_and_colours_sent_are_those_of_the_path(self, tiny_report):
+    def test_what_a_frame_sends_are_places_and_distances_of_the_path(self, tiny_report):
         compare = CompareRelaxations(tiny_report, structure=1)
-        sent = []
-        for pane in compare.panes:
-            pane.view.send = lambda message, buffers=None: sent.append((message, buffers))
+        sent = listen(compare)
         compare.step = 3
-        colours = [m["args"][0] for m, _ in sent if m.get("methodName") == "executeCode"]
-        assert len(colours) == 2
-        for code, path in zip(colours, compare.paths, strict=True):
-            values = [float(v) for v in code.rpartition("[")[2].rstrip("])").split(",")]
-            np.testing.assert_allclose(values, path.distance[3], atol=6e-4)
-        moved = [np.frombuffer(b[0], "f4") for m, b in sent if m.get("type") == "binary_single"]
-        for coordinates, path in zip(moved, compare.paths, strict=True):
-            np.testing.assert_allclose(coordinates.reshape(-1, 3), path.positions[3], atol=1e-5)
+        assert len(sent) == 2
+        for (name, places, distances), path in zip(sent, compare.paths, strict=True):
+            assert name == path.structure
+            np.testing.assert_allclose(np.reshape(places, (-1, 3)), path.positions[3], atol=6e-4)
+            np.testing.assert_allclose(distances, path.distance[3], atol=6e-4)
+
+    def test_a_frame_is_sent_again_when_the_structure_has_arrived(self, tiny_report):
+        compare = CompareRelaxations(tiny_report)
+        compare.step = 2
+        sent = listen(compare)
+        compare.panes[1].view.n_components = 3  # as the browser reports it
+        assert len(sent) == 1
+        np.testing.assert_allclose(sent[0][2], compare.paths[1].distance[2], atol=6e-4)
 
     def test_the_cameras_start_alike_and_are_linked(self, tiny_report):
         views = [pane.view for pane in CompareRelaxations(tiny_report).panes]
@@ -75,12 +101,11 @@ class TestCompareRelaxations:
         np.testing.assert_allclose(orientations[0], orientations[1])
 
     def test_the_structure_text_holds_atoms_cell_and_colours(self, tiny_report):
-        import io
-
-        import ase.io
+        from bpttviz.widgets.pane import pdb
 
         pane = CompareRelaxations(tiny_report, structure="001_sub_P").panes[0]
-        text = pane.view._trajlist[0].get_structure_string()
+        path = pane.path
+        text = pdb(path, path.positions[0], path.distance[0])
         atoms = ase.io.read(io.StringIO(text), format="proteindatabank")
         assert tuple(atoms.get_chemical_symbols()) == pane.path.symbols
         np.testing.assert_allclose(atoms.positions, pane.path.positions[0], atol=6e-4)
@@ -100,9 +125,11 @@ class TestCompareRelaxations:
         assert "diverged at step 1" in compare._message.value
         assert "role='alert'" in compare._message.value
         compare.step = 3
-        assert [pane.view.frame for pane in compare.panes] == [3, 1]
+        assert [pane.frame for pane in compare.panes] == [3, 1]
         assert "diverged" in compare.panes[1].title.value
-        assert np.isfinite(compare.panes[1].view._coordinates_dict[0]).all()
+        sent = listen(compare)
+        compare.step = 2
+        assert np.isfinite(sent[1][1]).all()
         assert "diverged" in repr(compare)
         compare.structure = diverged_report.structures[1]
         assert compare._message.value == ""
@@ -113,15 +140,14 @@ class TestCompareRelaxations:
         assert compare._slider.disabled
         assert "nothing to play" in compare._message.value
 
-    def test_readable_without_a_front_end(self, tiny_report):
+    def test_readable_without_a_front_end(self, tiny_report, displayed):
         compare = CompareRelaxations(tiny_report)
         bundle, _ = compare._repr_mimebundle_()
         assert bundle[LOOK]["model_id"] == compare.model_id
         assert bundle["text/plain"] == repr(compare)
         assert "pretrained: ΔQ" in repr(compare)
-        with capture_output() as captured:
-            compare._ipython_display_()
-        widget, static = [output.data for output in captured.outputs]
+        compare._ipython_display_()
+        widget, static = displayed
         assert LOOK in widget
         assert LOOK not in static
         assert 'src="data:image/png;base64,' in static["text/html"]
@@ -165,11 +191,10 @@ class TestErrorPlane:
         assert "diverged" in error_plane.data["words"]
         assert "diverged" in repr(error_plane)
 
-    def test_readable_without_a_front_end(self, tiny_report):
+    def test_readable_without_a_front_end(self, tiny_report, displayed):
         error_plane = ErrorPlane(tiny_report)
-        with capture_output() as captured:
-            error_plane._ipython_display_()
-        widget, static = [output.data for output in captured.outputs]
+        error_plane._ipython_display_()
+        widget, static = displayed
         assert widget[LOOK]["model_id"] == error_plane.model_id
         assert 'alt="Error plane, 2 structures' in static["text/html"]
         assert "Error plane, 2 structures" in widget["text/plain"]

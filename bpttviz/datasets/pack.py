@@ -44,6 +44,8 @@ def to_extxyz(frames: list[Atoms]) -> str:
 def pack(source: Path, folder: Path) -> Path:
     """Write ``folder/NAME.extxyz.xz`` atomically and return its path."""
     frames = ase.io.read(source, ":")
+    if any(frame.constraints or frame.has("masses") for frame in frames):
+        raise ValueError(f"{source}: constraints and own masses would be lost in packing")
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     unfinished = target.with_suffix(".unfinished")
     unfinished.write_bytes(

@@ -35,6 +35,7 @@ def read_relaxations(
     paths: str | Path | Sequence[str | Path],
     group: Callable[[Atoms], str] = default_group,
     format: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> RelaxationSet:
     """Read one relaxation a file: first frame the start, last frame the end.
 
@@ -44,13 +45,14 @@ def read_relaxations(
             forces are kept where every frame has them.
         group: names the group of a relaxation from its start; see `Reference`.
         format: ASE's format name where the file name does not tell.
+        names: one for each file, where the files' own names are not unique.
 
     Raises:
         DataError: a missing, empty, truncated or unreadable file, or one with a single frame.
         StructureError: frames that do not fit together (see `Reference`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if len(files) == 1 and "*" in str(files[0]):
+    if len(files) == 1 and glob.has_magic(str(files[0])):
         files = sorted(glob.glob(str(files[0])))
         if not files:
             raise DataError(f"no file matches {paths}")
@@ -62,14 +64,15 @@ def read_relaxations(
         if not files:
             raise DataError(f"{folder} holds no data files")
     references = []
-    for file in map(Path, files):
+    for number, file in enumerate(map(Path, files)):
         frames = read_frames(file, format)
         if len(frames) < 2:
             raise DataError(
                 f"{file} holds a single structure; a relaxation needs a start and an end (two "
                 "frames or more). For separate files use read_pairs"
             )
-        references.append(make_reference(file.name.split(".")[0], frames, group))
+        name = file.name.split(".")[0] if names is None else names[number]
+        references.append(make_reference(name, frames, group))
     return RelaxationSet(references)
 
 
@@ -126,7 +129,7 @@ def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
         raise DataError(f"{path} is empty")
     try:
         source = path
-        if path.suffix == ".xz":
+        if path.name.endswith((".extxyz.xz", ".xyz.xz")):
             # ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
             source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
             format = format or "extxyz"

@@ -141,6 +141,15 @@ class RelaxationSet(Sequence):
         """All relaxed structures as one batch."""
         return Structures.from_ase([r.end for r in self.references], self.names)
 
+    def fingerprint(self) -> str:
+        """A short hash of all names, species and positions: same hash, same data."""
+        digest = hashlib.sha256()
+        for reference in self.references:
+            digest.update(reference.name.encode())
+            for atoms in (reference.start, reference.end, *reference.frames):
+                digest.update(atoms.numbers.tobytes() + np.round(atoms.positions, 6).tobytes())
+        return digest.hexdigest()[:16]
+
     def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:
         """(training, held-out) pairs for cross-validation; a group is never divided.
 
@@ -184,11 +193,13 @@ class Dataset:
         everything: all relaxations.
         informed: groups that choices of method were made on; these never enter the test.
         card: the data card, Markdown.
+        noise_floor: ΔQ (amu^½ Å) within which the ends themselves are uncertain, where known.
     """
 
     everything: RelaxationSet
     informed: frozenset[str] = field(default_factory=frozenset)
     card: str = ""
+    noise_floor: float | None = None
 
     @property
     def train(self) -> RelaxationSet:

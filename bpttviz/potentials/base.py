@@ -51,8 +51,8 @@ class Potential(nn.Module):
         differentiated. Under ``torch.no_grad()`` both come back without a graph.
 
         Raises:
-            RuntimeError: the energy does not depend on the positions, or forces that should carry a
-                graph do not (a model that detaches would otherwise train on a vanished gradient).
+            RuntimeError: the energy carries no graph to the positions. (Whether forces reach the
+                parameters shows only in a gradient; `finetune` refuses one that does not.)
         """
         wanted = torch.is_grad_enabled()
         positions = structures.positions
@@ -69,11 +69,6 @@ class Potential(nn.Module):
             (slope,) = torch.autograd.grad(energy.sum(), positions, create_graph=wanted)
         if not wanted:
             return Prediction(energy.detach(), -slope)
-        if any(p.requires_grad for p in self.parameters()) and slope.grad_fn is None:
-            raise RuntimeError(
-                f"forces of {type(self).__name__} carry no graph to its parameters; some models "
-                "build one only in .train() or with a flag: set it in the adapter"
-            )
         return Prediction(energy, -slope)
 
     @property

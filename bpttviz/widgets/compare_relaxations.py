@@ -65,6 +65,8 @@ class CompareRelaxations(WithPicture, ipywidgets.VBox):
         self._speed = ipywidgets.Dropdown(
             options=SPEEDS, value=200, description="speed", layout={"width": "140px"}
         )
+        self._play.add_class("bpttviz-play")
+        self._slider.add_class("bpttviz-step")
         # Linked in the browser: the clock ticks without asking Python, which draws what it can.
         ipywidgets.jslink((self._play, "value"), (self._slider, "value"))
         traitlets.link((self._speed, "value"), (self._play, "interval"))

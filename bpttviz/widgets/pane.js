@@ -1,14 +1,15 @@
 /**
- * Colours the atoms of an nglview pane; called as a method of the pane's view with each frame.
- * nglview moves the atoms itself but has no way to recolour them frame by frame.
+ * Shows a frame: moves and colours the atoms of an nglview pane. Called as a method of its view.
  *
  * @this {{stage: {compList: Object[]}}}  the view; its first component is the relaxing structure
- * @param {number[]} distances            Å, one an atom: where it lies on the colour scale
+ * @param {string} name          of the structure: nothing happens while another one is shown
+ * @param {number[]} places      Å: x, y, z of each atom in turn
+ * @param {number[]} distances   Å, one an atom: where it lies on the colour scale
  */
-function colourAtoms(distances) {
+function showFrame(name, places, distances) {
   const component = this.stage.compList[0];
-  const stored = component?.structure?.atomStore?.bfactor;
-  if (stored?.length < distances.length) return; // another structure is still loading
-  stored?.set(distances);
-  component?.updateRepresentations({ color: true });
+  if (component?.name !== name || !component.structure) return;
+  component.structure.updatePosition(new Float32Array(places));
+  component.structure.atomStore.bfactor.set(distances);
+  component.updateRepresentations({ position: true, color: true });
 }

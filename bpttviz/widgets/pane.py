@@ -14,61 +14,54 @@ from bpttviz.palette import DISTANCE, GHOST
 from bpttviz.scene import RADIUS, cell_edges, minority, view
 
 FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
-COLOUR_ATOMS = (FilePath(__file__).parent / "pane.js").read_text(encoding="utf-8")
+SHOW_FRAME = (FilePath(__file__).parent / "pane.js").read_text(encoding="utf-8")
 
 
-class Frames(nglview.Structure, nglview.Trajectory):
-    """A `Path` as nglview reads it: a PDB text for atoms and colours, coordinates by frame."""
+class Atoms(nglview.Structure):
+    """Atoms of a `Path` as nglview reads them: PDB text, with distances as B-factors."""
 
-    def __init__(self, path: Path):
-        nglview.Structure.__init__(self)
-        nglview.Trajectory.__init__(self)
-        self.path = path
-
-    def get_structure_string(self) -> str:
-        return pdb(self.path, self.path.positions[0], self.path.distance[0])
-
-    def get_coordinates(self, index: int) -> np.ndarray:
-        return self.path.positions[self.path.held(index)]
-
-    @property
-    def n_frames(self) -> int:
-        return self.path.last + 1
-
-
-class Ghost(nglview.Structure):
-    """The reference end of a `Path`."""
-
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, positions: np.ndarray, distance: np.ndarray):
         super().__init__()
-        self.path = path
+        self.text = pdb(path, positions, distance)
 
     def get_structure_string(self) -> str:
-        return pdb(self.path, self.path.reference, np.zeros(len(self.path.reference)))
+        return self.text
 
 
 class Pane(ipywidgets.VBox):
     """A title over an nglview window; `load` puts a path into it, `show` goes to a step.
 
+    nglview's own trajectories are not used: their frames are sent whether or not the structure has
+    arrived in the browser, and they carry no colours. Here a frame is one message with both, and
+    the browser drops it until the structure is there; then the frame is sent again.
+
     Attributes:
         view: the ``nglview.NGLWidget``.
         title: an HTML line: what is seen and how far from the reference it is.
+        frame: which frame of the path is shown.
     """
 
     def __init__(self):
-        self.view = nglview.NGLWidget(height="340px")
+        self.view = nglview.NGLWidget()
+        self.view._view_height = "340px"
         self.view.layout.width = "100%"
-        self.view.stage.set_parameters(camera_fov=FIELD_OF_VIEW)
+        # No fog: it would pale the colours, and paleness means a small distance here.
+        self.view.stage.set_parameters(camera_fov=FIELD_OF_VIEW, fog_near=100, fog_far=1000)
+        self.view.observe(self._on_arrival, "n_components")
         self.title = ipywidgets.HTML()
+        self.path: Path | None = None
+        self.frame = 0
         super().__init__([self.title, self.view], layout={"flex": "1 1 320px", "min_width": "0"})
 
     def load(self, path: Path, limit: float) -> None:
         """Show ``path`` from its start, colours ending at ``limit`` Å."""
         for component in list(self.view._ngl_component_ids):
             self.view.remove_component(component)
-        self.path = path
-        self.view.add_trajectory(Frames(path), default_representation=False)
-        self.view.add_structure(Ghost(path), default_representation=False)
+        self.path, self.frame = path, 0
+        start = Atoms(path, path.positions[0], path.distance[0])
+        ghost = Atoms(path, path.reference, np.zeros(len(path.reference)))
+        self.view.add_structure(start, name=path.structure, default_representation=False)
+        self.view.add_structure(ghost, name="reference end", default_representation=False)
         atoms = {"radius_type": "covalent", "radius_scale": RADIUS}
         self.view.add_representation(
             "spacefill", component=0, color_scheme="bfactor", color_scale=list(DISTANCE),
@@ -94,22 +87,28 @@ class Pane(ipywidgets.VBox):
 
     def show(self, step: int, title: str) -> None:
         """Go to ``step`` and put ``title`` (HTML) over the pane."""
-        frame = self.path.held(step)
-        if self.view.frame == frame:
-            self.view._set_coordinates(frame)  # another structure, the same frame
-        self.view.frame = frame
-        distances = json.dumps(self.path.distance[frame].round(3).tolist())
+        self.frame = self.path.held(step)
+        self.title.value = title
+        self._send()
+
+    def _send(self) -> None:
+        places = self.path.positions[self.frame].round(3).ravel().tolist()
+        distances = self.path.distance[self.frame].round(3).tolist()
+        arguments = json.dumps([self.path.structure, places, distances])
         self.view.send(
             {
                 "type": "call_method",
                 "target": "Widget",
                 "methodName": "executeCode",
                 "reconstruc_color_scheme": False,
-                "args": [f"({COLOUR_ATOMS}).call(this, {distances})"],
+                "args": [f"({SHOW_FRAME}).apply(this, {arguments})"],
                 "kwargs": {},
             }
         )
-        self.title.value = title
+
+    def _on_arrival(self, _) -> None:
+        if self.path is not None and self.frame > 0:
+            self._send()
 
 
 def camera(path: Path) -> list[float]:
@@ -122,7 +121,7 @@ def camera(path: Path) -> list[float]:
     middle = (points.min(0) + points.max(0)) / 2
     reach = max(float(np.linalg.norm(points - middle, axis=1).max()), 2.0)
     # The sphere around everything would just touch the pane; corners leave room to come nearer.
-    distance = 0.92 * reach / np.sin(np.radians(FIELD_OF_VIEW / 2))
+    distance = 0.8 * reach / np.sin(np.radians(FIELD_OF_VIEW / 2))
     matrix = np.eye(4)
     # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at.
     matrix[:3, :3] = distance * view()

@@ -28,7 +28,7 @@ class WithPicture:
         display(bundle, metadata=metadata, raw=True)
         picture = self.picture()
         fold = (
-            "<details open><summary>The same as a picture, for pages without a live kernel"
+            "<details open><summary>As first shown, for pages without a live kernel"
             f"</summary>{picture.to_html()}</details>"
         )
         display({"text/html": fold, "text/plain": picture.alt_text}, raw=True)
