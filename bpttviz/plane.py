@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bpttviz.report import Report
+from bpttviz.report import FEWEST_FOR_A_VERDICT, Report
 
 # What an arrow can say, by (endpoint better, force better).
 MEANINGS = {
@@ -41,7 +41,8 @@ class Plane:
         before, after: names of the two potentials.
         arrows: one a structure that has both errors under both potentials.
         mean: arithmetic means (2, 2): [before, after] × [force, endpoint].
-        interval: (2, 2, 2) its 95 % bootstrap interval over structures: [..., (low, high)].
+        interval: (2, 2, 2) its 95 % bootstrap interval over structures: [..., (low, high)]; None
+            where there are too few structures for one.
         left_out: structure → why it has no arrow.
         noise_floor: amu^½ Å, or None.
     """
@@ -50,7 +51,7 @@ class Plane:
     after: str
     arrows: tuple[Arrow, ...]
     mean: np.ndarray
-    interval: np.ndarray
+    interval: np.ndarray | None
     left_out: dict[str, str]
     noise_floor: float | None
 
@@ -61,7 +62,8 @@ class Plane:
     def limits(self) -> np.ndarray:
         """(2, 2): [force, endpoint] × (low, high) of logarithmic axes that hold everything."""
         points = np.array([p for a in self.arrows for p in (a.before, a.after)])
-        points = np.concatenate([points, self.interval.transpose(0, 2, 1).reshape(-1, 2)])
+        if self.interval is not None:
+            points = np.concatenate([points, self.interval.transpose(0, 2, 1).reshape(-1, 2)])
         low, high = points.min(0), points.max(0)
         if self.noise_floor:
             low[1] = min(low[1], self.noise_floor)
@@ -82,6 +84,8 @@ def error_plane(report: Report, before: str | None = None, after: str | None = N
             left_out[name] = "diverged"
         elif not np.isfinite(values[:, 0]).all():
             left_out[name] = "no reference forces"
+        elif not all(row.rest_converged for row in rows):
+            left_out[name] = "did not come to rest"
         elif not (np.isfinite(values) & (values > 0)).all():
             left_out[name] = "no endpoint error that a logarithmic axis can show"
         else:
@@ -90,11 +94,13 @@ def error_plane(report: Report, before: str | None = None, after: str | None = N
     return Plane(before, after, tuple(arrows), mean, interval, left_out, report.noise_floor)
 
 
-def _means(arrows: list[Arrow]) -> tuple[np.ndarray, np.ndarray]:
+def _means(arrows: list[Arrow]) -> tuple[np.ndarray, np.ndarray | None]:
     """Means (2, 2) and their bootstrap intervals (2, 2, 2), structures resampled whole."""
     if not arrows:
-        return np.full((2, 2), np.nan), np.full((2, 2, 2), np.nan)
+        return np.full((2, 2), np.nan), None
     points = np.array([(a.before, a.after) for a in arrows])
+    if len(points) < FEWEST_FOR_A_VERDICT:
+        return points.mean(0), None
     draws = np.random.default_rng(0).integers(len(points), size=(5000, len(points)))
     interval = np.percentile(points[draws].mean(1), [2.5, 97.5], axis=0)
     return points.mean(0), np.moveaxis(interval, 0, -1)

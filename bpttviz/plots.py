@@ -93,9 +93,8 @@ def error_plane(report: Report, before: str | None = None, after: str | None = N
         for m in LOOK
         if data.count(m)
     ]
-    legend.append(
-        Line2D([], [], color=INK, marker="D", ms=5, lw=2, label="mean, 95 % interval")
-    )  # fmt: skip
+    what = "mean" if data.interval is None else "mean, 95 % interval"
+    legend.append(Line2D([], [], color=INK, marker="D", ms=5, lw=2, label=what))
     axes.legend(handles=legend, fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
     if notes:
         picture.supxlabel("; ".join(notes), fontsize=8, color=GREY)
@@ -145,9 +144,11 @@ def endpoint_bars(report: Report) -> Picture:
             places = rows + (number - (len(potentials) - 1) / 2) * thickness
             colour = POTENTIALS[number % len(POTENTIALS)]
             axes.barh(places, np.nan_to_num(values), thickness * 0.9, color=colour, label=potential)
-            for place, value in zip(places, values, strict=True):
+            for place, value, index in zip(places, values, order, strict=True):
                 if not np.isfinite(value):
-                    axes.text(0, place, " diverged", va="center", fontsize=7, color=INK)
+                    lost = report.row(potential, names[index]).diverged
+                    reason = " diverged" if lost else " did not come to rest"
+                    axes.text(0, place, reason, va="center", fontsize=7, color=INK)
         if report.noise_floor:
             axes.axvline(report.noise_floor, color=GREY, ls="dashed", lw=1)
         axes.set_title(title, loc="left", fontsize=10, color=INK)
@@ -418,12 +419,15 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
 
 def _means(axes, data: plane.Plane) -> None:
     """The mean before and after with their intervals, and the way from one to the other."""
-    for (x, y), interval, filled in zip(data.mean, data.interval, ("white", INK), strict=True):
-        low, high = interval[:, 0], interval[:, 1]
-        axes.errorbar(
-            x, y, xerr=[[x - low[0]], [high[0] - x]], yerr=[[y - low[1]], [high[1] - y]],
-            fmt="D", ms=6, color=INK, mfc=filled, lw=1.2, capsize=3, zorder=5,
-        )  # fmt: skip
+    spreads = (None, None) if data.interval is None else data.interval
+    for mean, interval, filled in zip(data.mean, spreads, ("white", INK), strict=True):
+        axes.plot(*mean, "D", ms=6, color=INK, mfc=filled, zorder=6)
+        if interval is not None:
+            down, up = mean - interval[:, 0], interval[:, 1] - mean
+            axes.errorbar(
+                *mean, xerr=[[down[0]], [up[0]]], yerr=[[down[1]], [up[1]]],
+                fmt="none", ecolor=INK, elinewidth=1.2, capsize=3, zorder=5,
+            )  # fmt: skip
     axes.annotate(
         "", data.mean[1], data.mean[0], zorder=4,
         arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 2.2, "mutation_scale": 15},

@@ -29,7 +29,7 @@ def tiny_report():
         references,
         bv.GradientDescent(),
         bv.Stop(steps=3),
-        bv.Rest(steps=2),
+        bv.Rest(fmax=0.25, steps=30),  # near enough to rest for a picture
         progress=False,
     )
 
@@ -48,7 +48,7 @@ def diverged_report(tiny_report):
     lost = replace(lost, diverged={0: Divergence(1, "the step is not finite")}, **records)
     unmeasured = dict.fromkeys(("dq_k", "dq_rest", "dq_k_rest"), float("nan"))
     rows = [
-        replace(row, **unmeasured, diverged="step 1: the step is not finite")
+        replace(row, **unmeasured, rest_converged=False, diverged="step 1: the step is not finite")
         if (row.potential, row.structure) == key
         else row
         for row in tiny_report.rows

@@ -26,7 +26,7 @@ def made_up(points, noise_floor=None):
             values |= {
                 "structure": f"s{number}", "group": "g", "potential": potential, "basin": "same",
                 "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
-                "rest_converged": True, "diverged": "",
+                "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
             }  # fmt: skip
             rows.append(Row(**values))
     return Report(rows, {}, {}, noise_floor=noise_floor)
@@ -109,15 +109,25 @@ class TestErrorPlane:
         assert "Not shown (no reference forces): s4" in some.get_supxlabel()
 
     def test_the_interval_holds_the_mean_and_narrows_with_agreement(self):
-        data = plane.error_plane(made_up(FOUR))
+        data = plane.error_plane(made_up(FOUR * 2))
         assert (data.interval[..., 0] <= data.mean).all()
         assert (data.mean <= data.interval[..., 1]).all()
-        same = plane.error_plane(made_up([FOUR[0]] * 4))
+        same = plane.error_plane(made_up([FOUR[0]] * 8))
         np.testing.assert_allclose(same.interval[..., 0], same.interval[..., 1])
-        # The spread of a mean of four is half that of one; a 95 % interval is about ±2 of it.
-        spread = np.std([0.04, 0.08, 0.05, 0.09]) / 2
+        # The mean of eight spreads 1/√8 as much as one; a 95 % interval is about ±2 of that.
+        spread = np.std([0.04, 0.08, 0.05, 0.09]) / np.sqrt(8)
         width = np.diff(data.interval[1, 0])[0]
         assert 2.5 * spread < width < 4.5 * spread
+
+    def test_a_few_structures_get_a_mean_but_no_interval(self):
+        assert plane.error_plane(made_up(FOUR)).interval is None
+        few, more = (plots.error_plane(made_up(FOUR * n)) for n in (1, 2))
+        assert not few.axes[0].containers
+        assert len(more.axes[0].containers) == 2  # error bars before and after
+
+    def test_what_did_not_come_to_rest_is_named(self):
+        picture = plots.error_plane(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
+        assert "Not shown (did not come to rest): s4" in picture.alt_text
 
     def test_real_results(self, tiny_report):
         picture = plots.error_plane(tiny_report)
@@ -142,9 +152,10 @@ class TestEndpointBars:
             np.testing.assert_allclose(widths, expected)
         assert [t.get_text() for t in picture.axes[0].get_yticklabels()] == ["s0", "s1", "s2", "s3"]
 
-    def test_what_diverged_is_written_not_drawn(self):
+    def test_what_was_not_reached_is_written_not_drawn(self, diverged_report):
         picture = plots.endpoint_bars(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
-        assert words(picture).split() == ["diverged", "diverged"]
+        assert words(picture).split("  ") == [" did not come to rest", "did not come to rest"]
+        assert words(plots.endpoint_bars(diverged_report)).split() == ["diverged", "diverged"]
 
 
 class TestFrames:

@@ -17,7 +17,7 @@
  * @property {[Point, Point]} limits          [force, endpoint] × (low, high)
  * @property {[number[], number[]]} ticks     [force, endpoint]
  * @property {[Point, Point]} mean            [before, after]
- * @property {number[][][]} interval          [before, after] × [force, endpoint] × (low, high)
+ * @property {number[][][] | null} interval   [before, after] × [force, endpoint] × (low, high)
  * @property {number | null} noise_floor
  */
 
@@ -129,10 +129,14 @@ function arrowShape([x0, y0], [x1, y1], size, dashed) {
 function means(data, { x, y }) {
   const group = svg("g", { class: "mean", "aria-hidden": "true" });
   data.mean.forEach(([mx, my], index) => {
-    const [[xl, xh], [yl, yh]] = data.interval[index];
+    if (data.interval) {
+      const [[xl, xh], [yl, yh]] = data.interval[index];
+      group.append(
+        svg("line", { class: "interval", x1: x(xl), x2: x(xh), y1: y(my), y2: y(my) }),
+        svg("line", { class: "interval", x1: x(mx), x2: x(mx), y1: y(yl), y2: y(yh) }),
+      );
+    }
     group.append(
-      svg("line", { class: "interval", x1: x(xl), x2: x(xh), y1: y(my), y2: y(my) }),
-      svg("line", { class: "interval", x1: x(mx), x2: x(mx), y1: y(yl), y2: y(yh) }),
       svg("rect", { class: index ? "diamond after" : "diamond", x: -5, y: -5, width: 10,
                     height: 10, transform: `translate(${x(mx)} ${y(my)}) rotate(45)` }),
     );
@@ -230,7 +234,7 @@ function render({ model, el }) {
       list.append(item);
     }
     const mean = document.createElement("li");
-    mean.textContent = "◇ → ◆ means, with 95 % intervals";
+    mean.textContent = data.interval ? "◇ → ◆ means, with 95 % intervals" : "◇ → ◆ means";
     list.append(mean);
     return list;
   }

@@ -109,6 +109,6 @@ def _as_json(data: plane.Plane) -> dict:
     result["limits"] = limits.tolist()
     result["ticks"] = [plane.ticks(low, high) for low, high in limits]
     result["mean"] = data.mean.tolist()
-    result["interval"] = data.interval.tolist()
+    result["interval"] = None if data.interval is None else data.interval.tolist()
     result["noise_floor"] = data.noise_floor
     return result
