@@ -102,14 +102,12 @@ class Notebook:
         outside: requests to any other machine.
     """
 
-    def __init__(self, browser, folder, address, token, cells, dark=False):
+    def __init__(self, browser, folder, address, token, cells):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, folder / "demo.ipynb")
         self.errors, self.outside = [], []
-        self.page = browser.new_page(
-            viewport={"width": 1280, "height": 1500}, color_scheme="dark" if dark else "light"
-        )
+        self.page = browser.new_page(viewport={"width": 1280, "height": 1500})
         self.page.set_default_timeout(120_000)  # a busy machine is slow, not broken
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -117,8 +115,6 @@ class Notebook:
         self.page.goto(f"{address}/lab/tree/demo.ipynb?token={token}&reset")
         self.page.wait_for_function("!!window.jupyterapp?.shell.currentWidget?.sessionContext")
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.ready")
-        if dark:
-            self.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
         self.command("application:set-mode", {"mode": "single-document"})
         for side in ("left", "right"):
             if self.page.evaluate(f"() => !window.jupyterapp.shell.{side}Collapsed"):

@@ -3,10 +3,13 @@
 import os
 import pickle
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import browser
+import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.browser
 
@@ -52,6 +55,12 @@ def keep(name: str, png: bytes) -> bytes:
 
 def pane(notebook, number):
     return notebook.page.locator(".jp-OutputArea canvas").nth(number)
+
+
+def pixels(locator) -> np.ndarray:
+    """A screenshot as numbers; the handle that nglview puts in the corner left out."""
+    image = Image.open(BytesIO(locator.screenshot())).convert("RGB")
+    return np.array(image, float)[:-25]
 
 
 def test_the_error_plane_is_drawn(notebook):
@@ -126,6 +135,43 @@ def test_play_advances_both_panes_in_step(notebook):
     pairs = eval(notebook.python("print(seen)"))
     assert all(first == second for first, second in pairs)
     assert len({first for first, _ in pairs}) == 4
+
+
+def test_turning_one_pane_turns_both(notebook):
+    """At step 0 both panes show the same atoms: alike before, alike after, and not as before."""
+    notebook.python("compare.step = 0")
+    pane(notebook, 0).scroll_into_view_if_needed()
+    notebook.page.wait_for_timeout(1000)
+    before = [pixels(pane(notebook, number)) for number in (0, 1)]
+    box = pane(notebook, 0).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    notebook.page.mouse.move(x, y)
+    notebook.page.mouse.down()
+    for moved in range(1, 13):
+        notebook.page.mouse.move(x + 8 * moved, y + 2 * moved)
+        notebook.page.wait_for_timeout(30)
+    notebook.page.mouse.up()
+    notebook.page.mouse.move(10, 10)
+    notebook.page.wait_for_timeout(2000)
+    after = [pixels(pane(notebook, number)) for number in (0, 1)]
+    alike = max(np.abs(images[0] - images[1]).mean() for images in (before, after))
+    turned = min(np.abs(old - new).mean() for old, new in zip(before, after, strict=True))
+    assert turned > 5 * alike, (turned, alike)
+
+
+def test_the_error_plane_follows_the_theme(notebook):
+    plane = notebook.page.locator(".bpttviz-error-plane")
+    title = plane.locator(".title")
+    colour = "element => getComputedStyle(element).fill.match(/\\d+/g).slice(0, 3).map(Number)"
+    assert sum(title.evaluate(colour)) < 300
+    notebook.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
+    notebook.page.wait_for_selector("[data-jp-theme-light=false]", state="attached")
+    plane.scroll_into_view_if_needed()
+    keep("error-plane-dark", plane.screenshot())
+    pane(notebook, 0).scroll_into_view_if_needed()
+    keep("compare-dark", notebook.page.screenshot())
+    assert sum(title.evaluate(colour)) > 500
+    notebook.command("apputils:change-theme", {"theme": "JupyterLab Light"})
 
 
 def test_the_static_picture_stands_beside_it_with_its_description(notebook):

@@ -75,8 +75,8 @@ class Pane(ipywidgets.VBox):
         named = minority(path.symbols)
         if named:
             self.view.add_representation(
-                "label", component=0, selection=named, label_type="element", color="#222222",
-                radius_type="size", radius_size=1.4, attachment="middle-center", z_offset=1.5,
+                "label", component=0, selection=named, label_type="atomname", color="#222222",
+                radius_type="size", radius_size=1.4, attachment="middle-center", z_offset=4.0,
                 show_background=True, background_color="white", background_opacity=0.7,
             )  # fmt: skip
         # NGL's own unit cell is orange whatever one asks for.
@@ -123,8 +123,9 @@ def camera(path: Path) -> list[float]:
     # The sphere around everything would just touch the pane; corners leave room to come nearer.
     distance = 0.8 * reach / np.sin(np.radians(FIELD_OF_VIEW / 2))
     matrix = np.eye(4)
-    # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at.
-    matrix[:3, :3] = distance * view()
+    # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at. Its
+    # camera looks along z where ours looks against it: half a turn about the vertical.
+    matrix[:3, :3] = distance * np.diag([-1.0, 1.0, -1.0]) @ view()
     matrix[:3, 3] = -middle
     return matrix.T.ravel().tolist()
 
