@@ -77,6 +77,14 @@ def test_same_seed_same_result_and_batches_add_up():
     assert batch.history[0]["gradient_norm"] == pytest.approx(norm, rel=1e-9)
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_works():
+    """A shell that starts the tests in the background has told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_after(updates):
     def hook(run):
         if len(run.history) == updates:
