@@ -309,6 +309,12 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     assert frames[0].info["family"] == "fcc"
     assert frames[0].info["species"] == "Al"
 
+    # a crystal's own words for what it is are kept
+    assert main(["restart", str(made), "--engine", "emt", "--out", str(tmp_path / "copy")]) == 0
+    copied = files.read_frames(tmp_path / "copy" / made.name)
+    assert (copied[0].info["family"], copied[0].info["species"]) == ("fcc", "Al")
+    capsys.readouterr()
+
     # a file that stopped early, as the first nineteen did, is taken to the end
     early = tmp_path / "early.extxyz"
     for frame in frames:

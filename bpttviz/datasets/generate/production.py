@@ -94,8 +94,10 @@ def restart_from(path: Path, engine: Engine, out: Path) -> Path | None:
 def _produce_from_end(
     path: Path, end: Atoms, engine: Engine, out: Path, earlier: Sequence[Atoms]
 ) -> Path | None:
-    info = {key: value for key, value in end.info.items() if key in ("defect", "seed")}
-    info["family"], _, info["species"] = info.get("defect", ":").partition(":")
+    kept = ("defect", "family", "species", "seed")
+    info = {key: value for key, value in end.info.items() if key in kept}
+    if "family" not in info:  # the first shipped relaxations name both in one word
+        info["family"], _, info["species"] = info.get("defect", ":").partition(":")
     written = produce(path.stem, lambda: end, info, engine, out, earlier)
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
