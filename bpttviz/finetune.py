@@ -23,7 +23,7 @@ from bpttviz.losses import delta_q
 from bpttviz.potentials.base import Potential
 from bpttviz.relax import relax
 from bpttviz.rules import GradientDescent
-from bpttviz.runs import Progress, Run, describe, fingerprint
+from bpttviz.runs import FILE, Progress, Run, describe, fingerprint
 
 SECONDS_BETWEEN_SAVES = 60.0
 
@@ -159,13 +159,13 @@ class _Trainer:
             "batch_size": batch_size,
             "seed": seed,
             "train": train.names,
-            "data": train.fingerprint(),
+            "data": [part.fingerprint() for part in (train, validation) if part],
             "validation": validation.names if validation else [],
         }
         run = Run(trained, rule, settings=settings, path=None if out is None else Path(out))
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate)
         self.progress = Progress(run, optimizer)
-        if run.path is not None and (run.path / "run.safetensors").exists():
+        if run.path is not None and (run.path / FILE).exists():
             self.progress.restore(run.path)
 
     def fit(self, epochs, patience, progress, on_update) -> Run:

@@ -209,12 +209,11 @@ class Loop:
     def _merge(self, old: State, new: State, free: Tensor, lost: Tensor) -> State:
         """New values where atoms move, old ones elsewhere; no gradient for members given up."""
         kept = torch.where(lost, old.positions.detach(), old.positions)
-        proposed = torch.where(free, new.positions, 0.0)
         memory = tuple(
             torch.where(free.reshape(-1, *[1] * (after.ndim - 1)), after, before)
             for before, after in zip(old.memory, new.memory, strict=True)
         )
-        return State(torch.where(free, proposed, kept), memory, new.t)
+        return State(torch.where(free, new.positions, kept), memory, new.t)
 
     def _moment(self, state: State, prediction: Prediction) -> Moment:
         forces = prediction.forces.detach()
