@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 
 from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
 from bpttviz.evaluate import endpoint_errors, evaluate
-from bpttviz.finetune import Endpoint, finetune
+from bpttviz.finetune import finetune
 from bpttviz.iterate import Stop
+from bpttviz.objectives import Endpoint
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
 from bpttviz.report import Report

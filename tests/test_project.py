@@ -32,6 +32,7 @@ ORDER = [
     "losses",
     "datasets",
     "runs",
+    "objectives",
     "finetune",
     "report",
     "evaluate",
