@@ -130,7 +130,8 @@ class MullerBrown(Landscape):
     constants; the amplitudes A_i are learnable.
 
     Args:
-        scale: s in eV; the published amplitudes are hundreds, 0.005 makes the barriers tenths of an eV.
+        scale: s in eV. The published amplitudes are in the hundreds; with 0.005 the barriers are
+            tenths of an eV.
     """
 
     def __init__(self, scale: float = 0.005):
