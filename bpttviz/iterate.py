@@ -80,6 +80,9 @@ class Loop:
         steps: (B,) steps that each structure has made.
         converged: (B,) bool, stopped by a tolerance.
         diverged: structure index → `Divergence`.
+
+    A relaxation may go through several phases, each with a rule and a stop of its own: see
+    `follow`. ``rule`` and ``stop`` are those of the present one.
     """
 
     def __init__(self, potential: Potential, structures: Structures, rule, stop: Stop):
@@ -91,6 +94,7 @@ class Loop:
         self.diverged: dict[int, Divergence] = {}
         self._given_up = torch.zeros(count, dtype=torch.bool, device=device)
         self._decisions: list[tuple[Tensor, Tensor]] = []  # (moving, given up) at each step
+        self._phases = [(0, rule)]  # (first step, rule)
         self._safe_positions = structures.positions.detach()
 
     @property
@@ -102,6 +106,17 @@ class Loop:
         """The state before the first step."""
         return self.rule.init(self.structures)
 
+    def follow(self, state: State, rule, stop: Stop) -> State:
+        """A new phase: go on from ``state`` by another rule, until another stop says so.
+
+        Structures that a tolerance had stopped move again; those given up stay given up.
+        """
+        self.rule, self.stop = rule, stop
+        self.converged = torch.zeros_like(self.converged)
+        self._phases.append((state.t, rule))
+        here = self.structures.with_positions(state.positions)
+        return rule.init(here)._replace(t=state.t)
+
     def advance(self, state: State, steps: int) -> State:
         """Make (or replay) up to ``steps`` steps; fewer when everything has stopped."""
         for _ in range(steps):
@@ -109,6 +124,19 @@ class Loop:
                 break
             state = self._step(state)
         return state
+
+    def predict(self, positions: Tensor) -> Prediction:
+        """Energy and forces at ``positions`` (N, 3), with a graph where gradients are enabled.
+
+        Members given up are evaluated at their start.
+        """
+        prediction, _ = self._evaluate(State(positions, (), len(self.moments)), self._given_up)
+        return prediction
+
+    @property
+    def given_up(self) -> Tensor:
+        """(B,) bool, the diverged ones."""
+        return self._given_up
 
     def measure(self, state: State) -> Moment:
         """Energy and forces at ``state``, without gradient, moving nothing."""
@@ -127,7 +155,10 @@ class Loop:
         owner = self.structures.owner
         free = (moving[owner] & ~self.structures.fixed)[:, None]
         # Masking the force as well as the result: a rule may divide by it or remember it.
-        proposed = self.rule.step(state, torch.where(free, prediction.forces, 0.0))
+        first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.t)
+        proposed = rule.step(
+            state._replace(t=state.t - first), torch.where(free, prediction.forces, 0.0)
+        )._replace(t=state.t + 1)
         if not replay:
             moving, given_up = self._finish(state, proposed, moving)
             free = (moving[owner] & ~self.structures.fixed)[:, None]

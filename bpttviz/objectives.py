@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bpttviz.adjoints import Checkpointed
+from bpttviz.adjoints import Backward, Checkpointed
 from bpttviz.datasets.relaxation_set import RelaxationSet
 from bpttviz.iterate import Stop
 from bpttviz.losses import delta_q
@@ -23,21 +23,31 @@ class Endpoint:
     Args:
         rule: the update rule; its learnable step sizes are trained along.
         stop: number of steps, K.
-        adjoint: how the gradient goes back; `Checkpointed` by default.
+        adjoint: how the gradient goes back; `Checkpointed` by default. `Implicit` and `Guided` take
+            the loss at rest; `Guided` adds its weight times the loss at its window's end.
+
+    Attributes:
+        backward: the `Backward` record of the latest loss (gradient norm by step, solver reports),
+            None before the first.
     """
 
     def __init__(self, rule=None, stop: Stop | None = None, adjoint=None):
         self.rule = GradientDescent() if rule is None else rule
         self.stop = Stop() if stop is None else stop
         self.adjoint = Checkpointed() if adjoint is None else adjoint
+        self.backward: Backward | None = None
 
     def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
-        """ΔQ (B,) of each structure; NaN (without gradient) for one whose relaxation diverged."""
+        """ΔQ (B,) of each structure in amu^½ Å; NaN, without gradient, for one that diverged."""
         device = potential.device
         relaxation = relax(
             potential, references.starts().to(device), self.rule, self.stop, self.adjoint
         )
-        loss = delta_q(relaxation.final, references.ends().to(device))
+        self.backward = relaxation.backward
+        ends = references.ends().to(device)
+        loss = delta_q(relaxation.final, ends)
+        for weight, waypoint in relaxation.waypoints:
+            loss = loss + weight * delta_q(waypoint, ends)
         lost = torch.zeros(len(loss), dtype=torch.bool, device=device)
         lost[list(relaxation.diverged)] = True
         return torch.where(lost, torch.nan, loss)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
-from bpttviz.adjoints import Checkpointed
+from bpttviz.adjoints import Backward, Checkpointed
 from bpttviz.iterate import Divergence, Loop, Stop
 from bpttviz.potentials.base import Potential
 from bpttviz.rules import GradientDescent
@@ -38,6 +38,11 @@ class Relaxation:
         diverged: structure index → `Divergence` (step and cause). Its frames after that step are
             NaN; its ``final`` positions are where it was given up.
 
+        waypoints: where, besides the end, a loss is to be taken: weight and structures, whose
+            positions carry a graph. Only `Guided` makes any.
+        backward: how the gradient came back: its norm at each step, what solvers reported. Empty
+            until a backward pass has been made.
+
     The records carry no gradient and live on the CPU.
     """
 
@@ -50,6 +55,8 @@ class Relaxation:
     steps: Tensor
     converged: Tensor
     diverged: dict[int, Divergence]
+    waypoints: tuple[tuple[float, Structures], ...] = ()
+    backward: Backward = field(default_factory=Backward)
 
     def frames(self, index: int = 0) -> list[Atoms]:
         """The path of one structure as ``ase.Atoms`` with energies and forces attached."""
@@ -120,6 +127,7 @@ def relax(
 
     Raises:
         StructureError: a start that cannot be used, or evaluated by this potential.
+        ImplicitError: an implicit gradient was asked for where a structure is not at rest.
 
     Warns:
         DivergenceWarning: names each structure given up, the step and the cause; the rest go on.
@@ -132,7 +140,7 @@ def relax(
     structures = structures.to(potential.device)
 
     loop = Loop(potential, structures, rule, stop)
-    state = adjoint.drive(loop)
+    state, backward, waypoints = adjoint.drive(loop)
     moments = [*loop.moments, loop.measure(state)]
     for index, divergence in loop.diverged.items():
         warnings.warn(
@@ -162,5 +170,7 @@ def relax(
         steps=loop.steps.cpu(),
         converged=loop.converged.cpu(),
         diverged=loop.diverged,
+        waypoints=tuple((weight, structures.with_positions(x)) for weight, x in waypoints),
+        backward=backward,
         **records,
     )

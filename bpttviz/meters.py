@@ -1,0 +1,97 @@
+"""Meters: what a piece of work cost in time and memory, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Meter:
+    """Measures a ``with`` block: seconds and peak memory.
+
+        with Meter(potential.device) as meter:
+            gradient = ...
+        meter.seconds, meter.peak_bytes, meter.growth_bytes
+
+    On CUDA memory is what PyTorch's tensors held; on the CPU it is the process's resident memory.
+    Memory freed earlier in the same process may be used again without resident memory growing, so
+    to compare methods measure each in a fresh process.
+
+    Args:
+        device: whose memory; on CUDA the block is also timed until its kernels have finished.
+
+    Attributes:
+        seconds: wall time.
+        peak_bytes: the most memory held during the block.
+        growth_bytes: by how much that was more than at its beginning.
+        exact: False where the system offers only the peak since the process began (outside Linux).
+    """
+
+    def __init__(self, device: str | torch.device = "cpu"):
+        self.device = torch.device(device)
+        self.seconds = 0.0
+        self.peak_bytes = self.growth_bytes = 0
+        self.exact = True
+
+    def __enter__(self) -> Meter:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self.exact = _reset_peak()
+        self._before = memory_now(self.device)
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds = time.perf_counter() - self._began
+        self.peak_bytes = memory_peak(self.device)
+        self.growth_bytes = max(0, self.peak_bytes - self._before)
+
+    def __repr__(self) -> str:
+        peak, growth = self.peak_bytes / 1e6, self.growth_bytes / 1e6
+        return f"<Meter {self.seconds:.2f} s, peak {peak:.0f} MB (+{growth:.0f} MB)>"
+
+
+def memory_now(device: str | torch.device = "cpu") -> int:
+    """Bytes held now: by PyTorch's tensors on a CUDA device, by this process otherwise."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _status("VmRSS") if _STATUS.exists() else _peak_since_birth()
+
+
+def memory_peak(device: str | torch.device = "cpu") -> int:
+    """The most bytes held since the last `Meter` began, or since the process did."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _status("VmHWM") if _STATUS.exists() else _peak_since_birth()
+
+
+def _reset_peak() -> bool:
+    """Forget this process's peak resident memory; False where the system cannot."""
+    try:
+        _CLEAR.write_text("5")  # proc(5): resets VmHWM to the current resident size
+    except OSError:
+        return False
+    return True
+
+
+def _status(field: str) -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{_STATUS} has no {field}")
+
+
+def _peak_since_birth() -> int:
+    import resource  # not there on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others kB
