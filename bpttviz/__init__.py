@@ -37,6 +37,8 @@ _HOME = {
     "ImplicitWarning": "adjoints",
     "ConjugateGradient": "linear",
     "GMRES": "linear",
+    "diagnose_gradient": "diagnose",
+    "GradientDiagnosis": "diagnose",
     "Meter": "meters",
     "relax": "relax",
     "Relaxation": "relax",

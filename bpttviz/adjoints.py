@@ -14,6 +14,7 @@ The first three do not change where a relaxation goes; the last two carry it on 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ class Checkpointed:
 
     def drive(self, loop: Loop) -> Driven:
         start, backward = loop.begin(), Backward()
-        path = _record(loop, start, loop.stop.steps)
+        path = record(loop, start, loop.stop.steps)
         if not torch.is_grad_enabled():
             return Driven(path[-1], backward)
         return Driven(_through(loop, path, start, self.every, backward), backward)
@@ -128,7 +129,7 @@ class Truncated:
 
     def drive(self, loop: Loop) -> Driven:
         start, backward = loop.begin(), Backward()
-        path = _record(loop, start, loop.stop.steps)
+        path = record(loop, start, loop.stop.steps)
         if not torch.is_grad_enabled():
             return Driven(path[-1], backward)
         # In a batch whose members stop at different steps each has its own last ones.
@@ -242,7 +243,7 @@ class Guided:
 
     def drive(self, loop: Loop) -> Driven:
         start, backward = loop.begin(), Backward()
-        path = _record(loop, start, min(self.window, loop.stop.steps))
+        path = record(loop, start, min(self.window, loop.stop.steps))
         waypoints = ()
         if self.weight > 0:
             inside = path[-1]
@@ -254,7 +255,7 @@ class Guided:
         return Driven(self.then.settle(loop, state, backward), backward, waypoints)
 
 
-def _record(loop: Loop, state: State, steps: int) -> list[State]:
+def record(loop: Loop, state: State, steps: int) -> list[State]:
     """Up to ``steps`` steps from ``state``, without a graph: all states, this one included."""
     with torch.no_grad():
         path = [State(*(_detached(None, x) for x in state[:2]), state.t)]
@@ -280,6 +281,37 @@ def _through(loop: Loop, path: list[State], start: State, every: int, backward: 
     return state
 
 
+def replayed_gradient(
+    loop: Loop, state: State, steps: int, incoming: Sequence[Tensor], parameters: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Replay recorded steps with a graph, and take a gradient back through them.
+
+    Args:
+        loop: which has made these steps.
+        state: before them.
+        steps: how many.
+        incoming: gradient of the loss with respect to positions and memory after them.
+        parameters: what else a gradient is wanted for.
+
+    Returns:
+        The gradient with respect to the positions and memory before, then to each parameter; None
+        where there is no dependence.
+    """
+    with torch.enable_grad():
+        carried = [x.detach().requires_grad_() for x in (state.positions, *state.memory)]
+        after = loop.advance(State(carried[0], tuple(carried[1:]), state.t), steps)
+        # What a rule decides without gradient (FIRE's time step) carries none.
+        outputs, cotangents = zip(
+            *(
+                (x, g)
+                for x, g in zip((after.positions, *after.memory), incoming, strict=True)
+                if x.requires_grad
+            ),
+            strict=True,
+        )
+        return torch.autograd.grad(outputs, [*carried, *parameters], cotangents, allow_unused=True)
+
+
 class _Segment(torch.autograd.Function):
     """Some recorded steps of a loop, replayed with a graph in the backward pass."""
 
@@ -293,21 +325,9 @@ class _Segment(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *incoming):
-        with torch.enable_grad():
-            saved = ctx.saved_tensors
-            carried = [x.detach().requires_grad_() for x in saved[: ctx.n_state]]
-            after = ctx.loop.advance(State(carried[0], tuple(carried[1:]), ctx.first), ctx.made)
-            # What a rule decides without gradient (FIRE's time step) carries none.
-            outputs, cotangents = zip(
-                *(
-                    (x, g)
-                    for x, g in zip((after.positions, *after.memory), incoming, strict=True)
-                    if x.requires_grad
-                ),
-                strict=True,
-            )
-            inputs = [*carried, *saved[ctx.n_state :]]
-            gradients = torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True)
+        tensors = ctx.saved_tensors
+        state = State(tensors[0], tuple(tensors[1 : ctx.n_state]), ctx.first)
+        gradients = replayed_gradient(ctx.loop, state, ctx.made, incoming, tensors[ctx.n_state :])
         return (None, None, None, None, *gradients)
 
 

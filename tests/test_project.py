@@ -32,6 +32,7 @@ ORDER = [
     "adjoints",
     "relax",
     "losses",
+    "diagnose",
     "datasets",
     "runs",
     "objectives",
