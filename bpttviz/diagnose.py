@@ -144,7 +144,7 @@ def diagnose_gradient(
     if loop.diverged:
         lost = loop.diverged[0]
         raise RuntimeError(
-            f"{start.names[0]} diverged at step {lost.step} ({lost.cause}): there is no gradient to "
+            f"{start.names[0]} diverged at step {lost.step} ({lost.cause}): no gradient to "
             "follow; a smaller step size or max_step may help"
         )
     leaf = path[-1].positions.clone().requires_grad_()
