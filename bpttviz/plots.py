@@ -5,6 +5,7 @@ Only matplotlib's object interface is used: no pyplot, no global state, safe in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -432,3 +433,49 @@ def _means(axes, data: plane.Plane) -> None:
         "", data.mean[1], data.mean[0], zorder=4,
         arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 2.2, "mutation_scale": 15},
     )  # fmt: skip
+
+
+def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
+    """Peak memory and time of one gradient against K, a line an adjoint.
+
+    Args:
+        costs: what `bpttviz.cost.measure_costs` returns.
+        limit: bytes, drawn as a line: what a free Binder has.
+    """
+    made = [r for r in costs if "skipped" not in r]
+    modes = list(dict.fromkeys(r["mode"] for r in made))
+    picture = Picture((9.6, 4.0))
+    words = []
+    for axes, what in zip(picture.subplots(1, 2), ("memory", "time"), strict=True):
+        tidy(axes)
+        for place, mode in enumerate(modes):
+            rows = sorted((r for r in made if r["mode"] == mode), key=lambda r: r["steps"])
+            steps = [r["steps"] for r in rows]
+            values = [r["peak_bytes"] / 1e9 if what == "memory" else r["seconds"] for r in rows]
+            axes.plot(
+                steps, values, color=POTENTIALS[place], marker="os^Dv"[place % 5],
+                linestyle=("-", "--", "-.", ":", (0, (5, 1)))[place % 5], label=mode,
+            )  # fmt: skip
+            if what == "memory":
+                words.append(f"{mode} {values[0]:.2f} to {values[-1]:.2f} GB")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        ticks = sorted({r["steps"] for r in made})
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_major_formatter(FixedFormatter([str(k) for k in ticks]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("steps of the relaxation, K")
+        axes.set_ylabel("peak memory of the process / GB" if what == "memory" else "seconds")
+    memory, _ = picture.axes
+    memory.axhline(limit / 1e9, color=GREY, linewidth=1)
+    memory.annotate(
+        f"{limit / 1e9:g} GB", (memory.get_xlim()[0], limit / 1e9), xytext=(3, 3),
+        textcoords="offset points", fontsize=8, color=INK,
+    )  # fmt: skip
+    memory.legend(frameon=False, fontsize=9)
+    ticks = sorted({r["steps"] for r in made})
+    picture.alt_text = (
+        f"Cost of one gradient against K = {ticks[0]} to {ticks[-1]} steps. Peak memory: "
+        + "; ".join(words)
+    )
+    return picture

@@ -15,12 +15,13 @@ import json
 import os
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from bpttviz.adjoints import Checkpointed
 from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
 from bpttviz.evaluate import endpoint_errors, evaluate
 from bpttviz.finetune import finetune
@@ -44,6 +45,7 @@ class Recipe:
             0.04, at two thirds of the cost. max_step: Å. steps: K.
         epochs, learning_rate, clip, batch_size, seed: as in `finetune`.
         scales: force scales tried for the scalar baseline.
+        adjoint: how the gradient goes back.
     """
 
     step_size: float = 0.06
@@ -55,6 +57,7 @@ class Recipe:
     batch_size: int = 1
     seed: int = 0
     scales: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0)
+    adjoint: object = field(default_factory=Checkpointed)
 
     @property
     def rule(self) -> GradientDescent:
@@ -94,7 +97,7 @@ def cross_validate(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     settings = {
-        "recipe": asdict(recipe),
+        "recipe": {**asdict(recipe), "adjoint": repr(recipe.adjoint)},
         "potential": describe(potential),
         "weights": fingerprint(potential),
         "data": data.everything.fingerprint(),
@@ -113,7 +116,7 @@ def cross_validate(
         run = finetune(
             potential,
             training,
-            Endpoint(recipe.rule, recipe.stop),
+            Endpoint(recipe.rule, recipe.stop, recipe.adjoint),
             epochs=recipe.epochs,
             learning_rate=recipe.learning_rate,
             clip=recipe.clip,

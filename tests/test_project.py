@@ -39,6 +39,8 @@ ORDER = [
     "finetune",
     "report",
     "evaluate",
+    "cost",
+    "basins",
     "palette",
     "frames",
     "plane",
