@@ -223,3 +223,18 @@ def test_swapped_twins_in_a_large_cell_are_noticed():
     b.positions[[0, 30]] = b.positions[[30, 0]]
     with pytest.raises(bv.StructureError, match=r"atom 0 \(Si\) moves .* another order"):
         make_reference("sample", [a, b])
+
+
+def test_crystals_are_at_rest_and_have_a_test_part():
+    crystals = bv.load_dataset("crystals")
+    assert len(crystals) == len(set(crystals.everything.groups)) >= 40
+    assert crystals.everything.has_forces
+    for reference in crystals.everything:
+        assert 2 <= len(reference.end) <= 16
+        assert np.linalg.norm(reference.end.get_forces(), axis=1).max() < 0.01
+        assert reference.end.info["converged"]
+        assert len({frame.info["settings"] for frame in reference.frames}) == 1
+    parts = (crystals.train, crystals.val, crystals.test)
+    assert sum(len(part) for part in parts) == len(crystals)
+    assert all(len(part) for part in parts)
+    assert "CC0" in crystals.card

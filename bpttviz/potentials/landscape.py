@@ -114,7 +114,7 @@ class Wells(Landscape):
             "centres": self.centres.tolist(),
             "depths": self.depths.tolist(),
             "widths": self.widths.tolist(),
-            "bowl": float(self.bowl),
+            "bowl": self.bowl.item(),
         }
 
     def surface(self, points: Tensor) -> Tensor:
