@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from bpttviz.adjoints import ImplicitError
 from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
 from bpttviz.objectives import Endpoint
 from bpttviz.potentials.base import Potential
@@ -73,8 +74,8 @@ def finetune(
         StructureError: a start that the potential cannot describe.
 
     Warns:
-        UserWarning: a structure was left out of an update, as its relaxation diverged or its
-            gradient was not finite.
+        UserWarning: a structure was left out of an update, as its relaxation diverged, its gradient
+            was not finite, or it had no implicit one.
     """
     if isinstance(data, Dataset):
         if validation is not None:
@@ -226,9 +227,15 @@ class _Trainer:
     def _gradient(self, reference: RelaxationSet) -> tuple[float, list[Tensor] | None]:
         """Loss of one structure and its gradient, or None where there is no usable one."""
         potential = self.progress.run.potential
-        loss = self.objective.loss(potential, reference).mean()
-        if torch.isfinite(loss):
-            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        try:
+            loss = self.objective.loss(potential, reference).mean()
+            finite = bool(torch.isfinite(loss))
+            found = torch.autograd.grad(loss, self.parameters, allow_unused=True) if finite else ()
+        except ImplicitError as error:
+            # One structure without an implicit gradient is no reason to lose the others.
+            warnings.warn(f"left out of an update: {error}", stacklevel=4)
+            return float("nan"), None
+        if finite:
             if self.weights and all(g is None for g in found[: len(self.weights)]):
                 raise RuntimeError(
                     f"the loss does not depend on any weight of {type(potential).__name__}: its "

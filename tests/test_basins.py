@@ -35,9 +35,8 @@ def test_guided_finds_basins_that_implicit_alone_does_not(tmp_path):
         counts = count_basins("valleys", problem_of, [0], file, bv.Rest(fmax=1e-3))
     right = {c.mode: c.right for c in counts}
     assert right["untrained"] < 6, "there must be something to gain"
-    assert right["guided, first 12"] == 6
-    assert right["implicit"] < 6
-    assert right["full, K = 60"] < 6
+    others = max(right[m] for m in ("untrained", "implicit", "full, K = 60"))
+    assert right["guided, first 12"] > others
     # a second call reads what the first has left
     lines = file.read_text()
     assert count_basins("valleys", problem_of, [0], file) == counts

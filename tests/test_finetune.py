@@ -381,3 +381,21 @@ def test_nothing_to_train():
 def test_nothing_to_train_on():
     with pytest.raises(ValueError, match="no relaxations to train on"):
         bv.finetune(network(), bv.RelaxationSet([]), objective())
+
+
+@pytest.mark.parametrize("adjoint", [bv.Implicit(), bv.Guided(5, 0.5)], ids=repr)
+def test_gradients_at_rest_teach_too(adjoint):
+    train = references(4)
+    goal = bv.Endpoint(bv.GradientDescent(0.1, max_step=None), bv.Stop(15), adjoint)
+    run = bv.finetune(network(seed=1), train, goal, **{**SETTINGS, "epochs": 12})
+    losses = [h["loss"] for h in run.history]
+    assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
+
+
+def test_a_structure_without_an_implicit_gradient_is_left_out_by_name():
+    hasty = bv.Implicit(rest=bv.Stop(1, fmax=1e-9))
+    goal = bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(1), hasty)
+    with pytest.warns(UserWarning, match=r"left out of an update: .*\(r0\) is not at rest"):
+        run = bv.finetune(network(seed=1), references(1), goal, **{**SETTINGS, "epochs": 1})
+    assert run.history[0]["structures"] == []
+    assert torch.equal(weights(run.potential), weights(network(seed=1)))

@@ -18,8 +18,9 @@ _NOISE_FLOOR = {"si-defects": 0.17}
 def load_dataset(name: str = "si-defects") -> Dataset:
     """A shipped data set, divided into training, validation and test.
 
-    "si-defects": relaxations of point defects in 64-site silicon cells, PBE; ``.card`` tells how
-    they were made and how far they can be trusted.
+    "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "crystals": of small
+    ordered crystals, elements and binaries, PBE. ``.card`` tells how they were made and how far
+    they can be trusted.
 
     Raises:
         ValueError: no such data set.
