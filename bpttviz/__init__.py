@@ -65,6 +65,7 @@ _HOME = {
     "plots": "plots",
     "CompareRelaxations": "widgets",
     "ErrorPlane": "widgets",
+    "open_lesson": "lesson",
 }
 _MODULES = {"plots", "reproduce"}
 
