@@ -43,12 +43,14 @@ class Lesson:
         name: as given.
         predictions: key → `Prediction`.
         checks: claim → whether it held when it was last checked.
+        hints_given: the hints shown last.
     """
 
     def __init__(self, name: str):
         self.name = name
         self.predictions: dict[str, Prediction] = {}
         self.checks: dict[str, bool] = {}
+        self.hints_given: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Prediction:
         try:
