@@ -5,7 +5,7 @@ Only matplotlib's object interface is used: no pyplot, no global state, safe in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from PIL import Image
 
 from bpttviz import frames, plane
+from bpttviz.diagnose import EXPLODED, FADED, GradientDiagnosis
 from bpttviz.palette import BLUE, GHOST, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
 from bpttviz.picture import Picture, tidy
 from bpttviz.report import Report
@@ -33,6 +34,9 @@ STYLES = {
     (False, False): (VERMILION, "dashed"),
 }
 LOOK = {plane.MEANINGS[key]: style for key, style in STYLES.items()}
+
+# Curves of one panel, told apart by mark and line where colours cannot be.
+MARKERS, LINES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1)))
 
 
 def error_plane(report: Report, before: str | None = None, after: str | None = None) -> Picture:
@@ -452,10 +456,7 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
             rows = sorted((r for r in made if r["mode"] == mode), key=lambda r: r["steps"])
             steps = [r["steps"] for r in rows]
             values = [r["peak_bytes"] / 1e9 if what == "memory" else r["seconds"] for r in rows]
-            axes.plot(
-                steps, values, color=POTENTIALS[place], marker="os^Dv"[place % 5],
-                linestyle=("-", "--", "-.", ":", (0, (5, 1)))[place % 5], label=mode,
-            )  # fmt: skip
+            axes.plot(steps, values, label=mode, **_curve(place))
             if what == "memory":
                 words.append(f"{mode} {values[0]:.2f} to {values[-1]:.2f} GB")
         axes.set_xscale("log", base=2)
@@ -479,3 +480,143 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
         + "; ".join(words)
     )
     return picture
+
+
+def gradient_through_time(
+    diagnoses: Mapping[str, GradientDiagnosis],
+    factors: Mapping[str, Sequence[float]] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Picture:
+    """How the gradient fares on its way back from the last step to the first.
+
+    Left, its size, relative to the size it set out with: in the shaded bands it has faded, or
+    exploded. Right, what each step adds to dL/dθ, as a share of all. The verdicts stand in the
+    legend.
+
+    Args:
+        diagnoses: label → what `diagnose_gradient` found.
+        factors: label → 1 - eta λ of the modes there (λ eV/Å², eigenvalues of the Hessian): what a
+            step multiplies each mode of the gradient by. They are drawn below: between -1 and 1
+            a mode fades, outside it grows.
+        limits: of the left axis; the right one then goes up to 100 %. For pictures that are to be
+            compared; by default the axes fit what is shown.
+
+    Raises:
+        KeyError: factors of something that is not shown.
+        ValueError: nothing to show.
+    """
+    factors = dict(factors or {})
+    if unknown := [label for label in factors if label not in diagnoses]:
+        raise KeyError(
+            f"factors were given for {unknown[0]!r}; there are diagnoses of {', '.join(diagnoses)}"
+        )
+    if not diagnoses:
+        raise ValueError("there is no diagnosis to show")
+    picture = Picture((9.6, 5.4 if factors else 4.2))
+    rows = [["size", "share"], ["factors", "factors"]] if factors else [["size", "share"]]
+    below = (0.09 + 0.09 * len(factors),) * bool(factors)
+    panels = picture.subplot_mosaic(rows, height_ratios=(1, *below))
+    size, share = panels["size"], panels["share"]
+    for axes in panels.values():
+        tidy(axes)
+    words = []
+    for place, (label, diagnosis) in enumerate(diagnoses.items()):
+        curve = _curve(place) | {
+            "label": f"{label}: {diagnosis.verdict}", "lw": 1.6, "ms": 5,
+            "markevery": max(1, diagnosis.steps // 10),
+        }  # fmt: skip
+        relative, shares = _relative(diagnosis)
+        size.plot(relative, **curve)
+        share.plot(100 * shares, **curve)
+        words.append(_gradient_in_words(label, diagnosis))
+    size.set_yscale("log")
+    size.set_ylim(limits)
+    low, high = size.get_ylim() if limits else _room(size.get_ylim())
+    for edge, end, word in ((FADED, low, "faded"), (EXPLODED, high, "exploded")):
+        size.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
+        size.annotate(
+            word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
+            xycoords=("axes fraction", "data"), ha="right", va="bottom" if end > edge else "top",
+            fontsize=8.5, color=INK, style="italic",
+        )  # fmt: skip
+    size.set_ylim(low, high)
+    size.set_title(
+        "size of the gradient on its way back (1 at the end)", loc="left", fontsize=10, color=INK
+    )
+    size.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|")
+    share.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=INK)
+    share.set_ylabel("share / %")
+    longest = max(d.steps for d in diagnoses.values())
+    # A flat curve is to look flat: the axis always shows thrice an equal share.
+    share.set_ylim(0, 100 if limits else max(share.get_ylim()[1], 300 / longest))
+    for axes in (size, share):
+        axes.set_xlim(-0.03 * longest, 1.03 * longest)
+        axes.set_xlabel("step t  (← the gradient's way)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if factors:
+        _factors(panels["factors"], factors, list(diagnoses))
+        words += [
+            f"Factors of a step, {label}: {', '.join(f'{f:.2f}' for f in sorted(values))}."
+            for label, values in factors.items()
+        ]
+    handles, labels = size.get_legend_handles_labels()
+    picture.legend(
+        handles, labels, loc="outside upper left", ncols=min(3, len(labels)), fontsize=9,
+        frameon=False,
+    )  # fmt: skip
+    picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
+    return picture
+
+
+def _curve(place: int) -> dict[str, object]:
+    """Colour, mark and line of the curve with this number."""
+    return {
+        "color": POTENTIALS[place % len(POTENTIALS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": LINES[place % len(LINES)],
+    }
+
+
+def _relative(diagnosis: GradientDiagnosis) -> tuple[np.ndarray, np.ndarray]:
+    """Sensitivity (K+1,) with 1 at the end, and shares (K,) of the contributions; NaN where
+    nothing, or something infinite, would be divided by."""
+    parts = []
+    for values, whole in (
+        (diagnosis.sensitivity, diagnosis.sensitivity[-1]),
+        (diagnosis.contribution, diagnosis.contribution.sum()),
+    ):
+        whole = float(whole)
+        parts.append(values.double().numpy() / (whole if 0 < whole < np.inf else np.nan))
+    return parts[0], parts[1]
+
+
+def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
+    if diagnosis.verdict == "nothing to learn":
+        return f"{label}: nothing to learn."
+    relative, _ = _relative(diagnosis)
+    return (
+        f"{label}: {diagnosis.verdict}; of a gradient of size 1 at step {diagnosis.steps}, "
+        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.reach} steps hold 90 % of "
+        "what θ learns from."
+    )
+
+
+def _room(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of a logarithmic axis that show at least one unit and the edges of both bands."""
+    return min(limits[0], 0.4 * FADED), max(limits[1], 2.5 * EXPLODED)
+
+
+def _factors(axes, factors: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
+    """The factors of each label as marks on a line of its own; outside -1 to 1 is shaded."""
+    reach = 1.1 * max(1.15, *(abs(f) for values in factors.values() for f in values))
+    for row, (label, values) in enumerate(factors.items()):
+        look = _curve(labels.index(label))
+        axes.axhline(row, color=look["color"], ls=look["linestyle"], lw=0.8)
+        axes.plot(
+            values, [row] * len(values), ls="none", marker=look["marker"], color=look["color"], ms=7
+        )
+    for edge in (-1, 1):
+        axes.axvspan(edge, edge * reach, color=GREY, alpha=0.15, lw=0)
+    axes.set(xlim=(-reach, reach), ylim=(len(factors) - 0.4, -0.6), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("factor of a step, 1 - ηλ, one mark a mode (shaded: it grows)")

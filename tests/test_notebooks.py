@@ -13,6 +13,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SMALL = {
     "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},
+    "02_gradient_through_time": {"n_pages": 3, "defects": ("000_vac_Si",), "n_steps": 4},
     "08_memory_and_implicit": {"max_steps": 3, "n_seeds": 1},
 }
 
