@@ -36,6 +36,7 @@ class Path:
         cell: (3, 3) Å. pbc: (3,) bool.
         last: the last step with finite positions.
         lost: empty, or where and why the relaxation was given up.
+        note: empty, or what must be said of the picture as a whole (another cell at the end).
     """
 
     potential: str
@@ -51,6 +52,7 @@ class Path:
     pbc: np.ndarray
     last: int
     lost: str
+    note: str = ""
 
     @property
     def steps(self) -> int:
@@ -85,11 +87,15 @@ def path_delta_q(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
 def path(report: Report, potential: str, structure: int | str) -> Path:
     """What ``potential`` did to ``structure``, ready to be drawn.
 
+    A reference end in another cell than the start's is drawn in the start's; `Path.note` says so.
+
     Raises:
         KeyError: the report holds no such relaxation.
+        StructureError: the reference holds other atoms, or in another order.
     """
     name = report.row(potential, structure).structure
-    relaxation, reference = report.relaxation(potential, name), report.reference(name)
+    relaxation = report.relaxation(potential, name)
+    reference, note = _in_the_cell_of(report.reference(name), relaxation)
     moved = displacement_from_reference(relaxation, reference)
     centred = _centred(reference, relaxation)
     finite = np.isfinite(moved).all((1, 2))
@@ -108,6 +114,7 @@ def path(report: Report, potential: str, structure: int | str) -> Path:
         pbc=np.array(reference.pbc),
         last=int(np.flatnonzero(finite)[-1]),
         lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
+        note=note,
     )
 
 
@@ -130,6 +137,18 @@ def colour_limit(paths: tuple[Path, ...]) -> float:
     return max(np.ceil(largest * 20) / 20, 0.05)
 
 
+def thinned(paths: tuple[Path, ...], most: int) -> np.ndarray:
+    """Steps (K,) to show where atoms × frames would exceed ``most``: evenly spaced, ends included.
+
+    All steps up to the longest path's last, where they fit. The last step of every path is always
+    among them: what a path came to is never thinned away.
+    """
+    longest = max(p.steps for p in paths)
+    frames = max(most // len(paths[0].symbols), 2)
+    stride = max(-(-longest // (frames - 1)), 1)
+    return np.unique([*range(0, longest + 1, stride), longest, *(p.last for p in paths)])
+
+
 def _paired(relaxation: Relaxation, reference: Atoms) -> tuple[Structures, Structures]:
     """Every frame as one batch, and the reference as often."""
     if len(relaxation.start) != 1:
@@ -142,6 +161,27 @@ def _paired(relaxation: Relaxation, reference: Atoms) -> tuple[Structures, Struc
     count = len(relaxation.trajectory)
     frames = concatenate([start.with_positions(p) for p in relaxation.trajectory])
     return frames, concatenate([end] * count)
+
+
+def _in_the_cell_of(reference: Atoms, relaxation: Relaxation) -> tuple[Atoms, str]:
+    """The reference in the cell that the relaxation kept, and what there is to say about it.
+
+    Atoms keep their fractional coordinates: a homogeneous strain is no displacement of atoms.
+    """
+    cell = relaxation.start.cell[0].cpu().double().numpy()
+    if np.allclose(reference.cell.array, cell, atol=1e-3):
+        return reference, ""
+    moved = reference.copy()
+    moved.set_cell(cell)
+    if not reference.pbc.any():  # a box around a molecule means nothing
+        return moved, ""
+    own, start = reference.cell.complete(), moved.cell.complete()
+    moved.positions = reference.positions @ np.linalg.inv(own.array) @ start.array
+    change = 100 * (own.volume / start.volume - 1)
+    return moved, (
+        f"The reference end has another cell (volume {change:+.1f} %). It is shown at the same "
+        "fractional coordinates in the start's cell: distances and ΔQ leave the change of cell out."
+    )
 
 
 def _centred(reference: Atoms, relaxation: Relaxation) -> np.ndarray:

@@ -1,7 +1,9 @@
 """The widgets in a real JupyterLab in a real browser: what is seen, clicked and played."""
 
+import json
 import os
 import pickle
+import time
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +12,8 @@ import browser
 import numpy as np
 import pytest
 from PIL import Image
+
+from bpttviz import frames
 
 pytestmark = pytest.mark.browser
 
@@ -39,10 +43,14 @@ def notebook(chromium, tiny_report, tmp_path_factory):
         opened = browser.Notebook(chromium, folder, address, token, cells)
         opened.run()
         opened.page.wait_for_selector("canvas")
-        # A pane is ready when its three components (atoms, ghost, cell) are in the scene.
-        for number in (0, 1):
-            opened.wait_until(f"compare.panes[{number}].view.n_components", 3)
+        wait_for_panes(opened)
         yield opened
+
+
+def wait_for_panes(notebook):
+    """Wait for a pane's five components: atoms, ghosts, periodic images, cell, arrows."""
+    for number in (0, 1):
+        notebook.wait_until(f"compare.viewer.views[{number}].n_components", 5, timeout=60)
 
 
 def keep(name: str, png: bytes) -> bytes:
@@ -61,6 +69,17 @@ def pixels(locator) -> np.ndarray:
     """A screenshot as numbers; the handle that nglview puts in the corner left out."""
     image = Image.open(BytesIO(locator.screenshot())).convert("RGB")
     return np.array(image, float)[:-25]
+
+
+def settled(notebook, number) -> np.ndarray:
+    """A pane's pixels once they no longer change."""
+    seen = pixels(pane(notebook, number))
+    for _ in range(60):
+        notebook.page.wait_for_timeout(300)
+        before, seen = seen, pixels(pane(notebook, number))
+        if np.abs(seen - before).max() == 0:
+            return seen
+    raise AssertionError("the pane does not come to rest")
 
 
 def test_the_error_plane_is_drawn(notebook):
@@ -102,47 +121,90 @@ def test_the_keyboard_does_it_too(notebook):
 def test_both_panes_show_atoms(notebook):
     pane(notebook, 0).scroll_into_view_if_needed()
     notebook.python("compare.structure = '001_sub_P'")
-    for number in (0, 1):
-        notebook.wait_until(f"compare.panes[{number}].view.n_components", 3)
+    wait_for_panes(notebook)
     for number in (0, 1):
         assert browser.colours(pane(notebook, number).screenshot()) > 200
     keep("compare-start", notebook.page.screenshot())
 
 
-def test_the_slider_moves_both_panes_in_step(notebook):
+SHOWN = """async () => {
+    const { stage } = document.querySelector(".bpttviz-player").bpttvizPlayer;
+    return (await stage.views()).map(([view]) => {
+        const { count, x, y, z } = view.stage.compList[0].structure.atomStore;
+        return Array.from({ length: count }, (_, atom) => [x[atom], y[atom], z[atom]]);
+    });
+}"""
+
+
+def shown_steps(notebook, paths) -> list[int]:
+    """Which steps of their paths nglview's panes show, told by where the atoms are."""
+    steps = []
+    for places, path in zip(notebook.page.evaluate(SHOWN), paths, strict=True):
+        off = np.abs(path.positions - np.array(places)).max((1, 2))
+        assert off.min() < 2e-3
+        steps.append(int(off.argmin()))
+    return steps
+
+
+def wait_for_step(notebook, paths, step):
+    """Wait until both panes show ``step``."""
+    deadline = time.monotonic() + 60
+    while (seen := shown_steps(notebook, paths)) != [step, step]:
+        assert time.monotonic() < deadline, f"steps {seen} are shown, not {step}"
+        notebook.page.wait_for_timeout(100)
+
+
+def test_the_slider_moves_both_panes_in_step(notebook, tiny_report):
     notebook.python("compare.structure = '000_vac_Si'; compare.step = 0")
-    before = [pane(notebook, number).screenshot() for number in (0, 1)]
-    notebook.page.locator(".bpttviz-step .noUi-handle").focus()
+    wait_for_panes(notebook)
+    paths = frames.pair(tiny_report, "000_vac_Si")
+    wait_for_step(notebook, paths, 0)
+    notebook.page.locator(".bpttviz-player input[type=range]").focus()
     for _ in range(3):
         notebook.page.keyboard.press("ArrowRight")
     notebook.wait_until("compare.step", 3)
-    notebook.wait_until("[pane.frame for pane in compare.panes]", "[3, 3]")
-    notebook.page.wait_for_timeout(1000)
-    after = [pane(notebook, number).screenshot() for number in (0, 1)]
-    assert all(old != new for old, new in zip(before, after, strict=True))
+    wait_for_step(notebook, paths, 3)
     keep("compare-end", notebook.page.screenshot())
+    notebook.python("compare.step = 1")
+    wait_for_step(notebook, paths, 1)
 
 
-def test_play_advances_both_panes_in_step(notebook):
+def test_play_advances_both_panes_in_step(notebook, tiny_report):
+    paths = frames.pair(tiny_report, "000_vac_Si")
     notebook.python(
-        "compare.step = 0\n"
-        "seen = []\n"
-        "compare.observe(lambda _: seen.append([p.frame for p in compare.panes]), 'step')"
+        "compare.step = 0\nseen = []\ncompare.observe(lambda c: seen.append(c['new']), 'step')"
     )
-    notebook.page.locator(".bpttviz-play button").first.click()
-    notebook.wait_until("len(seen) >= 5", True)  # with repetition on, it goes round
-    notebook.page.locator(".bpttviz-play button").first.click()  # pause
-    pairs = eval(notebook.python("print(seen)"))
+    wait_for_step(notebook, paths, 0)
+    player = notebook.page.locator(".bpttviz-player")
+    player.get_by_role("button", name="Play").click()
+    pairs = []
+    deadline = time.monotonic() + 60
+    while len({first for first, _ in pairs}) < 4 and time.monotonic() < deadline:
+        pairs.append(shown_steps(notebook, paths))
+    notebook.wait_until("len(seen) >= 5", True, timeout=60)  # with repetition on, it goes round
+    player.get_by_role("button", name="Pause").click()
+    assert {first for first, _ in pairs} == {0, 1, 2, 3}
     assert all(first == second for first, second in pairs)
-    assert len({first for first, _ in pairs}) == 4
+
+
+def test_arrows_and_images_are_shown_on_demand(notebook):
+    notebook.python("compare.step = 0")
+    player = notebook.page.locator(".bpttviz-player")
+    for name, trait in (("Arrows", "arrows"), ("Repeat atoms", "images")):
+        plain = settled(notebook, 0)
+        player.get_by_role("button", name=name).click()
+        notebook.wait_until(f"compare.{trait}", True)
+        assert np.abs(settled(notebook, 0) - plain).mean() > 0.05
+        keep(f"compare-{trait}", notebook.page.screenshot())
+        notebook.python(f"compare.{trait} = False")
+        assert np.abs(settled(notebook, 0) - plain).mean() < 0.01
 
 
 def test_turning_one_pane_turns_both(notebook):
     """At step 0 both panes show the same atoms: alike before, alike after, and not as before."""
     notebook.python("compare.step = 0")
     pane(notebook, 0).scroll_into_view_if_needed()
-    notebook.page.wait_for_timeout(1000)
-    before = [pixels(pane(notebook, number)) for number in (0, 1)]
+    before = [settled(notebook, number) for number in (0, 1)]
     box = pane(notebook, 0).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     notebook.page.mouse.move(x, y)
@@ -152,8 +214,7 @@ def test_turning_one_pane_turns_both(notebook):
         notebook.page.wait_for_timeout(30)
     notebook.page.mouse.up()
     notebook.page.mouse.move(10, 10)
-    notebook.page.wait_for_timeout(2000)
-    after = [pixels(pane(notebook, number)) for number in (0, 1)]
+    after = [settled(notebook, number) for number in (0, 1)]
     alike = max(np.abs(images[0] - images[1]).mean() for images in (before, after))
     turned = min(np.abs(old - new).mean() for old, new in zip(before, after, strict=True))
     assert turned > 5 * alike, (turned, alike)
@@ -180,8 +241,43 @@ def test_the_static_picture_stands_beside_it_with_its_description(notebook):
     for number in (0, 1):
         assert len(pictures.nth(number).get_attribute("alt")) > 80
         assert pictures.nth(number).evaluate("image => image.naturalWidth") > 500
+    # Beside the live player its stand-in is folded away, and there is no second player.
+    assert notebook.page.locator("details:not([open])").count() == 1
+    assert notebook.page.locator(".bpttviz-player").count() == 1
 
 
 def test_no_complaint_and_no_request_to_anywhere_else(notebook):
     assert notebook.outside == []
     assert notebook.errors == []
+
+
+def test_where_nglview_has_no_front_end_the_canvas_takes_over(chromium, tiny_report, tmp_path):
+    (tmp_path / "report.pkl").write_bytes(pickle.dumps(tiny_report))
+    settings = tmp_path / ".jupyter_config_dir/labconfig"
+    settings.mkdir(parents=True)
+    disabled = {"disabledExtensions": {"nglview-js-widgets": True}}
+    (settings / "page_config.json").write_text(json.dumps(disabled))
+    cells = [
+        "import pickle, bpttviz as bv\nreport = pickle.load(open('report.pkl', 'rb'))",
+        "compare = bv.CompareRelaxations(report)\ncompare",
+    ]
+    with browser.jupyterlab(tmp_path) as (address, token):
+        opened = browser.Notebook(chromium, tmp_path, address, token, cells)
+        opened.run()
+        opened.wait_until("compare.player.missing", True, timeout=60)
+        player = opened.page.locator(".bpttviz-player")
+        canvas = player.locator("canvas")
+        assert canvas.count() == 2
+        assert browser.colours(canvas.first.screenshot()) > 200
+        opened.page.locator(".bpttviz-player input[type=range]").focus()
+        opened.page.keyboard.press("End")
+        opened.wait_until("compare.step", 3)
+        opened.python("compare.structure = '001_sub_P'")
+        opened.page.wait_for_function(
+            "document.querySelector('.bpttviz-player').bpttvizPlayer.clip.structure === '001_sub_P'"
+        )
+        keep("compare-canvas", opened.page.screenshot())
+        # nglview's own panes, which would only say that they failed, are gone.
+        failed = opened.page.get_by_text("Error displaying widget").locator("visible=true")
+        assert failed.count() == 0
+        opened.page.close()

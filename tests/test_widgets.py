@@ -1,5 +1,4 @@
 import io
-import json
 import subprocess
 import sys
 
@@ -9,22 +8,9 @@ import pytest
 from traitlets import TraitError
 
 from bpttviz import frames
-from bpttviz.widgets import CompareRelaxations, ErrorPlane
+from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane
 
 LOOK = "application/vnd.jupyter.widget-view+json"
-
-
-def listen(compare):
-    """What the panes send from now on: [structure, places, distances] for each message."""
-    sent = []
-
-    def send(message, buffers=None):
-        if message["methodName"] == "executeCode":
-            sent.append(json.loads(message["args"][0].rpartition("apply(this, ")[2][:-1]))
-
-    for pane in compare.panes:
-        pane.view.send = send
-    return sent
 
 
 @pytest.fixture
@@ -43,54 +29,44 @@ def test_nglview_is_loaded_only_when_needed():
 
 
 class TestCompareRelaxations:
-    def test_both_panes_follow_one_clock(self, tiny_report):
+    def test_python_and_the_player_share_one_clock(self, tiny_report):
         compare = CompareRelaxations(tiny_report)
-        assert compare.steps == 3
-        assert (compare.step, compare._slider.max, compare._play.max) == (0, 3, 3)
-        compare._slider.value = 2
+        assert (compare.steps, compare.step) == (3, 0)
+        compare.player.step = 2  # as the browser sends it
         assert compare.step == 2
-        assert [pane.frame for pane in compare.panes] == [2, 2]
         compare.step = 3
-        assert compare._slider.value == 3
-        for pane, path in zip(compare.panes, compare.paths, strict=True):
-            assert pane.frame == 3
-            assert f"ΔQ {path.delta_q[3]:.2f}" in pane.title.value
+        assert compare.player.step == 3
+        compare.step = 99
+        assert compare.step == compare.player.step == 3
+        compare.player.arrows = True
+        compare.images = True
+        assert compare.arrows
+        assert compare.player.images
 
     def test_choosing_a_structure_loads_it_from_its_start(self, tiny_report):
         compare = CompareRelaxations(tiny_report)
         compare.step = 3
-        second = tiny_report.structures[1]
-        compare._choice.value = second
+        first, second = tiny_report.structures
+        compare.children[0].children[0].value = second
         assert (compare.structure, compare.step) == (second, 0)
-        assert compare.paths[0].structure == second
-        for pane in compare.panes:
-            # the relaxing structure, its ghost, the cell
-            assert len(pane.view._ngl_component_ids) == 3
-            assert pane.path.structure == second
-            assert pane.frame == 0
-        compare.structure = tiny_report.structures[0]
-        assert compare._choice.value == tiny_report.structures[0]
+        assert compare.paths[0].structure == compare.player.payload["structure"] == second
+        for view in compare.viewer.views:
+            # the relaxing structure, its ghost, its images, the cell, the arrows
+            assert len(view._ngl_component_ids) == 5
+        compare.structure = first
+        assert compare.children[0].children[0].value == first
 
-    def test_what_a_frame_sends_are_places_and_distances_of_the_path(self, tiny_report):
-        compare = CompareRelaxations(tiny_report, structure=1)
-        sent = listen(compare)
-        compare.step = 3
-        assert len(sent) == 2
-        for (name, places, distances), path in zip(sent, compare.paths, strict=True):
-            assert name == path.structure
-            np.testing.assert_allclose(np.reshape(places, (-1, 3)), path.positions[3], atol=6e-4)
-            np.testing.assert_allclose(distances, path.distance[3], atol=6e-4)
-
-    def test_a_frame_is_sent_again_when_the_structure_has_arrived(self, tiny_report):
+    def test_the_pair_of_potentials_can_be_chosen(self, tiny_report):
         compare = CompareRelaxations(tiny_report)
-        compare.step = 2
-        sent = listen(compare)
-        compare.panes[1].view.n_components = 3  # as the browser reports it
-        assert len(sent) == 1
-        np.testing.assert_allclose(sent[0][2], compare.paths[1].distance[2], atol=6e-4)
+        assert (compare.before, compare.after) == ("pretrained", "disturbed")
+        compare.after = "pretrained"
+        assert [path["potential"] for path in compare.player.payload["paths"]] == ["pretrained"] * 2
+        compare.children[0].children[1].value = "disturbed"
+        assert compare.paths[0].potential == compare.before == "disturbed"
+        assert "disturbed on the left" in compare.picture().alt_text
 
     def test_the_cameras_start_alike_and_are_linked(self, tiny_report):
-        views = [pane.view for pane in CompareRelaxations(tiny_report).panes]
+        views = CompareRelaxations(tiny_report).viewer.views
         assert views[0]._synced_model_ids == [views[1].model_id]
         assert views[1]._synced_model_ids == [views[0].model_id]
         orientations = [
@@ -100,45 +76,58 @@ class TestCompareRelaxations:
         assert len(orientations[0]) == 1
         np.testing.assert_allclose(orientations[0], orientations[1])
 
-    def test_the_structure_text_holds_atoms_cell_and_colours(self, tiny_report):
+    def test_the_structure_text_holds_atoms_and_colours(self, tiny_report):
         from bpttviz.widgets.pane import pdb
 
-        pane = CompareRelaxations(tiny_report, structure="001_sub_P").panes[0]
-        path = pane.path
-        text = pdb(path, path.positions[0], path.distance[0])
+        path = CompareRelaxations(tiny_report, structure="001_sub_P").paths[0]
+        text = pdb(path.symbols, path.positions[0], path.distance[0])
         atoms = ase.io.read(io.StringIO(text), format="proteindatabank")
-        assert tuple(atoms.get_chemical_symbols()) == pane.path.symbols
-        np.testing.assert_allclose(atoms.positions, pane.path.positions[0], atol=6e-4)
-        np.testing.assert_allclose(atoms.cell.array, pane.path.cell, atol=1e-3)
+        assert tuple(atoms.get_chemical_symbols()) == path.symbols
+        np.testing.assert_allclose(atoms.positions, path.positions[0], atol=6e-4)
         factors = [float(line[60:66]) for line in text.splitlines() if line.startswith("ATOM")]
-        np.testing.assert_allclose(factors, pane.path.distance[0], atol=6e-3)
+        np.testing.assert_allclose(factors, path.distance[0], atol=6e-3)
 
     def test_unknown_names_are_refused(self, tiny_report):
         with pytest.raises(KeyError, match="no-such"):
             CompareRelaxations(tiny_report, structure="no-such")
+        with pytest.raises(KeyError, match="no-such"):
+            CompareRelaxations(tiny_report, after="no-such")
         compare = CompareRelaxations(tiny_report)
         with pytest.raises(TraitError, match="000_vac_Si"):
             compare.structure = "no-such"
+        with pytest.raises(TraitError, match="there are pretrained, disturbed"):
+            compare.before = "no-such"
 
-    def test_a_lost_path_is_said_to_be_lost_and_does_not_move_on(self, diverged_report):
+    def test_a_lost_path_is_said_to_be_lost(self, diverged_report):
         compare = CompareRelaxations(diverged_report)
-        assert "diverged at step 1" in compare._message.value
-        assert "role='alert'" in compare._message.value
-        compare.step = 3
-        assert [pane.frame for pane in compare.panes] == [3, 1]
-        assert "diverged" in compare.panes[1].title.value
-        sent = listen(compare)
-        compare.step = 2
-        assert np.isfinite(sent[1][1]).all()
+        payload = compare.player.payload
+        assert [path["last"] for path in payload["paths"]] == [3, 1]
+        (note,) = payload["notes"]
+        assert "disturbed diverged at step 1" in note
         assert "diverged" in repr(compare)
         compare.structure = diverged_report.structures[1]
-        assert compare._message.value == ""
+        assert compare.player.payload["notes"] == []
 
     def test_one_frame_and_one_atom(self, single_atom_report):
         compare = CompareRelaxations(single_atom_report)
         assert compare.steps == 0
-        assert compare._slider.disabled
-        assert "nothing to play" in compare._message.value
+        assert compare.player.payload["notes"] == ["Only one frame: nothing to play."]
+
+    def test_without_nglview_the_canvas_takes_its_place(self, tiny_report, monkeypatch):
+        monkeypatch.setitem(sys.modules, "nglview", None)  # as if it were not installed
+        monkeypatch.delitem(sys.modules, "bpttviz.widgets.pane", raising=False)
+        compare = CompareRelaxations(tiny_report)
+        assert isinstance(compare.viewer, Canvas)
+        assert compare.player.views == []
+        assert len(compare.children) == 2
+        compare.structure = tiny_report.structures[1]
+        assert compare.player.payload["structure"] == compare.structure
+
+    def test_panes_that_the_browser_cannot_show_are_taken_away(self, tiny_report):
+        compare = CompareRelaxations(tiny_report)
+        assert compare.children[1].layout.display is None
+        compare.player.missing = True  # as the browser reports it
+        assert compare.children[1].layout.display == "none"
 
     def test_readable_without_a_front_end(self, tiny_report, displayed):
         compare = CompareRelaxations(tiny_report)
@@ -152,6 +141,7 @@ class TestCompareRelaxations:
         assert LOOK not in static
         assert 'src="data:image/png;base64,' in static["text/html"]
         assert 'alt="000_vac_Si at step 3, pretrained on the left' in static["text/html"]
+        assert f'"{compare.player.name}"' in static["text/html"]
 
 
 class TestErrorPlane:

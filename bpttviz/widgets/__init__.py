@@ -2,5 +2,6 @@
 
 from bpttviz.widgets.compare_relaxations import CompareRelaxations
 from bpttviz.widgets.error_plane import ErrorPlane
+from bpttviz.widgets.player import Canvas
 
-__all__ = ["CompareRelaxations", "ErrorPlane"]
+__all__ = ["Canvas", "CompareRelaxations", "ErrorPlane"]

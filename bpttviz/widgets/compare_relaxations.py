@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-import html
+import uuid
+from pathlib import Path
 
 import ipywidgets
 import traitlets
 
 from bpttviz import frames, plots
-from bpttviz.palette import DISTANCE, GHOST
 from bpttviz.picture import Picture
 from bpttviz.report import Report
+from bpttviz.widgets.clip import clip
+from bpttviz.widgets.player import Canvas, Player, fragment, page
 from bpttviz.widgets.static import WithPicture
-
-SPEEDS = (("½×", 400), ("1×", 200), ("2×", 100), ("4×", 50))  # milliseconds a step
 
 
 class CompareRelaxations(WithPicture, ipywidgets.VBox):
     """Before and after, on one clock: atoms coloured by their distance to the reference end.
 
     The reference end stands behind the atoms as a blue ghost; drift is removed and the defect is in
-    the middle. Dragging in one pane turns both.
+    the middle. Dragging in one pane turns both. Below, energy, largest force and ΔQ against the
+    step; a click on a curve goes there. On demand: arrows from every atom to its place in the
+    reference end, and atoms repeated beyond the cell's faces.
+
+    In a page without a kernel (nbconvert, `save_html`) the same player stands in for the widget.
 
     Args:
         report: what was measured.
         structure: number or name of the first one to show.
         before, after: names of two potentials; by default the report's first and last.
+        viewer: what shows the atoms: `bpttviz.widgets.Canvas` (the player's own) or
+            `bpttviz.widgets.pane.NGLPanes`. By default nglview, in which atoms can also be picked
+            and measured; the canvas where nglview cannot be imported, and also where its front
+            end turns out to be missing in the browser (VS Code and Colab without it): only the
+            browser knows, so it decides there, and Python hears of it.
 
     Attributes:
-        structure: name of the structure shown (a trait: set, observe or link it).
-        step: the step shown (a trait). A path that has ended, or was given up, stays at its end.
-        panes: the two panes; ``panes[0].view`` is an ``nglview.NGLWidget``.
+        structure: name of the structure shown (a trait: set, observe or link it; so are all here).
+        before, after: names of the two potentials.
+        step: the step shown, kept between 0 and `steps`. A path that has ended, or was given up,
+            stays at its last frame.
+        arrows, images: whether displacement arrows, and periodic images, are shown.
+        paths: the two `bpttviz.frames.Path` (not a trait).
+
+    Raises:
+        KeyError: the report holds no such structure or potential.
+        traitlets.TraitError: when one that it does not hold is set later.
     """
 
     structure = traitlets.Unicode()
+    before = traitlets.Unicode()
+    after = traitlets.Unicode()
     step = traitlets.Int(0)
+    arrows = traitlets.Bool(False)
+    images = traitlets.Bool(False)
 
     def __init__(
         self,
@@ -42,60 +62,59 @@ class CompareRelaxations(WithPicture, ipywidgets.VBox):
         structure: int | str = 0,
         before: str | None = None,
         after: str | None = None,
+        viewer=None,
     ):
-        from bpttviz.widgets.pane import Pane  # loads nglview, which is slow and not always there
-
         self.report = report
-        self.before = report.potentials[0] if before is None else before
-        self.after = report.potentials[-1] if after is None else after
-        name = report.row(self.before, structure).structure
-        self.panes = (Pane(), Pane())
-        views = [pane.view for pane in self.panes]
-        views[0]._set_sync_camera([views[1]])
-        views[1]._set_sync_camera([views[0]])
-
-        self._choice = ipywidgets.Dropdown(
-            options=report.structures, value=name, description="structure",
-            tooltip="Which structure to show",
-        )  # fmt: skip
-        self._play = ipywidgets.Play(value=0, interval=200, repeat=True, show_repeat=True)
-        self._slider = ipywidgets.IntSlider(
-            value=0, description="step", layout={"flex": "1 1 200px"}, tooltip="Step shown"
-        )
-        self._speed = ipywidgets.Dropdown(
-            options=SPEEDS, value=200, description="speed", layout={"width": "140px"}
-        )
-        self._play.add_class("bpttviz-play")
-        self._slider.add_class("bpttviz-step")
-        # Linked in the browser: the clock ticks without asking Python, which draws what it can.
-        ipywidgets.jslink((self._play, "value"), (self._slider, "value"))
-        traitlets.link((self._speed, "value"), (self._play, "interval"))
-        traitlets.link((self._choice, "value"), (self, "structure"))
-        traitlets.link((self._slider, "value"), (self, "step"))
-
-        self._legend = ipywidgets.HTML()
-        self._message = ipywidgets.HTML()
-        row = {"flex_flow": "row wrap", "align_items": "center"}
-        super().__init__(
-            [
-                self._choice,
-                ipywidgets.HBox(list(self.panes), layout={"flex_flow": "row wrap"}),
-                ipywidgets.HBox([self._play, self._slider, self._speed], layout=row),
-                self._legend,
-                self._message,
-            ]
-        )
+        before = report.potentials[0] if before is None else before
+        after = report.potentials[-1] if after is None else after
+        first = report.row(before, structure).structure
+        report.row(after, first)
+        super().__init__()
+        self.viewer = _default_viewer() if viewer is None else viewer
+        self.set_trait("structure", first)
+        self.set_trait("before", before)
+        self.set_trait("after", after)
+        views = [view.model_id for view in self.viewer.views]
+        self.player = Player(views=views, name=f"compare-{uuid.uuid4().hex}")
         self._load()
-        self.observe(lambda _: self._load(), "structure")
-        self.observe(lambda _: self._show(), "step")
+
+        chosen = [
+            self._dropdown("structure", report.structures),
+            self._dropdown("before", report.potentials),
+            self._dropdown("after", report.potentials),
+        ]
+        self._above = ipywidgets.HBox(
+            list(self.viewer.panes),
+            layout={"flex_flow": "row nowrap", "grid_gap": "10px", "max_width": "1100px"},
+        )
+        self.children = [
+            ipywidgets.HBox(chosen, layout={"flex_flow": "row wrap"}),
+            *([self._above] if views else []),
+            self.player,
+        ]
+        for name in ("step", "arrows", "images"):
+            traitlets.link((self, name), (self.player, name))
+        self.player.observe(self._without_panes, "missing")
+        self.observe(lambda _: self._load(), ["structure", "before", "after"])
+
+    def _dropdown(self, name: str, options: list[str]) -> ipywidgets.Dropdown:
+        dropdown = ipywidgets.Dropdown(
+            options=options, value=getattr(self, name), description=name, layout={"width": "330px"}
+        )
+        traitlets.link((dropdown, "value"), (self, name))
+        return dropdown
 
     @traitlets.validate("structure")
-    def _known(self, proposal):
-        name = proposal["value"]
-        if name not in self.report.structures:
-            known = ", ".join(self.report.structures)
-            raise traitlets.TraitError(f"no structure {name!r} in the report; there are {known}")
-        return name
+    def _known_structure(self, proposal):
+        return _one_of("structure", proposal["value"], self.report.structures)
+
+    @traitlets.validate("before", "after")
+    def _known_potential(self, proposal):
+        return _one_of("potential", proposal["value"], self.report.potentials)
+
+    @traitlets.validate("step")
+    def _on_the_clock(self, proposal):
+        return min(max(proposal["value"], 0), self.steps)
 
     @property
     def steps(self) -> int:
@@ -108,6 +127,23 @@ class CompareRelaxations(WithPicture, ipywidgets.VBox):
             self.report, self.structure, before=self.before, after=self.after
         )
 
+    def save_html(self, path: str | Path) -> Path:
+        """Write what is shown as a page of its own: it plays, and needs neither kernel nor network.
+
+        About 0.3 MB for 64 atoms and 60 steps, of which a third is the picture for readers without
+        scripts.
+
+        Returns:
+            the path written.
+        """
+        path = Path(path)
+        path.write_text(page(self.player.payload, self.picture()), encoding="utf-8")
+        return path
+
+    def static_html(self, picture: Picture) -> str:
+        """The player for pages without a kernel; ``picture`` where scripts do not run either."""
+        return fragment(self.player.payload, picture, live=self.player.name)
+
     def __repr__(self) -> str:
         numbers = "; ".join(
             f"{p.potential}: ΔQ {p.delta_q[0]:.2f} → {p.delta_q[p.last]:.2f} {plots.UNIT} in "
@@ -117,49 +153,27 @@ class CompareRelaxations(WithPicture, ipywidgets.VBox):
         return f"<CompareRelaxations of {self.structure}> {numbers}"
 
     def _load(self) -> None:
-        """Show the chosen structure from its start."""
+        """Show the chosen structure and pair from the start."""
         self.paths = frames.pair(self.report, self.structure, self.before, self.after)
-        limit = frames.colour_limit(self.paths)
-        self._play.playing = False
-        for control in (self._play, self._slider):
-            control.max = self.steps
-            control.disabled = self.steps == 0
-        for pane, path in zip(self.panes, self.paths, strict=True):
-            pane.load(path, limit)
-        self._legend.value = _legend(limit)
-        self._message.value = "".join(
-            f"<p role='alert'>⚠ <b>{html.escape(p.potential)}</b> {html.escape(p.lost)}; "
-            f"it stays at its last frame, step {p.last}.</p>"
-            for p in self.paths
-            if p.lost
-        ) or ("<p>Only one frame: nothing to play.</p>" if self.steps == 0 else "")
         self.step = 0
-        self._show()
+        self.viewer.load(self.paths, frames.colour_limit(self.paths))
+        self.player.payload = clip(self.paths, self.report)
 
-    def _show(self) -> None:
-        for pane, path in zip(self.panes, self.paths, strict=True):
-            pane.show(self.step, _title(path, self.step))
-
-
-def _title(path: frames.Path, step: int) -> str:
-    held = path.held(step)
-    state = f"step {held}: ΔQ {path.delta_q[held]:.2f} amu<sup>½</sup> Å"
-    if path.lost and step > path.last:
-        state = f"{html.escape(path.lost)} (shown: step {held})"
-    return f"<b>{html.escape(path.potential)}</b> &nbsp; {state}"
+    def _without_panes(self, _) -> None:
+        self._above.layout.display = "none" if self.player.missing else None
 
 
-def _legend(limit: float) -> str:
-    shades = ", ".join(DISTANCE)
-    return (
-        '<div style="display:flex; flex-wrap:wrap; gap:4px 16px; align-items:center; '
-        'line-height:1.4">'
-        "<span>distance to the reference end: 0 "
-        '<span role="img" aria-label="colour scale from light to dark" style="display:inline-block;'
-        f"width:120px;height:11px;border:1px solid #888;vertical-align:middle;"
-        f'background:linear-gradient(to right,{shades})"></span> {limit:.2f} Å or more</span>'
-        f'<span><span aria-hidden="true" style="display:inline-block;width:11px;height:11px;'
-        f"border-radius:50%;border:1px solid {GHOST};background:{GHOST}55;vertical-align:middle"
-        '"></span> the reference end</span>'
-        "<span>drag to turn both, scroll to zoom</span></div>"
-    )
+def _default_viewer():
+    try:
+        from bpttviz.widgets.pane import NGLPanes  # slow to load, and not always there
+    except ImportError:
+        return Canvas()
+    return NGLPanes()
+
+
+def _one_of(what: str, name: str, known: list[str]) -> str:
+    if name not in known:
+        raise traitlets.TraitError(
+            f"no {what} {name!r} in the report; there are {', '.join(known)}"
+        )
+    return name

@@ -18,6 +18,10 @@ class WithPicture:
         """What the widget shows now, as a matplotlib figure with alternative text."""
         raise TypeError(f"{type(self).__name__} defines no picture()")
 
+    def static_html(self, picture: Picture) -> str:
+        """What a page without a kernel shows: ``picture``, unless a widget can do better."""
+        return picture.to_html()
+
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
@@ -29,6 +33,6 @@ class WithPicture:
         picture = self.picture()
         fold = (
             "<details open><summary>As first shown, for pages without a live kernel"
-            f"</summary>{picture.to_html()}</details>"
+            f"</summary>{self.static_html(picture)}</details>"
         )
         display({"text/html": fold, "text/plain": picture.alt_text}, raw=True)
