@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	"$(PYTHON)" -m venv .venv || { echo "No virtual environment could be made" \
 	  "(on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,mace,sevennet]'
 	@touch $@
 
 demo: $(STAMP)

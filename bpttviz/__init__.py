@@ -20,6 +20,11 @@ _HOME = {
     "ScaledForces": "potentials.scaled",
     "Springs": "potentials.springs",
     "CHGNet": "potentials.chgnet",
+    "MACE": "potentials.mace",
+    "SevenNet": "potentials.sevennet",
+    "EnergyFunction": "potentials.own",
+    "ForceFunction": "potentials.own",
+    "check_potential": "check",
     "Landscape": "potentials.landscape",
     "Wells": "potentials.landscape",
     "MullerBrown": "potentials.landscape",
@@ -63,11 +68,12 @@ _HOME = {
     "Report": "report",
     "reproduce": "reproduce",
     "plots": "plots",
+    "landscape_plots": "landscape_plots",
     "CompareRelaxations": "widgets",
     "ErrorPlane": "widgets",
     "open_lesson": "lesson",
 }
-_MODULES = {"plots", "reproduce"}
+_MODULES = {"plots", "landscape_plots", "reproduce"}
 
 __all__ = ["__version__", *_HOME]
 

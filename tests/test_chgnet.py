@@ -212,6 +212,28 @@ def test_structures_it_cannot_describe_are_named(atoms, message):
         bv.CHGNet()(bv.Structures.from_ase([good, atoms]))
 
 
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_a_changed_potential_goes_back_to_the_chgnet_package(checkpoint, tmp_path):
+    potential = bv.CHGNet(checkpoint)
+    atoms = bulk("NaCl", "rocksalt", a=5.7) * (2, 1, 1)
+    atoms.rattle(0.1, seed=3)
+    structures = bv.Structures.from_ase(atoms)
+    untrained = potential(structures).forces.detach()
+    end = bv.relax(potential, structures, stop=bv.Stop(2)).final
+    (end.positions**2).sum().backward()
+    torch.optim.Adam(trained(potential), 1e-3).step()
+    potential.export(tmp_path / "tuned.pth.tar")
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = Original.from_file(tmp_path / "tuned.pth.tar")
+    expected = theirs.predict_structure(AseAtomsAdaptor.get_structure(atoms), task="ef")
+    energy, forces = potential(structures)
+    assert np.abs(forces.detach().numpy() - expected["f"]).max() < 1e-5
+    assert float(energy) / len(atoms) == pytest.approx(float(expected["e"]), abs=1e-5)
+    assert (forces - untrained).abs().max() > 1e-3
+    # Tensors and plain values only: whoever opens it runs no code.
+    assert torch.load(tmp_path / "tuned.pth.tar", weights_only=True)["model"]
+
+
 def test_unknown_checkpoint_is_refused():
     with pytest.raises(ValueError, match="no CHGNet checkpoint '9.9'; choose one of 0.3.0"):
         bv.CHGNet("9.9")

@@ -33,11 +33,13 @@ class Potential(nn.Module):
         conservative: forces are -dE/dx.
         equivariant: forces turn with the structure.
         net_force_free: forces on a structure add up to zero.
+        exchangeable: atoms of one element may trade places in the list.
     """
 
     conservative = True
     equivariant = True
     net_force_free = True
+    exchangeable = True
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) in eV, differentiable in positions and parameters."""

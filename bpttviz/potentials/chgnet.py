@@ -77,6 +77,20 @@ class CHGNet(Potential):
     def dtype(self) -> torch.dtype:
         return self.network.mlp.layers[0].weight.dtype
 
+    def export(self, path: str | Path) -> None:
+        """Write a checkpoint that the ``chgnet`` package reads: ``CHGNet.from_file(path)``.
+
+        Weights are written in float32, the type in which the package rebuilds its networks.
+        """
+        content = self.network.as_dict()
+        # Not among the arguments that the network remembers of itself.
+        arguments = content["model_args"] | {"mlp_out_bias": self.checkpoint == "0.2.0"}
+        weights = {
+            k: v.detach().cpu().float() if v.is_floating_point() else v.cpu()
+            for k, v in content["state_dict"].items()
+        }
+        torch.save({"model": {"model_args": arguments, "state_dict": weights}}, path)
+
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
         graphs = []

@@ -28,6 +28,7 @@ class Landscape(Potential):
     """
 
     equivariant = False  # north is not east here
+    exchangeable = False  # the first atom is the anchor
 
     def surface(self, points: Tensor) -> Tensor:
         """Energy (P,) in eV at ``points`` (P, 2) in Å."""

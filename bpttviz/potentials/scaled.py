@@ -22,6 +22,7 @@ class ScaledForces(Potential):
         self.conservative = potential.conservative
         self.equivariant = potential.equivariant
         self.net_force_free = potential.net_force_free
+        self.exchangeable = potential.exchangeable
 
     def forward(self, structures):
         energy, forces = self.potential(structures)

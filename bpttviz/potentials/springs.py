@@ -25,6 +25,7 @@ class Springs(Potential):
     """
 
     equivariant = False  # rest vectors point in fixed directions
+    exchangeable = False  # springs are tied to places in the list of atoms
 
     def __init__(self, pairs: Tensor, stiffness: Tensor, rest: Tensor):
         super().__init__()

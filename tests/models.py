@@ -1,0 +1,72 @@
+"""Small potentials for tests: sound ones of our own, and those that extras bring."""
+
+import pytest
+import torch
+from torch import nn
+
+import bpttviz as bv
+from bpttviz.geometry import sum_by_owner
+from bpttviz.potentials.graph import neighbours
+
+CUTOFF = 4.5
+
+
+class Pairs(nn.Module):
+    """E = Σ w(r) (1 - r/c)³ over pairs within c, with a small network w; any cell, any element."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        layers = nn.Linear(1, 8), nn.SiLU(), nn.Linear(8, 1)
+        self.net = nn.Sequential(*layers).to(torch.float64)
+
+    def of(self, distance):
+        """(E,) eV of pairs (E,) Å apart."""
+        return 0.5 * self.net(distance[:, None])[:, 0] * 50 * (1 - distance / CUTOFF) ** 3
+
+    def forward(self, structures, positions):
+        graph = neighbours(structures, CUTOFF)
+        pair = self.of(graph.vectors(positions).norm(dim=1))
+        return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def pairs():
+    return bv.EnergyFunction(Pairs())
+
+
+def small_mace(dtype=torch.float64, heads=("Default",), seed=0):
+    """A MACE as mace-torch makes them: random weights, for Na, Si, P and Cl."""
+    pytest.importorskip("mace", reason="mace-torch is not installed: pip install 'bpttviz[mace]'")
+    from bpttviz.potentials.e3 import import_extra
+
+    modules = import_extra("mace.modules", "mace-torch", "mace")
+    from e3nn import o3
+
+    torch.manual_seed(seed)
+    several = len(heads) > 1
+    return modules.ScaleShiftMACE(
+        r_max=CUTOFF,
+        num_bessel=4,
+        num_polynomial_cutoff=5,
+        max_ell=2,
+        interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
+        num_interactions=2,
+        num_elements=4,
+        hidden_irreps=o3.Irreps("8x0e+8x1o"),
+        MLP_irreps=o3.Irreps("4x0e"),
+        atomic_energies=torch.tensor([[-1.0, -5.0, -4.0, -2.0]] * len(heads)).numpy(),
+        avg_num_neighbors=12.0,
+        atomic_numbers=[11, 14, 15, 17],
+        correlation=2,
+        gate=nn.functional.silu,
+        radial_MLP=[16],
+        heads=list(heads),
+        atomic_inter_scale=[20.0] * len(heads) if several else 20.0,
+        atomic_inter_shift=[0.1] * len(heads) if several else 0.1,
+    ).to(dtype)
+
+
+def sevennet(*arguments, **keywords):
+    pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
+    return bv.SevenNet(*arguments, **keywords)

@@ -1,0 +1,102 @@
+"""The SevenNet adapter against the sevenn package itself."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+import bpttviz as bv
+
+pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
+# The names that sevenn has for its own files.
+THEIRS = {"7net-0": "7net-0", "7net-0-may": "7net-0_22May2024", "7net-l3i5": "7net-l3i5"}
+
+
+def cells():
+    skewed = bulk("Si")
+    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 1, 1]]) @ skewed.cell.array)
+    several = [
+        bulk("NaCl", "rocksalt", a=5.6, cubic=True),
+        skewed,
+        bulk("Cu"),
+        bulk("CaF2", "fluorite", a=5.46),
+        Atoms("Si", cell=[[2.5, 0, 0], [0.3, 2.6, 0], [0, 0.4, 2.7]], pbc=True),
+    ]
+    for seed, atoms in enumerate(several):
+        atoms.rattle(0.1, seed=seed)
+    return several
+
+
+def worst(potential, model):
+    """Largest deviation from the package's own calculator (energy per atom eV, force eV/Å)."""
+    from sevenn.calculator import SevenNetCalculator
+
+    calculator = SevenNetCalculator(model, device="cpu")
+    several = cells()
+    with torch.no_grad():
+        energy, forces = potential(bv.Structures.from_ase(several))
+    deviations = []
+    pieces = forces.split([len(atoms) for atoms in several])
+    for atoms, value, piece in zip(several, energy, pieces, strict=True):
+        atoms.calc = calculator
+        off = abs(atoms.get_potential_energy() - float(value)) / len(atoms)
+        deviations.append((off, np.abs(atoms.get_forces() - piece.numpy()).max()))
+    return np.max(deviations, axis=0)
+
+
+@pytest.mark.parametrize("checkpoint", THEIRS)
+def test_energies_and_forces_equal_the_packages_own(checkpoint):
+    energy, force = worst(bv.SevenNet(checkpoint), THEIRS[checkpoint])
+    assert energy < 1e-5
+    assert force < 1e-5
+
+
+def test_a_fine_tuned_model_goes_back_to_sevenns_own_loader(tmp_path):
+    potential = bv.SevenNet()
+    structures = bv.Structures.from_ase(cells()[1])
+    end = bv.relax(potential, structures, bv.GradientDescent(0.02), bv.Stop(2)).final
+    (end.positions**2).sum().backward()
+    torch.optim.Adam([p for p in potential.parameters() if p.grad is not None], 1e-4).step()
+    file = tmp_path / "tuned.pth"
+    potential.export(file)
+    energy, force = worst(potential, str(file))
+    assert energy < 1e-5
+    assert force < 1e-5
+    assert worst(potential, "7net-0")[1] > 1e-3  # there was something to export
+    again = bv.SevenNet(file)
+    assert torch.equal(again(structures).forces, potential(structures).forces)
+    rebuilt = bv.SevenNet.from_config(again.config())
+    assert torch.equal(rebuilt(structures).forces, potential(structures).forces)
+
+
+def test_full_and_checkpointed_agree():
+    structures = bv.Structures.from_ase(cells()[1])
+    potential = bv.SevenNet(dtype=torch.float64)
+    weights = [p for p in potential.parameters() if p.requires_grad]
+    gradients = []
+    for adjoint in (bv.Full(), bv.Checkpointed()):
+        end = bv.relax(potential, structures, bv.GradientDescent(0.03), bv.Stop(3), adjoint).final
+        found = torch.autograd.grad((end.positions**2).sum(), weights, allow_unused=True)
+        gradients.append(torch.cat([g.reshape(-1) for g in found if g is not None]))
+    assert gradients[0].norm() > 1e-3
+    assert (gradients[0] - gradients[1]).norm() / gradients[0].norm() < 1e-9
+
+
+def test_checkpoints_are_read_without_running_code(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    file = tmp_path / "bad.pth"
+    torch.save({"config": Harmful(), "model_state_dict": {}}, file)
+    with pytest.raises(Exception, match="[Ww]eights.?only"):
+        bv.SevenNet(file)
+
+
+def test_what_it_does_not_know_is_named():
+    with pytest.raises(ValueError, match="'8net' is neither a SevenNet checkpoint file nor one of"):
+        bv.SevenNet("8net")
+    strange = bv.Structures.from_ase([bulk("Si"), Atoms("Am2", [[0, 0, 0], [3, 0, 0]])])
+    with pytest.raises(bv.StructureError, match=r"structure 1 \(Am2\): has element 95, which this"):
+        bv.SevenNet()(strange)
