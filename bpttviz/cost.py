@@ -13,7 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -101,9 +102,12 @@ def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: s
     turn, ``repeats`` times.
 
     Returns:
-        Seconds (lists) of the gradients and of the force losses, and where the time goes: seconds
-        of one evaluation without a graph, with one, of its backward pass to the parameters alone
-        (what a force loss needs) and to parameters and positions (what BPTT needs).
+        For the force losses and both gradients a list of {"seconds", "user", "system"}: time on the
+        clock, and the processor's time spent computing and, on behalf of the process, in the
+        system's kernel (which hands out memory: `Full` keeps about 0.2 GB a step, and pages that a
+        process is given anew have to be cleared). And where the time goes: seconds of one
+        evaluation without a graph, with one, of its backward pass to the parameters alone (what a
+        force loss needs) and to parameters and positions (what BPTT needs).
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -141,14 +145,20 @@ def in_words(costs: Sequence[dict], paired: dict | None = None) -> str:
         lines.append("")
         lines.append(f"one gradient through K = {paired['steps']} steps / K force-loss passes")
         for mode in ("full", "checkpointed"):
-            ratios = [a / b for a, b in zip(paired[mode], floor, strict=True)]
+            clock, computing = (_ratios(paired[mode], floor, kind) for kind in ("seconds", "user"))
+            system = statistics.median(spent["system"] for spent in paired[mode])
             lines.append(
-                f"  {mode}: {statistics.median(ratios):.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} repeats)"
+                f"  {mode}: {clock} on the clock, {computing} in computing time; "
+                f"{system:.2f} s a gradient go to the system, for memory"
             )
         parts = ", ".join(f"{name} {1e3 * s:.0f} ms" for name, s in paired["parts"].items())
         lines.append(f"  where the time goes, one evaluation: {parts}")
     return "\n".join(lines)
+
+
+def _ratios(spent: Sequence[dict], floor: Sequence[dict], kind: str) -> str:
+    ratios = [a[kind] / b[kind] for a, b in zip(spent, floor, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def memory_slope(rows: Sequence[dict]) -> float | None:
@@ -228,17 +238,19 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
         torch.autograd.grad(error, wanted, allow_unused=True)
         return middle - began, _clock(device) - middle
 
-    result: dict = {"steps": int(steps), "device": device, "force_loss": []}
-    result |= {"full": [], "checkpointed": []}
-    # Once untimed: memory that the system hands out for the first time is slow.
+    def all_force_losses():
+        for positions in path:
+            force_loss(positions, parameters)
+
+    jobs = {"force_loss": all_force_losses}
     for mode in ("full", "checkpointed"):
-        gradient(potential, start, end, MODES[mode], int(steps))
+        jobs[mode] = partial(gradient, potential, start, end, MODES[mode], int(steps))
+    result: dict = {"steps": int(steps), "device": device} | {name: [] for name in jobs}
+    for job in jobs.values():  # once untimed: what is loaded or compiled on first use
+        job()
     for _ in range(int(repeats)):
-        result["force_loss"].append(sum(sum(force_loss(x, parameters)) for x in path))
-        for mode in ("full", "checkpointed"):
-            began = _clock(device)
-            gradient(potential, start, end, MODES[mode], int(steps))
-            result[mode].append(_clock(device) - began)
+        for name, job in jobs.items():
+            result[name].append(_spent(job, device))
     without, with_graph, to_parameters, to_both = [], [], [], []
     for x in path[: max(5, len(path))]:
         without.append(force_loss(x, parameters, graph=False)[0])
@@ -254,6 +266,18 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
         "backward to parameters and positions": statistics.median(to_both),
     }
     return result
+
+
+def _spent(job: Callable[[], object], device: str) -> dict[str, float]:
+    """Seconds on the clock, and of the processor: computing, and in the system's kernel."""
+    began, before = _clock(device), os.times()
+    job()
+    ended, after = _clock(device), os.times()
+    return {
+        "seconds": ended - began,
+        "user": after.user - before.user,
+        "system": after.system - before.system,
+    }
 
 
 def _clock(device: str) -> float:

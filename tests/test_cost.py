@@ -1,6 +1,8 @@
 """The meter readings behind the cost figure: small, real ones."""
 
 import json
+import os
+import time
 
 import pytest
 
@@ -44,11 +46,29 @@ def test_what_would_not_fit_is_left_out_and_said(tmp_path):
     assert "200.00" in text  # MB a step
 
 
+def spent(*seconds, system=0.0):
+    """Meter readings of which ``system`` seconds each went to the system's kernel."""
+    return [{"seconds": s, "user": s - system, "system": system} for s in seconds]
+
+
 def test_ratios_are_paired():
     paired = {
-        "steps": 10, "force_loss": [1.0, 2.0, 4.0], "full": [1.1, 2.4, 4.2],
-        "checkpointed": [1.5, 3.0, 6.0], "parts": {"forces without graph": 0.1},
+        "steps": 10, "force_loss": spent(1.0, 2.0, 4.0), "full": spent(1.6, 2.9, 4.7, system=0.5),
+        "checkpointed": spent(1.5, 3.0, 6.0), "parts": {"forces without graph": 0.1},
     }  # fmt: skip
     text = cost.in_words([line("full", 5, 1e9)], paired)
-    assert "full: 1.10 (1.05 to 1.20 in 3 repeats)" in text
+    assert "full: 1.45 (1.18 to 1.60) on the clock, 1.10 (1.05 to 1.20) in computing time" in text
+    assert "0.50 s a gradient go to the system" in text
     assert "checkpointed: 1.50" in text
+
+
+def test_time_is_told_apart_from_computing():
+    def busy():
+        until = os.times().user + 0.1
+        while os.times().user < until:
+            pass
+
+    made, waited = cost._spent(busy, "cpu"), cost._spent(lambda: time.sleep(0.2), "cpu")
+    assert made["user"] >= 0.09
+    assert waited["seconds"] >= 0.2
+    assert waited["user"] + waited["system"] < 0.1
