@@ -178,6 +178,7 @@ def count_basins(
     seeds: Sequence[int] = range(5),
     out: str | Path | None = None,
     rest: Rest | None = None,
+    on_trained: Callable[[int, str, Potential], None] | None = None,
 ) -> list[Count]:
     """Fine-tune with every mode, for every seed, and count right basins before and after.
 
@@ -190,6 +191,8 @@ def count_basins(
         seeds: as many repetitions.
         out: a file of JSON lines that results are added to as they come; those it has are kept.
         rest: as in `evaluate`.
+        on_trained: called with seed, mode and potential of each that is counted in this call, the
+            untrained one included.
     """
     out = None if out is None else Path(out)
     known = []
@@ -215,6 +218,8 @@ def count_basins(
                         seed=seed,
                         progress=False,
                     ).potential
+            if on_trained is not None:
+                on_trained(seed, mode, potential)
             count = _count(name, mode, seed, problem, potential, rest)
             known.append(count)
             if out is not None:

@@ -5,6 +5,7 @@ As in `plots`, each function returns a `Picture` with alternative text and touch
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -269,9 +270,11 @@ def _in_words(title: str, energy, points: Tensor, paths: Sequence[Path], basins)
     words = f"{title or 'Landscape'}: lowest near ({x:.2f}, {y:.2f}) Å."
     for label in dict.fromkeys(path.label for path in paths):
         ways = [path.seen() for path in paths if path.label == label]
-        ends = "; ".join(f"({w[-1][0]:.2f}, {w[-1][1]:.2f})" for w in ways if len(w))
+        ends = Counter("({:.2f}, {:.2f})".format(*way[-1]) for way in ways if len(way))
         walkers = "walker" if len(ways) == 1 else "walkers"
-        words += f" {len(ways)} {walkers}{f', {label},' * bool(label)} to {ends}."
+        words += f" {len(ways)} {walkers}{f', {label},' * bool(label)} to " + (
+            "; ".join(f"{place}{f' ({n} of them)' * (n > 1)}" for place, n in ends.items()) + "."
+        )
     if basins is not None:
         values, counts = np.unique(np.asarray(basins), return_counts=True)
         shares = [f"{100 * n / counts.sum():.0f} %" for v, n in zip(values, counts, strict=True)
