@@ -22,6 +22,8 @@ _HOME = {
     "CHGNet": "potentials.chgnet",
     "MACE": "potentials.mace",
     "SevenNet": "potentials.sevennet",
+    "PaiNN": "potentials.painn",
+    "CoordinateTransformer": "potentials.transformer",
     "EnergyFunction": "potentials.own",
     "ForceFunction": "potentials.own",
     "check_potential": "check",
@@ -58,7 +60,10 @@ _HOME = {
     "read_relaxations": "datasets.read",
     "read_pairs": "datasets.read",
     "DataError": "datasets.read",
+    "Objective": "objectives",
     "Endpoint": "objectives",
+    "Forces": "objectives",
+    "count_evaluations": "objectives",
     "finetune": "finetune",
     "Run": "runs",
     "load_run": "runs",
@@ -67,13 +72,20 @@ _HOME = {
     "Rest": "evaluate",
     "Report": "report",
     "reproduce": "reproduce",
+    "compare_methods": "compare",
+    "read_outcomes": "outcomes",
     "plots": "plots",
     "landscape_plots": "landscape_plots",
+    "atom_plots": "atom_plots",
     "CompareRelaxations": "widgets",
     "ErrorPlane": "widgets",
+    "FoggyValley": "widgets",
+    "TrainingMonitor": "widgets",
+    "Valley": "valleys",
+    "valleys": "valleys",
     "open_lesson": "lesson",
 }
-_MODULES = {"plots", "landscape_plots", "reproduce"}
+_MODULES = {"plots", "landscape_plots", "atom_plots", "reproduce"}
 
 __all__ = ["__version__", *_HOME]
 

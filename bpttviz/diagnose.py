@@ -9,7 +9,7 @@ explode.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,15 +72,10 @@ class GradientDiagnosis:
     @property
     def verdict(self) -> str:
         """ "fading", "exploding", "healthy"; or "nothing to learn" without any gradient."""
-        last = float(self.sensitivity[-1])
-        if last == 0:
-            return "nothing to learn"
-        largest = float(self.sensitivity.max())
-        if not math.isfinite(largest) or largest > EXPLODED * last:
+        found = verdict(self.sensitivity.tolist())
+        if found != "nothing to learn" and self.spectral_radius > STABLE:
             return "exploding"
-        if self.spectral_radius > STABLE:
-            return "exploding"
-        return "fading" if float(self.sensitivity[0]) < FADED * last else "healthy"
+        return found
 
     def in_words(self) -> str:
         """The verdict, why, and what to do about it."""
@@ -107,6 +102,17 @@ class GradientDiagnosis:
 
     def __repr__(self) -> str:
         return f"<GradientDiagnosis of {self.in_words()}>"
+
+
+def verdict(sensitivity: Sequence[float]) -> str:
+    """ "fading", "exploding", "healthy" or "nothing to learn": what |dL/dX_t| from first to last
+    step says, without a look at the map."""
+    first, last, largest = sensitivity[0], sensitivity[-1], max(sensitivity)
+    if last == 0:
+        return "nothing to learn"
+    if not all(map(math.isfinite, sensitivity)) or largest > EXPLODED * last:
+        return "exploding"
+    return "fading" if first < FADED * last else "healthy"
 
 
 def diagnose_gradient(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -14,18 +14,22 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from tqdm.auto import tqdm
 
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
+from bpttviz.defect import distance_from_defect
 from bpttviz.iterate import Stop
 from bpttviz.losses import delta_q, rmsd
 from bpttviz.potentials.base import Potential
 from bpttviz.relax import Relaxation, relax
-from bpttviz.report import Report, Row
+from bpttviz.report import NEAR, WEAK, Report, Row
 from bpttviz.structures import StructureError, Structures
 
 # Two relaxed ends closer than this are one minimum: a force of 0.005 eV/Å leaves about 0.05
 # amu^½ Å in silicon's soft modes, and different minima are 1 or more apart.
 SAME_MINIMUM = 0.3  # amu^½ Å
-# Symmetry-equivalent minima have the same energy up to what convergence leaves open.
+# One minimum, or symmetry-equivalent ones, have the same energy up to what convergence leaves open.
 SAME_ENERGY = 0.01  # eV
+# Along a very soft mode 0.005 eV/Å may leave more than SAME_MINIMUM (CHGNet's split interstitials:
+# 0.56 amu^½ Å; a fifth of it leaves 0.22), so ends of one energy are brought closer to rest first.
+CLOSER = 5
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def evaluate(
     progress: bool = True,
     noise_floor: float | None = None,
     labels: Mapping[str, str] | None = None,
+    from_start: bool = False,
 ) -> Report:
     """Relax every start with every potential and compare with the references.
 
@@ -71,6 +76,8 @@ def evaluate(
         rest: how X_rest is reached from X_K.
         progress: show a bar.
         noise_floor, labels: passed on to the `Report`.
+        from_start: also bring each start to rest by ``rest`` alone, as a user's own relaxation
+            would; it takes about as long again.
 
     Raises:
         ValueError: no potential or no reference was given.
@@ -84,7 +91,9 @@ def evaluate(
     ) as bar:
         for reference in references:
             for name, potential in potentials.items():
-                row, relaxation, resting = measure(name, potential, reference, rule, stop, rest)
+                row, relaxation, resting = measure(
+                    name, potential, reference, rule, stop, rest, from_start
+                )
                 rows.append(row)
                 relaxations[name, reference.name] = relaxation
                 rests[name, reference.name] = resting
@@ -100,7 +109,13 @@ def evaluate(
 
 
 def measure(
-    name: str, potential: Potential, reference: Reference, rule, stop: Stop | None, rest: Rest
+    name: str,
+    potential: Potential,
+    reference: Reference,
+    rule,
+    stop: Stop | None,
+    rest: Rest,
+    from_start: bool = False,
 ) -> tuple[Row, Relaxation, Atoms]:
     """One structure under one potential: its `Row`, K-step relaxation and resting place."""
     start = Structures.from_ase(reference.start, [reference.name])
@@ -114,7 +129,6 @@ def measure(
     else:
         resting, steps, converged = rest.reach(potential, final.to_ase()[0])
     at_rest = Structures.from_ase(resting, [reference.name], check=False)
-    force_mae, slope, cosine = force_measures(potential, reference)
     at_k_known, at_rest_known = (1.0 if known else float("nan") for known in (not lost, converged))
     row = Row(
         structure=reference.name,
@@ -130,12 +144,20 @@ def measure(
         rest_steps=steps,
         rest_converged=converged,
         basin=basin(potential, resting, reference, rest) if converged else "unknown",
-        force_mae=force_mae,
-        force_slope=slope,
-        force_cosine=cosine,
+        **asdict(force_measures(potential, reference)),
         diverged=f"step {lost.step}: {lost.cause}" if lost else "",
+        **(_from_start(potential, reference, rest) if from_start else {}),
     )
     return row, relaxation, resting
+
+
+def _from_start(potential: Potential, reference: Reference, rest: Rest) -> dict:
+    """The figures of a `Row` about the rest that is reached from the start, not from X_K."""
+    resting, _, converged = rest.reach(potential, reference.start)
+    if not converged:
+        return {"from_start": "not at rest"}
+    ends = (Structures.from_ase(x, [reference.name], check=False) for x in (resting, reference.end))
+    return {"from_start": "at rest", "dq_from_start": float(delta_q(*ends))}
 
 
 def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest) -> str:
@@ -143,19 +165,28 @@ def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest
 
     "same": that very minimum; "equivalent": one related to it by a symmetry operation and
     permutation (the variants of a Jahn-Teller distortion, say); "different": another; "unknown":
-    the reference end did not come to rest.
+    the reference end did not come to rest. Equivalent minima have the same energy too, where the
+    potential is conservative; one that is not has no energy to compare, and geometry alone decides.
     """
     target, _, converged = rest.reach(potential, reference.end)
     if not converged:
         return "unknown"
-    ends = [
-        Structures.from_ase(atoms, [reference.name], check=False) for atoms in (resting, target)
-    ]
-    if float(delta_q(*ends)) < SAME_MINIMUM:
+    if _distance(resting, target) < SAME_MINIMUM:
         return "same"
-    if abs(resting.get_potential_energy() - target.get_potential_energy()) > SAME_ENERGY:
-        return "different"
+    if potential.conservative:
+        energies = [atoms.get_potential_energy() for atoms in (resting, target)]
+        if abs(energies[0] - energies[1]) > SAME_ENERGY:
+            return "different"
+    closer = replace(rest, fmax=rest.fmax / CLOSER)
+    resting, target = (closer.reach(potential, atoms)[0] for atoms in (resting, target))
+    if _distance(resting, target) < SAME_MINIMUM:
+        return "same"
     return "equivalent" if _symmetric_distance(resting, target) < SAME_MINIMUM else "different"
+
+
+def _distance(a: Atoms, b: Atoms) -> float:
+    """ΔQ (amu^½ Å) between two structures of the same atoms."""
+    return float(delta_q(*(Structures.from_ase(atoms, check=False) for atoms in (a, b))))
 
 
 def _symmetric_distance(a: Atoms, b: Atoms) -> float:
@@ -178,24 +209,51 @@ def _plain(atoms: Atoms) -> Atoms:
     return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
-def force_measures(potential: Potential, reference: Reference) -> tuple[float, float, float]:
-    """(mean absolute component error eV/Å, slope, cosine) on the reference's frames; or NaNs.
+@dataclass(frozen=True)
+class ForceMeasures:
+    """How wrong forces are on the frames of one reference; see `Row` for each figure."""
+
+    force_mae: float = float("nan")
+    force_slope: float = float("nan")
+    force_cosine: float = float("nan")
+    force_mae_near: float = float("nan")
+    force_mae_far: float = float("nan")
+    force_mae_weak: float = float("nan")
+    force_mae_strong: float = float("nan")
+
+
+def force_measures(potential: Potential, reference: Reference) -> ForceMeasures:
+    """Errors, slope and cosine over all frames of a reference; NaN where there is nothing to tell.
 
     Slope and cosine are of all predicted against all reference components of the trajectory.
     """
     if not reference.frames:
-        return float("nan"), float("nan"), float("nan")
+        return ForceMeasures()
     predicted, true = [], []
     for frame in reference.frames:
         structure = Structures.from_ase(frame, [reference.name], check=False).to(potential.device)
         with torch.no_grad():
-            predicted.append(potential(structure).forces.cpu().numpy().ravel())
-        true.append(frame.calc.results["forces"].ravel())
-    p, t = np.concatenate(predicted), np.concatenate(true)
-    return (
-        float(np.abs(p - t).mean()),
-        float(p @ t / (t @ t)),
-        float(p @ t / np.sqrt((p @ p) * (t @ t))),
+            predicted.append(potential(structure).forces.cpu().numpy())
+        true.append(frame.calc.results["forces"])
+    p, t = np.array(predicted, float), np.array(true, float)  # (frames, atoms, 3)
+    error = np.abs(p - t).mean(axis=2)
+    weak = np.linalg.norm(t, axis=2) < WEAK
+    distance = distance_from_defect(reference.end)
+    near = np.zeros_like(weak) if distance is None else np.tile(distance < NEAR, (len(t), 1))
+    far = np.zeros_like(weak) if distance is None else ~near
+
+    def mean(where: np.ndarray) -> float:
+        return float(error[where].mean()) if where.any() else float("nan")
+
+    p, t = p.ravel(), t.ravel()
+    return ForceMeasures(
+        force_mae=float(error.mean()),
+        force_slope=float(p @ t / (t @ t)),
+        force_cosine=float(p @ t / np.sqrt((p @ p) * (t @ t))),
+        force_mae_near=mean(near),
+        force_mae_far=mean(far),
+        force_mae_weak=mean(weak),
+        force_mae_strong=mean(~weak),
     )
 
 

@@ -1,4 +1,4 @@
-"""`finetune`: one training loop for any objective, resumable at every update."""
+"""`finetune`: one training loop for any objective, stopped and resumed between any two steps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -18,11 +18,16 @@ from tqdm.auto import tqdm
 
 from bpttviz.adjoints import ImplicitError
 from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
+from bpttviz.meters import memory_peak
 from bpttviz.objectives import Endpoint
-from bpttviz.potentials.base import Potential
+from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.runs import FILE, Progress, Run, describe, fingerprint
 
 SECONDS_BETWEEN_SAVES = 60.0
+
+
+# What to measure at each validation: name -> function of the potential and the relaxations.
+Measures = Mapping[str, Callable[[Potential, RelaxationSet], float | None]]
 
 
 def finetune(
@@ -39,13 +44,16 @@ def finetune(
     out: str | Path | None = None,
     progress: bool = True,
     on_update: Callable[[Run], None] | None = None,
+    stop_when: Callable[[], bool] | None = None,
+    measures: Measures | None = None,
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
 
     Structures go through one at a time and their gradients are added up, so memory does not depend
-    on ``batch_size``. Ctrl-C ends training cleanly: the run so far is returned, and with ``out`` it
-    is on disk; the same call resumes it, to the same result as if it had not been interrupted (on
-    the CPU bit by bit; CUDA adds numbers in an order of its own).
+    on ``batch_size``. Ctrl-C, or ``stop_when``, ends training cleanly between two steps of a
+    relaxation or of its backward pass: the gradient in the making is dropped, the run so far is
+    returned, and with ``out`` it is on disk; the same call resumes it, to the same result as if it
+    had not been interrupted (on the CPU bit by bit; CUDA adds numbers in an order of its own).
 
     Args:
         potential: the pretrained potential; it is left as it is.
@@ -62,6 +70,11 @@ def finetune(
         out: folder to save to and resume from.
         progress: show a bar with the time left.
         on_update: called with the run after each update.
+        stop_when: asked at every step of either pass, in whatever thread makes it; True stops
+            training. ``threading.Event().is_set`` lets another thread stop it.
+        measures: what else to measure at each validation: name → function of the potential and the
+            validation relaxations. The values stand beside the validation's own in the run. They
+            take the time they take, and change no result.
 
     Returns:
         A `Run`, whose potential has the weights of the best validation (the last ones where there
@@ -77,35 +90,52 @@ def finetune(
         UserWarning: a structure was left out of an update, as its relaxation diverged, its gradient
             was not finite, or it had no implicit one.
     """
-    if isinstance(data, Dataset):
-        if validation is not None:
-            raise ValueError("a Dataset brings its own validation part; pass data.train instead")
-        train, validation = data.train, data.val
-    else:
-        train = data
-    if not len(train):
-        raise ValueError("there are no relaxations to train on")
-    if epochs < 1 or batch_size < 1 or not learning_rate > 0:
-        raise ValueError("epochs and batch_size must be at least 1, learning_rate positive")
-    if patience is not None and not validation:
-        raise ValueError("patience needs validation relaxations")
-
-    trainer = _Trainer(
-        potential, objective, train, validation, learning_rate, clip, batch_size, seed, out
+    trainer = Trainer(
+        potential,
+        data,
+        objective,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        clip=clip,
+        batch_size=batch_size,
+        validation=validation,
+        patience=patience,
+        seed=seed,
+        out=out,
     )
-    return trainer.fit(epochs, patience, progress, on_update)
+    return trainer.fit(progress, on_update, stop_when, measures)
 
 
-class _Trainer:
-    """The loop behind `finetune`, cut into pieces that can be read one at a time."""
+class Trainer:
+    """The loop behind `finetune`, cut into pieces that can be read one at a time.
+
+    Making one checks the settings and reads back what ``out`` holds; `fit`, once, does the rest.
+    Arguments and errors are those of `finetune`.
+    """
 
     def __init__(
-        self, potential, objective, train, validation, learning_rate, clip, batch_size, seed, out
+        self,
+        potential: Potential,
+        data: Dataset | RelaxationSet,
+        objective: Endpoint,
+        epochs: int = 4,
+        learning_rate: float = 5e-4,
+        clip: float | None = 1.0,
+        batch_size: int = 1,
+        validation: RelaxationSet | None = None,
+        patience: int | None = None,
+        seed: int = 0,
+        out: str | Path | None = None,
     ):
+        self.train, self.validation = _parts(data, validation)
+        if epochs < 1 or batch_size < 1 or not learning_rate > 0:
+            raise ValueError("epochs and batch_size must be at least 1, learning_rate positive")
+        if patience is not None and not self.validation:
+            raise ValueError("patience needs validation relaxations")
         self.objective = copy.deepcopy(objective)
         trained = copy.deepcopy(potential)
         rule = getattr(self.objective, "rule", None)
-        self.train, self.validation = train, validation
+        self.epochs, self.patience = epochs, patience
         self.clip, self.batch_size, self.seed = clip, batch_size, seed
         self.weights = [p for p in trained.parameters() if p.requires_grad]
         sizes = [] if rule is None else [p for p in rule.parameters() if p.requires_grad]
@@ -123,9 +153,9 @@ class _Trainer:
             "clip": clip,
             "batch_size": batch_size,
             "seed": seed,
-            "train": train.names,
-            "data": [part.fingerprint() for part in (train, validation) if part],
-            "validation": validation.names if validation else [],
+            "train": self.train.names,
+            "data": [part.fingerprint() for part in (self.train, self.validation) if part],
+            "validation": self.validation.names if self.validation else [],
         }
         run = Run(trained, rule, settings=settings, path=None if out is None else Path(out))
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate)
@@ -133,12 +163,29 @@ class _Trainer:
         if run.path is not None and (run.path / FILE).exists():
             self.progress.restore(run.path)
 
-    def fit(self, epochs, patience, progress, on_update) -> Run:
-        state, run = self.progress, self.progress.run
-        batches = math.ceil(len(self.train) / self.batch_size)
+    @property
+    def run(self) -> Run:
+        """The run so far; while training, its potential has the current weights."""
+        return self.progress.run
+
+    @property
+    def updates(self) -> int:
+        """How many updates all epochs are, those already made included."""
+        return self.epochs * math.ceil(len(self.train) / self.batch_size)
+
+    def fit(
+        self,
+        progress: bool = True,
+        on_update: Callable[[Run], None] | None = None,
+        stop_when: Callable[[], bool] | None = None,
+        measures: Measures | None = None,
+    ) -> Run:
+        """Train until all is done or something stops it. See `finetune`."""
+        state, run = self.progress, self.run
+        self.measures = measures or {}
         self.saved_at = time.monotonic()
         bar = tqdm(
-            total=epochs * batches,
+            total=self.updates,
             initial=len(run.history),
             desc="fine-tune",
             unit="update",
@@ -146,21 +193,10 @@ class _Trainer:
         )
         try:
             self._save()  # a folder that cannot be written is found out now, not in an hour
-            if self.validation and not run.validations:
-                self._validate()
-            while state.epoch < epochs and not self._out_of_patience(patience):
-                run.status = "running"
-                for batch in self._batches(state.epoch)[state.position :]:
-                    self._update(batch)
-                    loss = run.history[-1]["loss"]
-                    bar.set_postfix(loss="none" if loss is None else f"{loss:.3f}", refresh=False)
-                    bar.update()
-                    if on_update is not None:
-                        on_update(run)
-                self._finish_epoch()
-                self._save()
-            run.status = "finished" if state.epoch >= epochs else "stopped early"
-        except KeyboardInterrupt:
+            with _stoppable(run.potential, stop_when):
+                self._epochs(bar, on_update)
+            run.status = "finished" if state.epoch >= self.epochs else "stopped early"
+        except (KeyboardInterrupt, _Stopped):
             # The gradient in the making is dropped; everything up to the last update stands.
             run.status = "interrupted"
         except BaseException:
@@ -178,6 +214,23 @@ class _Trainer:
                     run.rule.load_state_dict(sizes)
         return run
 
+    def _epochs(self, bar: tqdm, on_update: Callable[[Run], None] | None) -> None:
+        """All epochs that are still to be done."""
+        state, run = self.progress, self.run
+        run.status = "running"
+        if self.validation and not run.validations:
+            self._validate()
+        while state.epoch < self.epochs and not self._out_of_patience():
+            for batch in self._batches(state.epoch)[state.position :]:
+                self._update(batch)
+                loss = run.history[-1]["loss"]
+                bar.set_postfix(loss="none" if loss is None else f"{loss:.3f}", refresh=False)
+                bar.update()
+                if on_update is not None:
+                    on_update(run)
+            self._finish_epoch()
+            self._save()
+
     def _finish_epoch(self) -> None:
         if self.validation:
             self._validate(epoch_done=True)
@@ -193,14 +246,17 @@ class _Trainer:
 
     def _update(self, batch: list[int]) -> None:
         began = time.monotonic()
-        state, run = self.progress, self.progress.run
+        state, run = self.progress, self.run
         total, losses, used = [torch.zeros_like(p) for p in self.parameters], [], []
+        squares: dict[int, float] = {}  # step -> |dL/dX_t|², all structures together
         for index in batch:
             loss, gradient = self._gradient(self.train[[index]])
             if gradient is not None:
                 losses.append(loss)
                 used.append(self.train[index].name)
                 total = [a + b for a, b in zip(total, gradient, strict=True)]
+                for step, norm in self._sensitivity().items():
+                    squares[step] = squares.get(step, 0.0) + norm**2
         norm = float("nan")
         with _no_interrupt():
             if used:
@@ -217,16 +273,24 @@ class _Trainer:
                     "epoch": state.epoch + 1,
                     "loss": sum(losses) / len(losses) if losses else None,
                     "gradient_norm": norm if used else None,
+                    "sensitivity": [[t, _rounded(squares[t] ** 0.5)] for t in sorted(squares)],
                     "seconds": round(time.monotonic() - began, 3),
+                    "peak_bytes": _peak_bytes(run.potential.device),
                     "structures": used,
+                    "left_out": [n for n in self.train[batch].names if n not in used],
                 }
             )
         if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
             self._save()
 
+    def _sensitivity(self) -> dict[int, float]:
+        """|dL/dX_t| by step in the latest backward pass, of objectives that look at one."""
+        backward = getattr(self.objective, "backward", None)
+        return {} if backward is None else backward.sensitivity
+
     def _gradient(self, reference: RelaxationSet) -> tuple[float, list[Tensor] | None]:
         """Loss of one structure and its gradient, or None where there is no usable one."""
-        potential = self.progress.run.potential
+        potential = self.run.potential
         try:
             loss = self.objective.loss(potential, reference).mean()
             finite = bool(torch.isfinite(loss))
@@ -256,7 +320,8 @@ class _Trainer:
         return float("nan"), None
 
     def _validate(self, epoch_done: bool = False) -> None:
-        state, run = self.progress, self.progress.run
+        began = time.monotonic()
+        state, run = self.progress, self.run
         with torch.no_grad():
             values = torch.cat(
                 [
@@ -267,12 +332,24 @@ class _Trainer:
         # With a member missing the mean would be of other structures: no value at all, then.
         value = float(values.mean()) if bool(torch.isfinite(values).all()) else None
         lost = [n for n, v in zip(self.validation.names, values, strict=True) if not v.isfinite()]
+        with torch.no_grad():
+            measured = {
+                name: _rounded(measure(run.potential, self.validation))
+                for name, measure in self.measures.items()
+            }
         with _no_interrupt():
             earlier = [v["value"] for v in run.validations if v["value"] is not None]
             state.epoch += int(epoch_done)
             state.position = 0
             run.validations.append(
-                {"update": len(run.history), "epoch": state.epoch, "value": value, "lost": lost}
+                {
+                    "update": len(run.history),
+                    "epoch": state.epoch,
+                    "value": value,
+                    "lost": lost,
+                    "seconds": round(time.monotonic() - began, 3),
+                    **measured,
+                }
             )
             if value is not None and (not earlier or value < min(earlier)):
                 state.best = tuple(
@@ -280,19 +357,75 @@ class _Trainer:
                     for weights in (run.potential.state_dict(), run.rule_state())
                 )
 
-    def _out_of_patience(self, patience: int | None) -> bool:
-        values = [
-            math.inf if v["value"] is None else v["value"] for v in self.progress.run.validations
-        ]
-        if patience is None or len(values) <= patience:
+    def _out_of_patience(self) -> bool:
+        values = [math.inf if v["value"] is None else v["value"] for v in self.run.validations]
+        if self.patience is None or len(values) <= self.patience:
             return False
-        return len(values) - 1 - values.index(min(values)) >= patience
+        return len(values) - 1 - values.index(min(values)) >= self.patience
 
     def _save(self) -> None:
-        if self.progress.run.path is not None:
+        if self.run.path is not None:
             with _no_interrupt():
                 self.progress.save()
         self.saved_at = time.monotonic()
+
+
+def _parts(
+    data: Dataset | RelaxationSet, validation: RelaxationSet | None
+) -> tuple[RelaxationSet, RelaxationSet | None]:
+    """What to train on, and what to validate on."""
+    if isinstance(data, Dataset):
+        if validation is not None:
+            raise ValueError("a Dataset brings its own validation part; pass data.train instead")
+        data, validation = data.train, data.val
+    if not len(data):
+        raise ValueError("there are no relaxations to train on")
+    return data, validation
+
+
+def _rounded(value: float | None) -> float | None:
+    """To four digits, enough for a curve; None for what is not finite, which JSON cannot hold."""
+    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
+
+
+def _peak_bytes(device: torch.device) -> int | None:
+    """The most memory held so far; None on a system that does not say (Windows)."""
+    with suppress(ImportError):
+        return memory_peak(device)
+    return None
+
+
+class _Stopped(BaseException):
+    """``stop_when`` said so. Like Ctrl-C it is no `Exception`: nothing on its way may keep it."""
+
+
+@contextmanager
+def _stoppable(potential: Potential, stop_when: Callable[[], bool] | None) -> Iterator[None]:
+    """Have ``stop_when`` asked at every step of every pass, and training ended when it says so.
+
+    A step evaluates forces, on the way forward and when it is replayed; through kept graphs
+    (`Full`) and in a solver's products (`Implicit`) a gradient comes back to them. So this watches
+    the potential: objectives, adjoints and the loop need to know nothing of it, and it works in
+    whichever thread PyTorch runs the backward pass (on CUDA it is one of its own).
+    """
+    if stop_when is None:
+        yield
+        return
+
+    def ask(*_) -> None:
+        if stop_when():
+            raise _Stopped
+
+    def watch(module, inputs, prediction: Prediction) -> None:
+        if prediction.forces.requires_grad:
+            prediction.forces.register_hook(ask)
+
+    hooks = [potential.register_forward_pre_hook(ask), potential.register_forward_hook(watch)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Plots and widgets both draw from here, so that neither works out any physics of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,7 @@ def path(report: Report, potential: str, structure: int | str) -> Path:
     relaxation = report.relaxation(potential, name)
     reference, note = _in_the_cell_of(report.reference(name), relaxation)
     moved = displacement_from_reference(relaxation, reference)
-    centred = _centred(reference, relaxation)
+    centred = _centred(reference, moved[0])
     finite = np.isfinite(moved).all((1, 2))
     lost = relaxation.diverged.get(0)
     return Path(
@@ -115,6 +116,36 @@ def path(report: Report, potential: str, structure: int | str) -> Path:
         last=int(np.flatnonzero(finite)[-1]),
         lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
         note=note,
+    )
+
+
+def stills(structures: Sequence[Atoms], reference: Atoms, name: str = "") -> Path:
+    """Structures that no relaxation connects, as the frames of one `Path`: a start and two ends.
+
+    Their energies and forces are not known here: NaN.
+
+    Raises:
+        StructureError: not the same atoms, order or cell as the reference.
+    """
+    batch = Structures.from_ase(structures, check=False)
+    ends = Structures.from_ase([reference] * len(structures), check=False)
+    moved = displacements(ends, batch).numpy().reshape(len(structures), -1, 3)
+    centred = _centred(reference, moved[0])
+    unknown = np.full(len(structures), np.nan)
+    return Path(
+        potential="",
+        structure=name,
+        positions=centred + moved,
+        reference=centred,
+        distance=np.linalg.norm(moved, axis=2),
+        delta_q=delta_q(ends, batch).numpy(),
+        energy=unknown,
+        fmax=unknown,
+        symbols=tuple(reference.get_chemical_symbols()),
+        cell=reference.cell.array,
+        pbc=np.array(reference.pbc),
+        last=len(structures) - 1,
+        lost="",
     )
 
 
@@ -184,15 +215,16 @@ def _in_the_cell_of(reference: Atoms, relaxation: Relaxation) -> tuple[Atoms, st
     )
 
 
-def _centred(reference: Atoms, relaxation: Relaxation) -> np.ndarray:
+def _centred(reference: Atoms, moved: np.ndarray) -> np.ndarray:
     """Reference positions (N, 3) Å, wrapped so that the defect is in the middle of the cell.
 
-    A mean over periodic coordinates is taken on the circle.
+    ``moved`` (N, 3) Å is how far from there the atoms started. A mean over periodic coordinates is
+    taken on the circle.
     """
     cell = reference.cell.complete().array
     weight = _defect(reference)
     if not weight.any():  # nothing stands out: then where the atoms had to move most
-        weight = (displacement_from_reference(relaxation, reference)[0] ** 2).sum(1)
+        weight = (moved**2).sum(1)
     if not weight.any():
         weight = np.ones(len(weight))
     weight = weight / weight.sum()

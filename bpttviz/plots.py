@@ -10,125 +10,24 @@ from pathlib import Path as FilePath
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from PIL import Image
 
-from bpttviz import frames, plane
+from bpttviz import frames, learning, plane
 from bpttviz.diagnose import EXPLODED, FADED, GradientDiagnosis
-from bpttviz.palette import BLUE, GHOST, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
+from bpttviz.palette import BLUE, GHOST, GREY, INK, ORANGE, POTENTIALS, PURPLE
 from bpttviz.picture import Picture, tidy
+from bpttviz.plane import UNIT
+from bpttviz.plane_plots import error_plane as error_plane
 from bpttviz.report import Report
-from bpttviz.scene import COLOURS, Scene
+from bpttviz.scene import COLOURS, Scene, colour_bar
 
 DELTA_Q = "ΔQ to the reference / amu$^{1/2}$ Å"
-UNIT = "amu^½ Å"
-
-# How an arrow of the error plane looks: a colour, and a line for whoever cannot see the colour.
-STYLES = {
-    (True, True): (GREEN, "solid"),
-    (True, False): (BLUE, "solid"),
-    (False, True): (ORANGE, "dashed"),
-    (False, False): (VERMILION, "dashed"),
-}
-LOOK = {plane.MEANINGS[key]: style for key, style in STYLES.items()}
 
 # Curves of one panel, told apart by mark and line where colours cannot be.
 MARKERS, LINES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1)))
-
-
-def error_plane(report: Report, before: str | None = None, after: str | None = None) -> Picture:
-    """Force error against endpoint error at rest, an arrow per structure from before to after.
-
-    Args:
-        report: what was measured.
-        before, after: names of two potentials; by default the report's first and last.
-
-    Structures that cannot be placed (no reference forces, diverged) are counted in the picture.
-    """
-    data = plane.error_plane(report, before, after)
-    picture = Picture((7.2, 5.4))
-    axes = picture.subplots()
-    tidy(axes)
-    axes.set_xlabel("force error (MAE) / eV/Å")
-    axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
-    axes.set_title(f"{data.before} → {data.after}", loc="left", fontsize=11, color=INK)
-    notes = left_out_in_words(data)
-    if not data.arrows:
-        message = "No structure can be placed on this plane.\n" + "\n".join(notes)
-        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        picture.alt_text = message.replace("\n", " ")
-        return picture
-
-    limits = data.limits()
-    for axis, set_limits, set_scale, (low, high) in (
-        (axes.xaxis, axes.set_xlim, axes.set_xscale, limits[0]),
-        (axes.yaxis, axes.set_ylim, axes.set_yscale, limits[1]),
-    ):
-        set_scale("log")
-        set_limits(low, high)
-        places = plane.ticks(low, high)
-        axis.set_major_locator(FixedLocator(places))
-        axis.set_major_formatter(FixedFormatter([f"{p:g}" for p in places]))
-        axis.set_minor_locator(NullLocator())
-    _quadrants(axes, data, limits)
-    if data.noise_floor:
-        axes.axhspan(limits[1, 0], data.noise_floor, color=GREY, alpha=0.15, lw=0)
-        axes.text(
-            limits[0, 0], data.noise_floor, " within the references' own error", fontsize=8,
-            va="top", color=GREY,
-        )  # fmt: skip
-    for arrow in data.arrows:
-        colour, line = LOOK[arrow.meaning]
-        axes.annotate(
-            "", arrow.after, arrow.before, zorder=3,
-            arrowprops={
-                "arrowstyle": "-|>", "color": colour, "linestyle": line, "lw": 1.5,
-                "shrinkA": 0, "shrinkB": 0, "mutation_scale": 11,
-            },
-        )  # fmt: skip
-        axes.plot(*arrow.before, "o", ms=3.5, color=colour, zorder=3)
-    _means(axes, data)
-    legend = [
-        Line2D([], [], color=LOOK[m][0], linestyle=LOOK[m][1], label=f"{m}: {data.count(m)}")
-        for m in LOOK
-        if data.count(m)
-    ]
-    what = "mean" if data.interval is None else "mean, 95 % interval"
-    legend.append(Line2D([], [], color=INK, marker="D", ms=5, lw=2, label=what))
-    axes.legend(handles=legend, fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
-    if notes:
-        picture.supxlabel("; ".join(notes), fontsize=8, color=GREY)
-    picture.alt_text = plane_in_words(data)
-    return picture
-
-
-def plane_in_words(data: plane.Plane) -> str:
-    """The error plane as a paragraph."""
-    if not data.arrows:
-        return "; ".join(
-            ["No structure can be placed on the error plane", *left_out_in_words(data)]
-        )
-    counts = "; ".join(f"{m}: {data.count(m)}" for m in LOOK if data.count(m))
-    (x0, y0), (x1, y1) = data.mean
-    text = (
-        f"Error plane, {len(data.arrows)} structures, an arrow each from {data.before} to "
-        f"{data.after}. {counts}. Mean force error {x0:.3g} to {x1:.3g} eV/Å, mean endpoint error "
-        f"at rest {y0:.3g} to {y1:.3g} {UNIT}."
-    )
-    return " ".join([text, *(f"{note}." for note in left_out_in_words(data))])
-
-
-def left_out_in_words(data: plane.Plane) -> list[str]:
-    """Which structures the error plane does not show: one phrase a reason."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in data.left_out.items():
-        reasons.setdefault(reason, []).append(name)
-    return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
 
 
 def endpoint_bars(report: Report) -> Picture:
@@ -319,47 +218,75 @@ def animation(
 
 
 def training(run) -> Picture:
-    """How a fine-tuning went: loss by update and validation by epoch, and the gradient's norm.
+    """How a fine-tuning went: loss, validation and gradient norm by update.
+
+    Where the run has them also the force error, and the latest gradients on their way back, step by
+    step.
 
     Args:
-        run: has ``history`` (dicts with update, epoch, loss, gradient_norm, seconds) and
-            ``validations`` (dicts with update, epoch, value).
+        run: has ``history`` and ``validations``, as `bpttviz.Run`.
     """
-    history, validations = run.history, run.validations
-    picture = Picture((7.2, 4.6))
-    upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    for axes in (upper, lower):
+    forces = learning.curve(run.validations, learning.FORCE_ERROR)
+    ways = learning.ways_back(run)
+    rows = [["loss", "forces"] if forces else ["loss", "loss"]]
+    rows += [["norm", "way"] if ways else ["norm", "norm"]]
+    picture = Picture((9.2 if forces or ways else 7.2, 4.8))
+    panels = picture.subplot_mosaic(rows, height_ratios=(1.4, 1))
+    for axes in panels.values():
         tidy(axes)
-    updates = [h["update"] for h in history]
-    losses = [h["loss"] for h in history]
-    upper.plot(updates, losses, ".", color=ORANGE, ms=4, label="training loss, one update each")
-    if validations:
-        places = [v["update"] for v in validations]
-        values = [v["value"] for v in validations]
-        upper.plot(places, values, "-s", color=BLUE, ms=5, label="validation")
-        best = int(np.nanargmin(values)) if np.isfinite(values).any() else None
-        if best is not None:
-            upper.plot(
-                places[best], values[best], "o", ms=11, mfc="none", mec=INK, label="best"
-            )  # fmt: skip
-    upper.set_ylabel("loss")
-    if history or validations:
-        upper.legend(fontsize=8, frameon=False)
-    norms = [h["gradient_norm"] for h in history]
-    lower.plot(updates, norms, "-", color=GREY, lw=1)
-    if norms and np.isfinite(norms).any() and np.nanmin(norms) > 0:
-        lower.set_yscale("log")
-    lower.set_ylabel("gradient norm")
-    lower.set_xlabel("update")
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    words = f"Training over {len(history)} updates."
-    if history:
-        words += f" Loss from {losses[0]:.3g} to {losses[-1]:.3g}."
-    if validations:
-        words += f" Validation from {values[0]:.3g} to {values[-1]:.3g}"
-        words += f", best {values[best]:.3g} at update {places[best]}." if best is not None else "."
-    picture.alt_text = words
+    for name in panels.keys() - {"way"}:
+        panels[name].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _losses(panels["loss"], run)
+    norms = learning.curve(run.history, "gradient_norm")
+    panels["norm"].plot(*_columns(norms), "-", color=GREY, lw=1)
+    sizes = [norm for _, norm in norms]
+    if sizes and max(sizes) > 10 * min(sizes) > 0:
+        panels["norm"].set_yscale("log")
+    panels["norm"].set_ylabel("gradient norm")
+    panels["norm"].set_xlabel("update")
+    if forces:
+        panels["forces"].plot(*_columns(forces), "-s", color=BLUE, ms=5)
+        panels["forces"].set_ylabel("validation force error / eV/Å", fontsize=9)
+    if ways:
+        _ways_back(panels["way"], ways)
+    picture.alt_text = learning.in_words(run)
     return picture
+
+
+def _losses(axes, run) -> None:
+    losses = learning.curve(run.history, "loss")
+    validation = learning.curve(run.validations, "value")
+    axes.plot(*_columns(losses), ".", color=ORANGE, ms=4, label="training, one update each")
+    if validation:
+        axes.plot(*_columns(validation), "-s", color=BLUE, ms=5, label="validation")
+        axes.plot(*learning.best(validation), "o", ms=11, mfc="none", mec=INK, label="best")
+    axes.set_ylabel(learning.loss_label(run).replace("^½", "$^{1/2}$"))
+    if losses or validation:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _ways_back(axes, ways: Sequence[learning.WayBack]) -> None:
+    """The gradient's size by step, one line an update, the latest in front."""
+    for way in ways:
+        latest = way is ways[-1]
+        axes.plot(
+            way.steps, np.array(way.relative, float), "-o" if latest else "-", ms=3.5,
+            color=PURPLE, lw=1.6 if latest else 0.8, alpha=1 if latest else 0.35,
+        )  # fmt: skip
+    axes.set_yscale("log")
+    low, high = _room(axes.get_ylim())
+    for edge, end in ((FADED, low), (EXPLODED, high)):
+        axes.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
+    axes.set_ylim(low, high)
+    axes.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|", fontsize=9)
+    axes.set_xlabel("step t  (← the gradient's way; shaded: faded, exploded)", fontsize=9)
+    axes.set_title(f"gradient by step: {ways[-1].verdict}", loc="left", fontsize=9, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _columns(points: learning.Curve) -> tuple[list[int], list[float]]:
+    """x and y of (x, y) pairs."""
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, list[Scene]]:
@@ -372,13 +299,7 @@ def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, lis
         scene.show(step)
         axes.set_title(_title(report, p, step), fontsize=9, color=INK)
         scenes.append(scene)
-    bar = figure.colorbar(
-        ScalarMappable(Normalize(0, limit), COLOURS), ax=panels, shrink=0.7, pad=0.02,
-        extend="max", aspect=25,
-    )  # fmt: skip
-    bar.set_label("distance to the reference end / Å", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    bar.outline.set_visible(False)
+    colour_bar(figure, panels, limit, "distance to the reference end / Å")
     figure.suptitle(f"{paths[0].structure}", fontsize=11, color=INK, x=0.01, ha="left")
     return figure, scenes
 
@@ -407,36 +328,6 @@ def _ends_in_words(report: Report, p: frames.Path) -> str:
     words += f"{p.last}"
     words += f", {rest:.2f} at rest" if np.isfinite(rest) else ""
     return words + f" ({UNIT})" + (f"; {p.lost}." if p.lost else ".")
-
-
-def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
-    """Divide the plane at the mean before, and name the quarter of the paradox."""
-    x, y = data.mean[0]
-    axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
-    axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
-    axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
-    axes.annotate(
-        f"the paradox: {plane.PARADOX}\n(where the mean goes, seen from where it was)",
-        (limits[0, 1], data.noise_floor or limits[1, 0]), (-6, 6), textcoords="offset points",
-        ha="right", va="bottom", fontsize=8.5, color=BLUE, style="italic",
-    )  # fmt: skip
-
-
-def _means(axes, data: plane.Plane) -> None:
-    """The mean before and after with their intervals, and the way from one to the other."""
-    spreads = (None, None) if data.interval is None else data.interval
-    for mean, interval, filled in zip(data.mean, spreads, ("white", INK), strict=True):
-        axes.plot(*mean, "D", ms=6, color=INK, mfc=filled, zorder=6)
-        if interval is not None:
-            down, up = mean - interval[:, 0], interval[:, 1] - mean
-            axes.errorbar(
-                *mean, xerr=[[down[0]], [up[0]]], yerr=[[down[1]], [up[1]]],
-                fmt="none", ecolor=INK, elinewidth=1.2, capsize=3, zorder=5,
-            )  # fmt: skip
-    axes.annotate(
-        "", data.mean[1], data.mean[0], zorder=4,
-        arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 2.2, "mutation_scale": 15},
-    )  # fmt: skip
 
 
 def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
@@ -474,6 +365,11 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
         textcoords="offset points", fontsize=8, color=INK,
     )  # fmt: skip
     memory.legend(frameon=False, fontsize=9)
+    for axes in picture.axes:
+        places = plane.ticks(*axes.get_ylim())
+        axes.yaxis.set_major_locator(FixedLocator(places))
+        axes.yaxis.set_major_formatter(FixedFormatter([f"{place:g}" for place in places]))
+        axes.yaxis.set_minor_locator(NullLocator())
     ticks = sorted({r["steps"] for r in made})
     picture.alt_text = (
         f"Cost of one gradient against K = {ticks[0]} to {ticks[-1]} steps. Peak memory: "
@@ -565,6 +461,54 @@ def gradient_through_time(
         frameon=False,
     )  # fmt: skip
     picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
+    return picture
+
+
+def curves(
+    values: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    logarithmic: str = "",
+    floor: tuple[float, str] | None = None,
+) -> Picture:
+    """Any curves in one panel, told apart by colour, mark and line.
+
+    Args:
+        values: label → (x, y).
+        x_label, y_label: with units.
+        logarithmic: the axes that are, "x", "y" or "xy".
+        floor: a value of y below which differences mean nothing, and what to call it; shaded.
+
+    Raises:
+        ValueError: nothing to show.
+    """
+    if not values:
+        raise ValueError("there is no curve to show")
+    picture = Picture((7.2, 4.2))
+    axes = picture.subplots()
+    tidy(axes)
+    words = []
+    for place, (label, (x, y)) in enumerate(values.items()):
+        axes.plot(x, y, label=label, **_curve(place), ms=5, lw=1.6)
+        low, high = np.nanargmin(y), np.nanargmax(y)
+        words.append(
+            f"{label}: lowest {y[low]:.3g} at {x[low]:.3g}, highest {y[high]:.3g} at {x[high]:.3g}"
+        )
+    for name in logarithmic:
+        getattr(axes, f"set_{name}scale")("log")
+    if floor:
+        bottom = min(axes.get_ylim()[0], floor[0] / 2) if "y" in logarithmic else 0
+        axes.axhspan(bottom, floor[0], color=GREY, alpha=0.15, lw=0)
+        axes.set_ylim(bottom=bottom)
+        axes.annotate(
+            floor[1], (1, floor[0]), (-4, -3), textcoords="offset points", ha="right", va="top",
+            xycoords=("axes fraction", "data"), fontsize=8.5, color=INK, style="italic",
+        )  # fmt: skip
+        words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.legend(fontsize=9, frameon=False)
+    picture.alt_text = f"{y_label} against {x_label}. " + "; ".join(words) + "."
     return picture
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ from bpttviz.adjoints import Backward, Checkpointed
 from bpttviz.iterate import Divergence, Loop, Stop
 from bpttviz.potentials.base import Potential
 from bpttviz.rules import GradientDescent
-from bpttviz.structures import Structures
+from bpttviz.structures import StructureError, Structures
 
 
 class DivergenceWarning(UserWarning):
@@ -75,6 +76,45 @@ class Relaxation:
                 frame.calc = SinglePointCalculator(frame, energy=energy, forces=forces)
             frames.append(frame)
         return frames
+
+    @classmethod
+    def from_frames(cls, frames: Sequence[Atoms], name: str = "") -> Relaxation:
+        """The path of one structure that some other program relaxed, for plots and widgets.
+
+        Args:
+            frames: start to end, with energies (eV) and forces (eV/Å) attached.
+            name: of the structure.
+
+        Raises:
+            StructureError: frames that are not the same atoms in the same order and cell.
+            RuntimeError: (ASE's) a frame without energy or forces.
+        """
+        for number, frame in enumerate(frames):
+            if not (
+                np.array_equal(frame.numbers, frames[0].numbers)
+                and np.allclose(frame.cell.array, frames[0].cell.array, atol=1e-3)
+            ):
+                raise StructureError(
+                    f"frame {number} has other atoms, another order of them or another cell than "
+                    "the first; a path keeps all three",
+                    0,
+                    name,
+                )
+        batch = Structures.from_ase(frames, check=False)
+        energy = [[frame.get_potential_energy()] for frame in frames]
+        forces = torch.as_tensor(np.array([frame.get_forces() for frame in frames]))
+        start, final = (Structures.from_ase(frame, [name]) for frame in (frames[0], frames[-1]))
+        return cls(
+            start=start,
+            final=final,
+            trajectory=torch.stack(batch.split(batch.positions)),
+            energy=torch.tensor(energy, dtype=batch.dtype),
+            forces=forces,
+            fmax=torch.where(start.fixed, 0, forces.norm(dim=2)).amax(1, keepdim=True),
+            steps=torch.tensor([len(frames) - 1]),
+            converged=torch.tensor([False]),
+            diverged={},
+        )
 
     def __getitem__(self, index: int) -> Relaxation:
         """The relaxation of one structure alone (detached)."""

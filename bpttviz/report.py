@@ -18,6 +18,11 @@ from bpttviz.relax import Relaxation
 # of one sign a coin would do the same one time in sixteen.
 FEWEST_FOR_A_VERDICT = 6
 
+# Where force errors are split: the first neighbours of a defect's atoms are near it, and a force
+# below the other number is what a relaxation feels in its last steps.
+NEAR = 3.0  # Å
+WEAK = 0.1  # eV/Å
+
 # What a reader needs to know about a column: its heading and how many decimals are meaningful.
 HEADINGS = {
     "dq_k": ("ΔQ(X_K, ref)", 3),
@@ -49,6 +54,13 @@ class Row:
         force_slope: least-squares slope of predicted against reference forces (softening below 1).
         force_cosine: cosine between all predicted and all reference forces.
         diverged: empty, or where and why the relaxation was given up.
+        force_mae_near, force_mae_far: the same error over atoms within 3 Å of the defect's own
+            atoms (see `bpttviz.defect`), and over all others; NaN where there is no defect.
+        force_mae_weak, force_mae_strong: over atoms whose reference force is below 0.1 eV/Å, and
+            over all others.
+        from_start: whether the optimiser alone, without the K steps, brings the start to rest: "at
+            rest", "not at rest", or "not measured".
+        dq_from_start: ΔQ between where it then rests and the reference; NaN where it does not.
     """
 
     structure: str
@@ -68,6 +80,12 @@ class Row:
     force_slope: float
     force_cosine: float
     diverged: str = ""
+    force_mae_near: float = float("nan")
+    force_mae_far: float = float("nan")
+    force_mae_weak: float = float("nan")
+    force_mae_strong: float = float("nan")
+    from_start: str = "not measured"
+    dq_from_start: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +113,14 @@ class Comparison:
     mean_after: float
     worse: int
     left_out: tuple[str, ...]
+
+    @property
+    def direction(self) -> str:
+        """ "falls" or "rises" where that is beyond chance, "" where it cannot be told."""
+        low, high = self.interval
+        if len(self.before) < FEWEST_FOR_A_VERDICT:
+            return ""
+        return "falls" if high < 1 else "rises" if low > 1 else ""
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -173,11 +199,16 @@ class Report:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> Report:
-        """The rows of a table written by `to_csv`; it has no relaxations to look at."""
+        """The rows of a table written by `to_csv`; it has no relaxations to look at.
+
+        Columns that an older version did not write have the value of what is not measured.
+        """
         convert = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
         with open(path, encoding="utf-8", newline="") as file:
             rows = [
-                Row(**{f.name: convert[f.type](line[f.name]) for f in fields(Row)})
+                Row(
+                    **{f.name: convert[f.type](line[f.name]) for f in fields(Row) if f.name in line}
+                )
                 for line in csv.DictReader(file)
             ]
         return cls(rows)
@@ -252,18 +283,14 @@ class Report:
             return f"{what}: not measured (no structure has it for both)."
         low, high = change.interval
         count, percent = len(change.before), 100 * (change.ratio - 1)
+        direction = change.direction
         extent = f"{percent:+.0f} % over {count} structures, {change.worse} worse"
         if change.left_out:
             extent += f", {len(change.left_out)} left out ({', '.join(change.left_out)})"
         if count < FEWEST_FOR_A_VERDICT:
-            direction = "falls" if percent < 0 else "rises"
-            return f"{what} {direction} here, {extent}; too few to tell more."
-        if high < 1:
-            verdict = "falls"
-        elif low > 1:
-            verdict = "rises"
-        else:
-            verdict = "does not change beyond what these structures can tell"
+            here = "falls" if percent < 0 else "rises"
+            return f"{what} {here} here, {extent}; too few to tell more."
+        verdict = direction or "does not change beyond what these structures can tell"
         interval = f"95 % interval {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %"
         return f"{what} {verdict}: {extent} ({interval})."
 
@@ -273,18 +300,11 @@ class Report:
         Means are over the structures for which every potential has the figure: over different
         ones they could not be compared.
         """
-        common = {
-            column: np.all(
-                [np.isfinite(self.column(column, p).astype(float)) for p in self.potentials], axis=0
-            )
-            for column in HEADINGS
-        }
         result = []
         for potential in self.potentials:
             line = {"potential": potential}
             for column in HEADINGS:
-                values = self.column(column, potential).astype(float)[common[column]]
-                line[column] = float(values.mean()) if len(values) else float("nan")
+                line[column] = self.mean(column, potential)
             if potential != self.potentials[0]:
                 line |= self._change_at_rest(potential)
             line["same_basin"] = int((self.column("basin", potential) == "same").sum())
@@ -365,9 +385,59 @@ class Report:
             for key, what in (("not_at_rest", "did not come to rest"), ("diverged", "diverged")):
                 if line[key]:
                     notes.append(f"{line['potential']}: {line[key]} {what}")
-        if len(self.potentials) > 1:
-            notes += self.verdicts()
+        notes += self._details()
+        for after in self.potentials[1:]:
+            whose = f"{after}: " if len(self.potentials) > 2 else ""
+            notes += [whose + verdict for verdict in self.verdicts(after=after)]
         return notes
+
+    def _details(self) -> list[str]:
+        """What the table has no column for: one line a quantity, wherever it was measured."""
+        lines = []
+        pairs = {
+            f"force MAE / eV/Å within {NEAR:g} Å of the defect, and beyond": ("near", "far"),
+            f"force MAE / eV/Å where the reference is below {WEAK:g} eV/Å, and above": (
+                "weak",
+                "strong",
+            ),
+        }
+        for what, names in pairs.items():
+            columns = [f"force_mae_{name}" for name in names]
+            if all(np.isfinite(self.mean(c, p)) for c in columns for p in self.potentials):
+                values = {
+                    p: " and ".join(f"{self.mean(c, p):.4f}" for c in columns)
+                    for p in self.potentials
+                }
+                lines.append(f"{what}: {_listed(values)}")
+        if any(row.from_start != "not measured" for row in self.rows):
+            values = {
+                p: f"{self.mean('dq_from_start', p):.3f}"
+                f" ({(self.column('from_start', p) == 'not at rest').sum()} not at rest)"
+                for p in self.potentials
+            }
+            lines.append(
+                f"ΔQ at rest, relaxed from the start without the K steps: {_listed(values)}"
+            )
+        others = {p: self._other_minima(p) for p in self.potentials}
+        if any(others.values()):
+            lines.append(f"minima other than the reference's: {_listed(others)}")
+        if any(self.labels.values()):
+            lines.append(
+                f"learned from: {_listed({p: self.labels.get(p) for p in self.potentials})}"
+            )
+        return lines
+
+    def mean(self, column: str, potential: str) -> float:
+        """Mean over the structures for which every potential has this figure; NaN without any."""
+        values = np.array([self.column(column, p).astype(float) for p in self.potentials])
+        common = np.isfinite(values).all(axis=0)
+        mine = values[self.potentials.index(potential)][common]
+        return float(mine.mean()) if len(mine) else float("nan")
+
+    def _other_minima(self, potential: str) -> str:
+        found = self.column("basin", potential).tolist()
+        counts = {kind: found.count(kind) for kind in ("equivalent", "different", "unknown")}
+        return " ".join(f"{n} {kind}" for kind, n in counts.items() if n)
 
     def __str__(self) -> str:
         headings, body = self._table()
@@ -394,3 +464,8 @@ class Report:
         )
         notes = "".join(f"<li>{html.escape(n)}</li>" for n in self._notes())
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{notes}</ul>"
+
+
+def _listed(values: dict[str, str]) -> str:
+    """`name value` pairs, those without a value left out."""
+    return "; ".join(f"{name} {value}" for name, value in values.items() if value)

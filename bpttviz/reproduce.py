@@ -95,7 +95,6 @@ def cross_validate(
     """
     recipe = Recipe() if recipe is None else recipe
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     settings = {
         "recipe": {**asdict(recipe), "adjoint": repr(recipe.adjoint)},
         "potential": describe(potential),
@@ -103,7 +102,7 @@ def cross_validate(
         "data": data.everything.fingerprint(),
         "folds": folds,
     }
-    _claim(out, settings)
+    claim(out, settings)
     pairs = data.folds(folds)
     unknown = [number for number in only or () if not 0 <= number < folds]
     if unknown:
@@ -136,14 +135,14 @@ def cross_validate(
             progress=progress,
             noise_floor=data.noise_floor,
         )
-        _write(table, report.to_csv())
+        write(table, report.to_csv())
     tables = [out / f"fold-{number}.csv" for number in range(folds)]
     if not all(table.exists() for table in tables):
         return None
     rows = [row for table in tables for row in Report.from_csv(table).rows]
     report = Report(rows, noise_floor=data.noise_floor)
-    _write(out / "report.csv", report.to_csv())
-    _write(out / "report.txt", in_words(report, data.informed) + "\n")
+    write(out / "report.csv", report.to_csv())
+    write(out / "report.txt", in_words(report, data.informed) + "\n")
     return report
 
 
@@ -164,7 +163,7 @@ def best_scale(
             ]
             # Another process may have added to the file meanwhile: keep what both know.
             known = {**(json.loads(file.read_text()) if file.exists() else {}), **known}
-            _write(file, json.dumps(known, indent=1))
+            write(file, json.dumps(known, indent=1))
     errors = np.array([known[name] for name in training.names])
     usable = np.isfinite(errors).all(axis=0)  # a scale at which one diverges is no baseline
     if not usable.any():
@@ -188,22 +187,32 @@ def in_words(report: Report, informed: Collection[str] = ()) -> str:
     for after in (SCALAR, BPTT):
         lines.append(f"{PRETRAINED} → {after}")
         for column in ("dq_k", "dq_rest", "dq_k_rest", "rmsd_k", "rmsd_rest", "force_mae"):
-            lines.append("  " + _change(report, column, after))
-        lines.append("  same basin under both: " + _change(report, "dq_rest", after, True))
+            lines.append("  " + change_in_words(report, column, after))
+        lines.append("  same basin under both: " + change_in_words(report, "dq_rest", after, True))
         if 0 < len(uninformed.structures) < len(report.structures):
-            lines.append("  groups not looked at before: " + _change(uninformed, "dq_rest", after))
+            lines.append(
+                "  groups not looked at before: " + change_in_words(uninformed, "dq_rest", after)
+            )
     return "\n".join(lines)
 
 
-def _change(report: Report, column: str, after: str, same_basin: bool = False) -> str:
+def change_in_words(
+    report: Report, column: str, after: str, same_basin: bool = False, before: str = PRETRAINED
+) -> str:
+    """`Report.compare` as a line, also where there is nothing to compare."""
     try:
-        return str(report.compare(column, PRETRAINED, after, same_basin))
+        return str(report.compare(column, before, after, same_basin))
     except ValueError as nothing_to_compare:
         return str(nothing_to_compare)
 
 
-def _claim(out: Path, settings: dict) -> None:
-    """Note the settings in ``out``, or refuse a folder that has others."""
+def claim(out: Path, settings: dict) -> None:
+    """Note the settings in ``out``, or refuse a folder that has others.
+
+    Raises:
+        ValueError: ``out`` holds other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     file = out / "settings.json"
     settings = json.loads(json.dumps(settings))
     if file.exists():
@@ -215,10 +224,11 @@ def _claim(out: Path, settings: dict) -> None:
                 "another folder or delete it"
             )
     else:
-        _write(file, json.dumps(settings, indent=1))
+        write(file, json.dumps(settings, indent=1))
 
 
-def _write(target: Path, text: str) -> None:
+def write(target: Path, text: str) -> None:
+    """Put a text file in place in one move, so that no reader ever finds half of it."""
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, target)

@@ -39,8 +39,13 @@ class Run:
     Attributes:
         potential: the fine-tuned potential: best by validation where there was one, else the last.
         rule: the update rule with its learned step sizes, or None for an objective without one.
-        history: one dictionary an update: update, epoch, loss, gradient_norm, seconds, structures.
-        validations: one dictionary a validation: update, epoch, value.
+        history: one dictionary an update: update, epoch, loss (mean over its structures; None where
+            none was usable), gradient_norm (before clipping), sensitivity ([step t, norm of dL/dX_t
+            over its structures], where the objective records it), seconds, peak_bytes (the most
+            memory held so far, see `bpttviz.meters.memory_peak`), structures (names) and left_out.
+        validations: one dictionary a validation: update, epoch, value (mean loss; None where a
+            structure was lost), lost (names), seconds, and what else was to be measured. Runs saved
+            by earlier versions lack sensitivity, peak_bytes, left_out and a validation's seconds.
         settings: all that the result depends on; JSON-able.
         status: "running", "interrupted", "stopped early" or "finished".
         path: folder on disk, or None.

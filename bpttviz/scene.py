@@ -7,6 +7,7 @@ from itertools import combinations, product
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 
@@ -16,6 +17,7 @@ from bpttviz.palette import DISTANCE, GHOST, GREY, INK
 COLOURS = LinearSegmentedColormap.from_list("distance", DISTANCE)
 RADIUS = 0.55  # of the covalent radius: large enough to see, small enough to see past
 PERSPECTIVE = 0.018  # growth of a sphere for each Å that it is nearer
+SHORTEST_ARROW = 0.15  # Å; below, only the arrow's head would be seen
 
 
 def view() -> np.ndarray:
@@ -39,11 +41,15 @@ class Scene:
     Args:
         axes: where to draw.
         path: what to draw.
-        limit: Å at which the colour scale ends.
+        limit: at which the colour scale ends.
+        values: (T+1, N) what colours the atoms instead of their distance (Å) to the reference. The
+            ghosts of the reference are left out then.
     """
 
-    def __init__(self, axes, path: Path, limit: float):
+    def __init__(self, axes, path: Path, limit: float, values: np.ndarray | None = None):
         self.axes, self.path = axes, path
+        self.values = path.distance if values is None else values
+        self.ghostly = values is None
         self.norm = Normalize(0, limit)
         self.middle = path.cell.sum(0) / 2
         radii = RADIUS * covalent_radii[[atomic_numbers[s] for s in path.symbols]]
@@ -85,22 +91,22 @@ class Scene:
         self.note.set_text(path.lost.replace(": ", ":\n", 1) if gone else "")
         self.note.set_visible(gone)
         places, depth = self._project(path.positions[frame])
-        distance = path.distance[frame]
         # Three ellipses an atom, from back to front: its ghost, the atom, a highlight.
         size = 2 * self.radii * (1 + PERSPECTIVE * depth)
         ghost_size = 2 * self.radii * (1 + PERSPECTIVE * self.ghost_depth)
         light = places + size[:, None] * np.array([-0.16, 0.18])
         offsets = np.stack([self.ghosts, places, light], axis=1)[self.order]
         sizes = np.stack([ghost_size, size, 0.3 * size], axis=1)[self.order]
-        fill = COLOURS(self.norm(distance))
+        fill = COLOURS(self.norm(self.values[frame]))
         if gone:
             fill[:] = to_rgba("#DDDDDD")
-        ghost, highlight = to_rgba(GHOST, 0.28), (1, 1, 1, 0.55)
+        ghost, highlight = to_rgba(GHOST, 0.28 * self.ghostly), (1, 1, 1, 0.55)
+        outline = to_rgba(GHOST, 0.95 * self.ghostly)
         faces = np.stack(
             [np.broadcast_to(ghost, fill.shape), fill, np.broadcast_to(highlight, fill.shape)],
             axis=1,
         )[self.order]
-        edges = np.tile([to_rgba(GHOST, 0.95), to_rgba(INK, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
+        edges = np.tile([outline, to_rgba(INK, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
         flat = sizes.ravel()
         self.spheres.set_widths(flat)
         self.spheres.set_heights(flat)
@@ -114,6 +120,19 @@ class Scene:
             label.set_position(places[atom])
             dark = np.dot(fill[atom, :3], (0.3, 0.59, 0.11)) < 0.5
             label.set_color("white" if dark else INK)
+
+    def point(self, step: int, vectors: np.ndarray, colour: str = INK) -> None:
+        """Draw an arrow from every atom at ``step``; ``vectors`` (N, 3) are as long as drawn, Å.
+
+        Over all atoms, so that none is hidden; those too short to see are left out.
+        """
+        positions = self.path.positions[self.path.held(step)]
+        long = np.linalg.norm(vectors, axis=1) > SHORTEST_ARROW
+        tails, tips = (self._project(x[long])[0] for x in (positions, positions + vectors))
+        self.axes.quiver(
+            *tails.T, *(tips - tails).T, angles="xy", scale_units="xy", scale=1, color=colour,
+            width=0.006, headwidth=4, headlength=5, zorder=4,
+        )  # fmt: skip
 
     def _project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Å in the cell → places (N, 2) in the picture, and depth (N,): larger is nearer."""
@@ -143,6 +162,17 @@ class Scene:
         touching = np.triu(apart < 1.25 * (reach[:, None] + reach[None]), 1)
         first, second = np.nonzero(touching)
         return np.stack([places[first], places[second]], axis=1)
+
+
+def colour_bar(figure, panels, limit: float, label: str) -> None:
+    """The scale of colours beside the axes of scenes that share it; ``limit`` as in `Scene`."""
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, limit), COLOURS), ax=panels, shrink=0.7, pad=0.02,
+        extend="max", aspect=25,
+    )  # fmt: skip
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
 
 
 def cell_edges(path: Path) -> np.ndarray:

@@ -1,7 +1,10 @@
 """Results to draw, made once by the real code."""
 
+import os
+import warnings
 from dataclasses import replace
 
+import browser
 import pytest
 import torch
 from ase import Atoms
@@ -11,6 +14,19 @@ from bpttviz.iterate import Divergence
 from bpttviz.relax import Relaxation
 from bpttviz.report import Report
 from bpttviz.structures import Structures
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium; the test is skipped loudly where there is none, and fails in CI."""
+    if browser.find_chromium() is None:
+        message = "no Chromium on this machine: NOTHING IS TESTED IN A BROWSER"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message + " (CI must have one; or set CHROMIUM to its path)")
+        warnings.warn(message, stacklevel=1)
+        pytest.skip(message)
+    with browser.chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

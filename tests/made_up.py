@@ -13,6 +13,32 @@ from bpttviz.structures import Structures
 
 POTENTIALS = ("pretrained", "fine-tuned")
 
+# Errors before, after force matching, and after one and two epochs of BPTT: (eV/Å, amu^½ Å).
+WAYS = [
+    ((0.05, 1.0), (0.03, 0.9), (0.06, 0.7), (0.08, 0.4)),
+    ((0.06, 0.8), (0.04, 0.9), (0.07, 0.6), (0.07, 0.3)),
+    ((0.04, 2.0), (0.03, 1.9), (0.05, 1.2), (0.06, 0.9)),
+]
+NAMES = {2: ("before", "after"), 4: ("before", "forces", "epoch 1", "epoch 2")}
+
+
+def errors(points, noise_floor=None):
+    """A report of errors without paths: for each structure (force, endpoint) before and after.
+
+    Four pairs in place of two are those of `WAYS`.
+    """
+    rows = []
+    for number, pair in enumerate(points):
+        for potential, (force, endpoint) in zip(NAMES[len(pair)], pair, strict=True):
+            values = dict.fromkeys(Row.__dataclass_fields__, float("nan"))
+            values |= {
+                "structure": f"s{number}", "group": "g", "potential": potential, "basin": "same",
+                "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
+                "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
+            }  # fmt: skip
+            rows.append(Row(**values))
+    return Report(rows, {}, {}, noise_floor=noise_floor)
+
 
 def report(cells=2, steps=60, lost=None, strain=0.0, seed=0, names=("made-up",)):
     """A silicon crystal with one phosphorus atom that goes back to its place, nearly.

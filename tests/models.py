@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from ase.build import bulk
 from torch import nn
 
 import bpttviz as bv
@@ -70,3 +71,54 @@ def small_mace(dtype=torch.float64, heads=("Default",), seed=0):
 def sevennet(*arguments, **keywords):
     pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
     return bv.SevenNet(*arguments, **keywords)
+
+
+def rattled_silicon():
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    return bv.Structures.from_ase(atoms)
+
+
+def endpoint_gradient(potential, structures, adjoint, steps=3, rate=0.03):
+    """(value, gradient by all weights as one vector) of a number that tells where K steps end."""
+    weights = [p for p in potential.parameters() if p.requires_grad]
+    rule = bv.GradientDescent(rate)
+    end = bv.relax(potential, structures, rule, bv.Stop(steps), adjoint).final.positions
+    draw = torch.Generator().manual_seed(5)
+    value = (end * torch.randn(end.shape, generator=draw, dtype=torch.float64)).sum()
+    found = torch.autograd.grad(value, weights, allow_unused=True)
+    flat = [
+        (torch.zeros_like(w) if g is None else g).reshape(-1)
+        for w, g in zip(weights, found, strict=True)
+    ]
+    return float(value.detach()), torch.cat(flat)
+
+
+def central_difference(potential, structures, direction, nudge=1e-5):
+    """The derivative of `endpoint_gradient`'s value along a direction (a vector of all weights)."""
+    weights = [p for p in potential.parameters() if p.requires_grad]
+    start = nn.utils.parameters_to_vector(weights).detach().clone()
+    values = []
+    for sign in (1, -1):
+        nn.utils.vector_to_parameters(start + sign * nudge * direction, weights)
+        values.append(endpoint_gradient(potential, structures, bv.Full())[0])
+    nn.utils.vector_to_parameters(start, weights)
+    return (values[0] - values[1]) / (2 * nudge)
+
+
+def require_exact_gradients(potential, structures):
+    """Full and Checkpointed agree, and both equal central differences, in double precision."""
+    assert {p.dtype for p in potential.parameters()} == {torch.float64}
+    (_, full), (_, kept) = (
+        endpoint_gradient(potential, structures, adjoint)
+        for adjoint in (bv.Full(), bv.Checkpointed())
+    )
+    assert full.norm() > 1e-3
+    assert (full - kept).norm() / full.norm() < 1e-9
+    draw = torch.Generator().manual_seed(6)
+    for _ in range(2):
+        # Half along the gradient, so that the derivative is well above rounding.
+        chance = torch.randn(full.shape, generator=draw, dtype=torch.float64)
+        direction = full / full.norm() + chance / chance.norm()
+        expected = central_difference(potential, structures, direction)
+        assert float(full @ direction) == pytest.approx(expected, rel=1e-5)

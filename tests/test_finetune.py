@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from springs import network
 import bpttviz as bv
 from bpttviz import runs
 from bpttviz.datasets.read import make_reference
+from bpttviz.finetune import Trainer, _stoppable, _Stopped
 
 
 def references(count=6, seed=0):
@@ -77,6 +80,28 @@ def test_same_seed_same_result_and_batches_add_up():
     assert batch.history[0]["gradient_norm"] == pytest.approx(norm, rel=1e-9)
 
 
+def test_an_update_records_the_gradient_by_step_the_memory_and_the_time():
+    train, goal = references(3), objective()
+    run = bv.finetune(
+        network(), train, goal, epochs=1, batch_size=3, progress=False, validation=train,
+        measures={"first weight": lambda potential, _: float(weights(potential)[0])},
+    )  # fmt: skip
+    (update,) = run.history
+    potential = network()
+    relaxation = bv.relax(potential, train.starts(), goal.rule, goal.stop)
+    bv.delta_q(relaxation.final, train.ends()).sum().backward()
+    whole = relaxation.backward.sensitivity  # of the three together
+    assert [t for t, _ in update["sensitivity"]] == sorted(whole) == list(range(1, 16))
+    for t, norm in update["sensitivity"]:
+        assert norm == pytest.approx(whole[t], rel=1e-3)
+    assert 1e7 < update["peak_bytes"] < 1e12
+    assert (update["left_out"], update["structures"]) == ([], run.history[0]["structures"])
+    weight = [float(weights(p)[0]) for p in (potential, run.potential)]
+    found = [v["first weight"] for v in run.validations]
+    assert found == pytest.approx(weight, rel=1e-3)
+    assert found[0] != found[1]
+
+
 @pytest.fixture(autouse=True)
 def ctrl_c_works():
     """A shell that starts the tests in the background has told them to ignore Ctrl-C."""
@@ -113,6 +138,187 @@ def test_ctrl_c_and_resume_end_where_an_uninterrupted_run_does(tmp_path, stopped
     assert torch.equal(weights(rest.potential), weights(whole.potential))
     assert torch.equal(rest.rule.step_size, whole.rule.step_size)
     assert [v["value"] for v in rest.validations] == [v["value"] for v in whole.validations]
+
+
+class StopAt:
+    """A ``stop_when`` that says so when it is asked for the ``number``-th time; it counts."""
+
+    def __init__(self, number=None):
+        self.number, self.asked = number, 0
+
+    def __call__(self):
+        self.asked += 1
+        return self.number is not None and self.asked >= self.number
+
+
+ADJOINTS = [
+    bv.Checkpointed(),
+    bv.Checkpointed(every=4),
+    bv.Full(),
+    bv.Truncated(5),
+    bv.Implicit(),
+    bv.Guided(5, 0.5),
+]
+
+
+def through(adjoint):
+    return bv.Endpoint(bv.GradientDescent(0.1, max_step=None, learnable=True), bv.Stop(8), adjoint)
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS, ids=repr)
+def test_a_stop_at_any_step_of_either_pass_resumes_to_the_same_result(tmp_path, adjoint):
+    data = references(3)
+    call = {**SETTINGS, "epochs": 2, "validation": data[2:]}
+    counter = StopAt()
+    whole = bv.finetune(network(), data[:2], through(adjoint), **call, stop_when=counter)
+    plain = bv.finetune(network(), data[:2], through(adjoint), **call)
+    assert torch.equal(weights(plain.potential), weights(whole.potential))  # asking changes nothing
+    assert counter.asked >= 3 * 9 + 4 * (9 + 8)  # validations; updates, there and back
+    made = set()
+    for number in np.linspace(1, counter.asked, 7).astype(int):
+        out = tmp_path / str(number)
+        stop = StopAt(number)
+        part = bv.finetune(network(), data[:2], through(adjoint), **call, out=out, stop_when=stop)
+        assert stop.asked == number  # not one step more
+        assert part.status == bv.load_run(out).status == "interrupted"
+        made.add(len(part.history))
+        rest = bv.finetune(network(), data[:2], through(adjoint), **call, out=out)
+        assert rest.status == "finished"
+        assert [h["loss"] for h in rest.history] == [h["loss"] for h in whole.history]
+        assert torch.equal(weights(rest.potential), weights(whole.potential))
+        assert torch.equal(rest.rule.step_size, whole.rule.step_size)
+        assert [v["value"] for v in rest.validations] == [v["value"] for v in whole.validations]
+    assert len(made) >= 4
+
+
+@pytest.mark.parametrize("adjoint", [a for a in ADJOINTS if not hasattr(a, "rest")], ids=str)
+def test_the_backward_pass_is_stopped_on_its_way(adjoint):
+    """The gradient has come back through some steps, not through all, and is discarded."""
+    train = references(1)
+    before = weights(network())
+    counter = StopAt()
+    all_steps = Trainer(network(), train, through(adjoint), epochs=1)
+    all_steps.fit(progress=False, stop_when=counter)
+    whole = all_steps.objective.backward.sensitivity
+    partial = 0
+    for number in range(counter.asked - 15, counter.asked + 1):
+        trainer = Trainer(network(), train, through(adjoint), epochs=1)
+        run = trainer.fit(progress=False, stop_when=StopAt(number))
+        assert run.history == []
+        assert torch.equal(weights(run.potential), before)
+        backward = trainer.objective.backward  # None: stopped on the way there
+        partial += backward is not None and 0 < len(backward.sensitivity) < len(whole)
+    assert partial >= 3
+
+
+def test_the_products_of_an_implicit_solver_are_stopped_too():
+    train = references(1)
+    counter = StopAt()
+    bv.finetune(
+        network(), train, through(bv.Implicit()), epochs=1, progress=False, stop_when=counter
+    )
+    number = counter.asked - 3  # the last ask is the gradient's own, those before are products
+    trainer = Trainer(network(), train, through(bv.Implicit()), epochs=1)
+    stop = StopAt(number)
+    run = trainer.fit(progress=False, stop_when=stop)
+    assert (run.status, run.history, stop.asked) == ("interrupted", [], number)
+    assert list(trainer.objective.backward.sensitivity) != []  # the backward pass had begun
+    assert trainer.objective.backward.solutions == []  # and its solver had not ended
+
+
+def test_training_in_a_thread_is_stopped_from_another_and_resumed(tmp_path):
+    train = references(3)
+    call = {**SETTINGS, "epochs": 4}
+    whole = bv.finetune(network(), train, objective(True), **call)
+    stop, begun, runs_seen = threading.Event(), threading.Event(), []
+
+    def train_in_thread():
+        runs_seen.append(
+            bv.finetune(
+                network(), train, objective(True), **call, out=tmp_path,
+                on_update=lambda _: begun.set(), stop_when=stop.is_set,
+            )
+        )  # fmt: skip
+
+    thread = threading.Thread(target=train_in_thread)
+    thread.start()
+    assert begun.wait(60)
+    stop.set()
+    thread.join(60)
+    (part,) = runs_seen
+    assert part.status == "interrupted"
+    assert 0 < len(part.history) < len(whole.history)
+    rest = bv.finetune(network(), train, objective(True), **call, out=tmp_path)
+    assert torch.equal(weights(rest.potential), weights(whole.potential))
+    assert torch.equal(rest.rule.step_size, whole.rule.step_size)
+
+
+def test_a_backward_pass_in_another_thread_is_stopped_too():
+    """PyTorch runs it in one of its own on CUDA."""
+    stop, raised = threading.Event(), []
+    potential = network()
+    with _stoppable(potential, stop.is_set):
+        loss = through(bv.Full()).loss(potential, references(1)).sum()
+
+        def backward():
+            try:
+                torch.autograd.grad(loss, list(potential.parameters()))
+            except BaseException as error:
+                raised.append(type(error))
+
+        stop.set()
+        thread = threading.Thread(target=backward)
+        thread.start()
+        thread.join(60)
+    assert raised == [_Stopped]
+
+
+def test_nothing_is_left_on_the_potential():
+    run = bv.finetune(network(), references(1), objective(), **SETTINGS, stop_when=lambda: False)
+    assert not run.potential._forward_hooks
+    assert not run.potential._forward_pre_hooks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adjoint", [bv.Checkpointed(), bv.Full()], ids=repr)
+def test_chgnet_stops_within_two_seconds_in_either_pass(adjoint):
+    """64 atoms, one thread. Asked for at a random moment, not at the end of a step."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    data = bv.load_dataset("si-defects").everything
+    train = bv.RelaxationSet([r for r in data if len(r.start) == 64][:1])
+    goal = bv.Endpoint(bv.GradientDescent(0.06), bv.Stop(4), adjoint)
+    times = []
+    try:
+        for passed in (0.5, 0.95):  # parts of an update: the forward pass, the backward pass
+            trainer = Trainer(bv.CHGNet(), train, goal, epochs=3)
+            stop, first = threading.Event(), threading.Event()
+            thread = threading.Thread(
+                target=trainer.fit, args=(False, lambda _, e=first: e.set(), stop.is_set)
+            )
+            thread.start()
+            assert first.wait(120)
+            made = len(trainer.run.history)
+            backward = trainer.objective.backward
+            deadline = time.monotonic() + 120
+            if passed == 0.5:  # a new relaxation has not begun its way back
+                time.sleep(0.3)
+            else:
+                while time.monotonic() < deadline and (
+                    trainer.objective.backward is backward
+                    or not trainer.objective.backward.sensitivity
+                ):
+                    time.sleep(0.005)
+            began = time.monotonic()
+            stop.set()
+            thread.join(60)
+            times.append(time.monotonic() - began)
+            assert trainer.run.status == "interrupted"
+            assert len(trainer.run.history) == made
+    finally:
+        torch.set_num_threads(threads)
+    print(f"stopped after {times[0]:.2f} s forward, {times[1]:.2f} s backward")
+    assert max(times) < 2
 
 
 def test_a_finished_run_is_loaded_not_repeated_and_can_be_prolonged(tmp_path):

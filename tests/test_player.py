@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import warnings
 from io import BytesIO
 
 import browser
@@ -17,9 +15,12 @@ from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
 from PIL import Image
 
-from bpttviz import frames
+from bpttviz import frames, widgets
+from bpttviz.iterate import Stop
+from bpttviz.rules import GradientDescent
 from bpttviz.scene import Scene
-from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane
+from bpttviz.valleys import bend, valleys
+from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, FoggyValley, TrainingMonitor
 from bpttviz.widgets.clip import MARGIN, MOST, as_json, clip, images, magnification
 from bpttviz.widgets.player import source
 
@@ -115,18 +116,6 @@ class TestClip:
 
 
 # --- in a browser --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if browser.find_chromium() is None:
-        message = "no Chromium on this machine: THE PLAYER IS NOT TESTED IN A BROWSER"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(message + " (CI must have one; or set CHROMIUM to its path)")
-        warnings.warn(message, stacklevel=1)
-        pytest.skip(message)
-    with browser.chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -499,24 +488,37 @@ def test_one_atom(chromium, single_atom_report, tmp_path):
 
 # --- what is saved -------------------------------------------------------------------------------
 
+
+def a_training(report):
+    """The view of a run of sixty updates."""
+    valley = valleys()["two valleys"]
+    run = bend(
+        valley.landscape, valley.start, valley.target, GradientDescent(0.1), Stop(steps=12), 60
+    )
+    return TrainingMonitor.of(run)
+
+
+# Each of its largest sort: 64 atoms and 60 steps, sixteen structures in three layers, four valleys.
 WIDGETS = {
     "CompareRelaxations": CompareRelaxations,
-    "ErrorPlane": ErrorPlane,
+    "ErrorPlane": lambda report: ErrorPlane(made_up.errors(made_up.WAYS * 5)),
+    "FoggyValley": lambda report: FoggyValley(),
+    "TrainingMonitor": a_training,
 }
 
 
-def notebook_with(widgets, monkeypatch) -> nbformat.NotebookNode:
+def notebook_with(shown_widgets, monkeypatch) -> nbformat.NotebookNode:
     """A notebook as JupyterLab saves it, with the state of its widgets."""
     shown = []
     monkeypatch.setattr(
         "bpttviz.widgets.static.display", lambda data, **_: shown.append(dict(data))
     )
-    for widget in widgets:
+    for widget in shown_widgets:
         widget._ipython_display_()
     cell = nbformat.v4.new_code_cell("widgets")
     cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    state = {"version_major": 2, "version_minor": 0, "state": dependency_state(widgets)}
+    state = {"version_major": 2, "version_minor": 0, "state": dependency_state(shown_widgets)}
     notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": state}
     return notebook
 
@@ -528,6 +530,7 @@ def test_a_notebook_with_all_widgets_is_light(report, monkeypatch):
         notebook = notebook_with([make(report)], monkeypatch)
         sizes[name] = len(nbformat.writes(notebook).encode())
     print(sizes)
+    assert set(sizes) == set(widgets.__all__) - {"Canvas"}
     assert sum(sizes.values()) < 2_000_000, sizes
 
 
@@ -541,6 +544,122 @@ def test_nbconvert_shows_the_player(chromium, report, monkeypatch, tmp_path):
     opened = Opened(chromium, path)
     opened.page.wait_for_selector(".bpttviz-player canvas")
     assert browser.colours(opened.page.locator("canvas").first.screenshot()) > 200
+    assert opened.errors == []
+    assert opened.outside == []
+    opened.context.close()
+
+
+# --- the error plane without a kernel ------------------------------------------------------------
+
+
+@pytest.fixture
+def plane_page(chromium, tmp_path):
+    """Opens a standalone page of the made-up error plane."""
+    ways = {"force-matched": "forces", "BPTT": ("epoch 1", "epoch 2")}
+    made = ErrorPlane(made_up.errors(made_up.WAYS, noise_floor=0.1), after=ways)
+    path = made.save_html(tmp_path / "plane.html")
+    assert path.stat().st_size < 300_000
+    pages = []
+
+    def opened(**options):
+        pages.append(Opened(chromium, path, **options))
+        return pages[-1]
+
+    yield opened
+    for one in pages:
+        assert one.errors == []
+        assert one.outside == []
+        one.context.close()
+
+
+@pytest.mark.browser
+class TestErrorPlanePage:
+    def test_hovering_names_and_a_click_selects(self, plane_page):
+        page = plane_page().page
+        plane, status = page.locator(".bpttviz-error-plane"), page.locator("[role=status]")
+        assert browser.colours(plane.screenshot()) > 20
+        assert page.locator("img").count() == 0  # the picture has given way
+        assert "Point at an arrow" in status.inner_text()
+        option = page.locator("[data-structure=s1]")
+        option.locator(".origin").first.hover(force=True)
+        assert status.inner_text().startswith("s1: force-matched: endpoint error 0.800 → 0.900")
+        assert "BPTT: endpoint error 0.800 → 0.600 → 0.300" in status.inner_text()
+        option.locator(".way").hover(force=True)
+        assert status.inner_text().startswith("s1 under epoch 1: endpoint error 0.600")
+        option.locator(".origin").first.click(force=True)
+        page.mouse.move(5, 5)
+        assert option.get_attribute("aria-selected") == "true"
+        assert status.inner_text().startswith("s1: ")
+
+    def test_the_keyboard_does_it_too(self, plane_page):
+        page = plane_page().page
+        page.locator("[role=option][tabindex='0']").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        assert page.locator("[aria-selected=true]").get_attribute("data-structure") == "s2"
+        page.keyboard.press("Escape")
+        assert page.locator("[aria-selected=true]").count() == 0
+
+    def test_layers_are_chosen_and_one_always_stays(self, plane_page):
+        page = plane_page().page
+        heads = page.locator(".arrow .head")
+        assert heads.count() == 6
+        page.get_by_role("button", name="force-matched").press("Enter")
+        assert heads.count() == 3
+        pressed = page.locator("button[aria-pressed=true]")
+        assert pressed.inner_text().strip() == "BPTT"
+        assert page.locator(".title").text_content() == "before → BPTT"
+        # One layer is coloured by what its arrows say, and counted.
+        assert "endpoint better, forces worse: 3" in page.locator(".legend").inner_text()
+        focused = page.evaluate("document.activeElement.textContent.trim()")
+        assert focused == "force-matched"
+        page.get_by_role("button", name="BPTT").click()
+        assert heads.count() == 3
+        page.get_by_role("button", name="force-matched").click()
+        assert "force-matched: endpoint better in 2 of 3" in page.locator(".legend").inner_text()
+
+    def test_means_are_in_the_plane_and_in_its_margins(self, plane_page):
+        page = plane_page().page
+        # In the plane one before, one after for each layer; in each of two margins the same.
+        assert page.locator(".mean:not(.margins) rect").count() == 3
+        assert page.locator(".margins rect").count() == 6
+        places = page.locator(".margins .before").evaluate_all(
+            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
+        )
+        (inside,) = page.locator(".mean:not(.margins) .before").evaluate_all(
+            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
+        )
+        above, beside = places
+        centre = inside["x"] + inside["width"] / 2, inside["y"] + inside["height"] / 2
+        assert above["x"] + above["width"] / 2 == pytest.approx(centre[0], abs=0.5)
+        assert beside["y"] + beside["height"] / 2 == pytest.approx(centre[1], abs=0.5)
+
+    def test_dark_and_narrow(self, plane_page):
+        opened = plane_page(color_scheme="dark")
+        opened.page.set_viewport_size({"width": 420, "height": 700})
+        shot = opened.page.locator(".bpttviz-error-plane").screenshot()
+        pixels = np.array(Image.open(BytesIO(shot)).convert("RGB"))
+        assert np.median(pixels, axis=(0, 1)).max() < 60
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert opened.page.evaluate(overflow) <= 0
+
+    def test_without_scripts_the_picture_is_shown(self, plane_page):
+        page = plane_page(java_script_enabled=False).page
+        assert page.locator("img[alt*='Error plane, 3 structures']").is_visible()
+
+
+@pytest.mark.browser
+def test_nbconvert_shows_an_error_plane_that_answers(chromium, monkeypatch, tmp_path):
+    notebook = notebook_with([ErrorPlane(made_up.errors(made_up.WAYS))], monkeypatch)
+    notebook.metadata.pop("widgets")
+    html, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    path = tmp_path / "notebook.html"
+    path.write_text(html, encoding="utf-8")
+    opened = Opened(chromium, path)
+    opened.page.wait_for_selector(".bpttviz-error-plane svg")
+    option = opened.page.locator("[data-structure=s0]")
+    option.locator(".origin").click(force=True)
+    assert option.get_attribute("aria-selected") == "true"
     assert opened.errors == []
     assert opened.outside == []
     opened.context.close()

@@ -7,30 +7,15 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import pytest
+from made_up import WAYS
+from made_up import errors as made_up
 from matplotlib.text import Annotation
 from PIL import Image
 
 from bpttviz import frames, plane, plots
 from bpttviz.losses import delta_q
 from bpttviz.relax import Relaxation
-from bpttviz.report import Report, Row
 from bpttviz.structures import Structures
-
-
-def made_up(points, noise_floor=None):
-    """A report of these (before, after) pairs of (force error, endpoint error), without paths."""
-    rows = []
-    for number, pair in enumerate(points):
-        for potential, (force, endpoint) in zip(("before", "after"), pair, strict=True):
-            values = dict.fromkeys(Row.__dataclass_fields__, float("nan"))
-            values |= {
-                "structure": f"s{number}", "group": "g", "potential": potential, "basin": "same",
-                "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
-                "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
-            }  # fmt: skip
-            rows.append(Row(**values))
-    return Report(rows, {}, {}, noise_floor=noise_floor)
-
 
 FOUR = [
     ((0.05, 1.0), (0.04, 0.5)),  # both better
@@ -42,6 +27,11 @@ FOUR = [
 
 def arrows(axes):
     return [t for t in axes.texts if isinstance(t, Annotation) and t.arrow_patch is not None]
+
+
+def in_margins(axes):
+    """Lines outside the frame."""
+    return [line for line in axes.lines if not line.get_clip_on()]
 
 
 def words(picture):
@@ -110,20 +100,33 @@ class TestErrorPlane:
 
     def test_the_interval_holds_the_mean_and_narrows_with_agreement(self):
         data = plane.error_plane(made_up(FOUR * 2))
-        assert (data.interval[..., 0] <= data.mean).all()
-        assert (data.mean <= data.interval[..., 1]).all()
-        same = plane.error_plane(made_up([FOUR[0]] * 8))
+        (layer,) = data.layers
+        assert (layer.interval[..., 0] <= layer.mean).all()
+        assert (layer.mean <= layer.interval[..., 1]).all()
+        (same,) = plane.error_plane(made_up([FOUR[0]] * 8)).layers
         np.testing.assert_allclose(same.interval[..., 0], same.interval[..., 1])
         # The mean of eight spreads 1/√8 as much as one; a 95 % interval is about ±2 of that.
         spread = np.std([0.04, 0.08, 0.05, 0.09]) / np.sqrt(8)
-        width = np.diff(data.interval[1, 0])[0]
+        width = np.diff(layer.interval[1, 0])[0]
         assert 2.5 * spread < width < 4.5 * spread
 
     def test_a_few_structures_get_a_mean_but_no_interval(self):
-        assert plane.error_plane(made_up(FOUR)).interval is None
+        assert plane.error_plane(made_up(FOUR)).layers[0].interval is None
         few, more = (plots.error_plane(made_up(FOUR * n)) for n in (1, 2))
-        assert not few.axes[0].containers
-        assert len(more.axes[0].containers) == 2  # error bars before and after
+        # In each margin a diamond before and after; where intervals are known, a line each, too.
+        assert [len(in_margins(picture.axes[0])) for picture in (few, more)] == [4, 8]
+        assert "95 %" in more.alt_text
+        assert "95 %" not in few.alt_text
+
+    def test_the_margins_show_means_and_intervals(self):
+        report = made_up(FOUR * 2)
+        (layer,) = plane.error_plane(report).layers
+        above = [line for line in in_margins(plots.error_plane(report).axes[0])
+                 if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] == 1]  # fmt: skip
+        spans = [line.get_xdata() for line in above if len(line.get_xdata()) == 2]
+        np.testing.assert_allclose(spans, layer.interval[:, 0])
+        means = [line.get_xdata()[0] for line in above if len(line.get_xdata()) == 1]
+        np.testing.assert_allclose(means, layer.mean[:, 0])
 
     def test_what_did_not_come_to_rest_is_named(self):
         picture = plots.error_plane(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
@@ -133,6 +136,75 @@ class TestErrorPlane:
         picture = plots.error_plane(tiny_report)
         assert len(arrows(picture.axes[0])) == 3
         assert "pretrained" in picture.alt_text
+
+
+AFTER = {"force-matched": "forces", "BPTT": ("epoch 1", "epoch 2")}
+
+
+class TestLayers:
+    """Several potentials, and training epochs, on one error plane."""
+
+    def test_a_layer_a_name_and_a_way_through_epochs(self):
+        forces, bptt = plane.error_plane(made_up(WAYS), after=AFTER).layers
+        assert forces.potentials == ("forces",)
+        assert bptt.potentials == ("epoch 1", "epoch 2")
+        assert [arrow.points for arrow in bptt.arrows] == [(w[0], *w[2:]) for w in WAYS]
+        assert [arrow.points for arrow in forces.arrows] == [w[:2] for w in WAYS]
+        assert bptt.count(plane.PARADOX) == 3
+        assert forces.count("endpoint and forces better") == 2
+        np.testing.assert_allclose(bptt.mean[0], forces.mean[0])
+        np.testing.assert_allclose(bptt.mean[-1], np.mean([w[3] for w in WAYS], axis=0))
+
+    def test_names_alone_are_layers_and_nothing_is_the_last(self):
+        report = made_up(WAYS)
+
+        def titles(after):
+            return [layer.title for layer in plane.error_plane(report, after=after).layers]
+
+        assert titles(["forces", "epoch 2"]) == ["forces", "epoch 2"]
+        assert titles("forces") == ["forces"]
+        assert titles(None) == ["epoch 2"]
+
+    def test_means_are_over_structures_that_all_layers_have(self):
+        nan = float("nan")
+        report = made_up([*WAYS, ((0.1, 5.0), (0.1, nan), (0.1, 4.0), (0.1, 3.0))])
+        data = plane.error_plane(report, after=AFTER)
+        assert [len(layer.arrows) for layer in data.layers] == [3, 4]
+        np.testing.assert_allclose(data.mean, np.mean([w[0] for w in WAYS], axis=0))
+        assert data.left_out_in_words() == [
+            "Not shown (did not come to rest under force-matched): s3"
+        ]
+        alone = plane.error_plane(report, after="epoch 2")
+        np.testing.assert_allclose(alone.mean[1], (1.0 + 0.8 + 2.0 + 5.0) / 4)
+
+    def test_layers_without_a_common_structure_have_no_means(self):
+        nan = float("nan")
+        here, there = ((0.1, 1.0), (0.1, nan), (0.1, 1.0), (0.1, 2.0)), WAYS[0]
+        report = made_up([here, (*there[:3], (0.1, nan))])
+        data = plane.error_plane(report, after=["forces", "epoch 2"])
+        assert data.mean is None
+        assert "no means" in data.in_words()
+        assert plots.error_plane(report, after=["forces", "epoch 2"]).png()
+
+    def test_the_figure_tells_layers_apart_and_shows_the_way(self):
+        axes = plots.error_plane(made_up(WAYS), after=AFTER).axes[0]
+        found = arrows(axes)
+        assert len(found) == 6 + 2  # and their means
+        colours = [arrow.arrow_patch.get_edgecolor() for arrow in found[:6]]
+        assert len(set(colours[:3])) == len(set(colours[3:])) == 1
+        assert colours[0] != colours[3]
+        turns = [arrow.xyann for arrow in found[3:6]]  # the last part of each way
+        assert turns == [way[2] for way in WAYS]
+        labels = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert "force-matched: endpoint better in 2 of 3" in labels
+        assert "BPTT: endpoint better in 3 of 3" in labels
+
+    def test_unknown_names_are_refused(self):
+        report = made_up(WAYS)
+        with pytest.raises(KeyError, match="no potential 'no-such' in the report; there are"):
+            plane.error_plane(report, after={"BPTT": ["epoch 1", "no-such"]})
+        with pytest.raises(ValueError, match="at least one potential after"):
+            plane.error_plane(report, after=[])
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.03, 0.2), (1.0, 1.31), (0.01, 90.0), (0.95, 1.05)])
@@ -280,7 +352,8 @@ def test_training_shows_what_the_run_recorded():
         for n in range(1, 9)
     ]
     validations = [{"update": n, "epoch": 0, "value": v} for n, v in ((0, 1), (4, 0.5), (8, 0.7))]
-    picture = plots.training(SimpleNamespace(history=history, validations=validations))
+    run = SimpleNamespace(history=history, validations=validations, settings={})
+    picture = plots.training(run)
     loss, gradient = picture.axes
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [h["loss"] for h in history])
     np.testing.assert_allclose(loss.lines[1].get_xdata(), [0, 4, 8])
@@ -289,7 +362,8 @@ def test_training_shows_what_the_run_recorded():
 
 
 def test_training_before_it_began():
-    assert plots.training(SimpleNamespace(history=[], validations=[])).png()
+    nothing = SimpleNamespace(history=[], validations=[], settings={})
+    assert plots.training(nothing).png()
 
 
 class TestDivergence:
@@ -327,3 +401,18 @@ def test_a_picture_displays_with_its_description():
     assert bundle["text/plain"] == repr(picture) == picture.alt_text
     assert 'src="data:image/png;base64,' in bundle["text/html"]
     assert 'alt="Error plane, 4 structures' in bundle["text/html"]
+
+
+def test_curves_show_what_they_were_given():
+    x, y = np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.5, 0.2])
+    picture = plots.curves({"a": (x, y), "b": (x, 2 * y)}, "x / Å", "y / eV", "y", (0.3, "floor"))
+    (axes,) = picture.axes
+    assert axes.get_xscale() == "linear"
+    assert axes.get_yscale() == "log"
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), 2 * y)
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 2
+    assert "floor" in words(picture)
+    assert "a: lowest 0.1 at 1, highest 0.5 at 2" in picture.alt_text
+    assert "shaded below 0.3: floor" in picture.alt_text
+    with pytest.raises(ValueError, match="no curve"):
+        plots.curves({}, "x", "y")

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import ase.io
+import made_up
 import numpy as np
 import pytest
 from traitlets import TraitError
@@ -145,15 +146,49 @@ class TestCompareRelaxations:
 
 
 class TestErrorPlane:
+    @pytest.fixture
+    def made(self):
+        return made_up.errors(made_up.WAYS)
+
     def test_the_front_end_gets_everything_worked_out(self, tiny_report):
         data = ErrorPlane(tiny_report).data
-        assert [arrow["name"] for arrow in data["arrows"]] == tiny_report.structures
-        for arrow in data["arrows"]:
-            for place, potential in (("before", "pretrained"), ("after", "disturbed")):
+        (layer,) = data["layers"]
+        assert [arrow["name"] for arrow in layer["arrows"]] == tiny_report.structures
+        assert layer["potentials"] == ["pretrained", "disturbed"]
+        for arrow in layer["arrows"]:
+            for place, potential in zip(arrow["points"], layer["potentials"], strict=True):
                 row = tiny_report.row(potential, arrow["name"])
-                assert tuple(arrow[place]) == (row.force_mae, row.dq_rest)
-            assert arrow["meaning"] in {meaning["text"] for meaning in data["meanings"]}
-        assert sum(meaning["count"] for meaning in data["meanings"]) == 2
+                assert tuple(place) == (row.force_mae, row.dq_rest)
+            assert arrow["meaning"] in data["looks"]
+        assert sum(layer["counts"].values()) == 2
+
+    def test_every_other_potential_is_a_layer_and_the_last_one_is_shown(self, made):
+        error_plane = ErrorPlane(made)
+        titles = [layer["title"] for layer in error_plane.data["layers"]]
+        assert titles == ["forces", "epoch 1", "epoch 2"]
+        assert error_plane.shown == ["epoch 2"]
+        assert "before to epoch 2" in error_plane.picture().alt_text
+        assert ErrorPlane(made, after=["forces", "epoch 2"]).shown == ["forces", "epoch 2"]
+
+    def test_layers_are_chosen_in_their_order(self, made):
+        error_plane = ErrorPlane(made)
+        error_plane.shown = ["epoch 2", "forces"]
+        assert error_plane.shown == ["forces", "epoch 2"]
+        assert "To forces" in error_plane.picture().alt_text
+        with pytest.raises(TraitError, match="no layer 'no-such'; there are forces"):
+            error_plane.shown = ["no-such"]
+        with pytest.raises(TraitError, match="one layer at least"):
+            error_plane.shown = []
+
+    def test_a_layer_shown_alone_is_what_the_comparison_turns_to(self, tiny_report):
+        compare = CompareRelaxations(tiny_report, viewer=Canvas())
+        error_plane = ErrorPlane(tiny_report, after=["pretrained", "disturbed"]).link(compare)
+        error_plane.shown = ["pretrained"]
+        assert compare.after == "pretrained"
+        error_plane.shown = ["pretrained", "disturbed"]
+        assert compare.after == "pretrained"
+        error_plane.shown = ["disturbed"]
+        assert compare.after == "disturbed"
 
     def test_selecting_drives_the_comparison_and_is_driven_by_it(self, tiny_report):
         compare = CompareRelaxations(tiny_report)
@@ -177,7 +212,7 @@ class TestErrorPlane:
             diverged_report.references,
         )
         error_plane = ErrorPlane(only_lost)
-        assert error_plane.data["arrows"] == []
+        assert error_plane.data["structures"] == []
         assert "diverged" in error_plane.data["words"]
         assert "diverged" in repr(error_plane)
 
@@ -187,6 +222,7 @@ class TestErrorPlane:
         widget, static = displayed
         assert widget[LOOK]["model_id"] == error_plane.model_id
         assert 'alt="Error plane, 2 structures' in static["text/html"]
+        assert f'"{error_plane.name}"' in static["text/html"]
         assert "Error plane, 2 structures" in widget["text/plain"]
 
 

@@ -2,6 +2,8 @@
 
 from bpttviz.widgets.compare_relaxations import CompareRelaxations
 from bpttviz.widgets.error_plane import ErrorPlane
+from bpttviz.widgets.foggy_valley import FoggyValley
 from bpttviz.widgets.player import Canvas
+from bpttviz.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["Canvas", "CompareRelaxations", "ErrorPlane"]
+__all__ = ["Canvas", "CompareRelaxations", "ErrorPlane", "FoggyValley", "TrainingMonitor"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 
 import ipywidgets
 import traitlets
@@ -11,12 +10,12 @@ import traitlets
 from bpttviz import frames, plots
 from bpttviz.picture import Picture
 from bpttviz.report import Report
-from bpttviz.widgets.clip import clip
-from bpttviz.widgets.player import Canvas, Player, fragment, page
-from bpttviz.widgets.static import WithPicture
+from bpttviz.widgets.clip import as_json, clip
+from bpttviz.widgets.player import Canvas, Player, source
+from bpttviz.widgets.static import SelfContained
 
 
-class CompareRelaxations(WithPicture, ipywidgets.VBox):
+class CompareRelaxations(SelfContained, ipywidgets.VBox):
     """Before and after, on one clock: atoms coloured by their distance to the reference end.
 
     The reference end stands behind the atoms as a blue ghost; drift is removed and the defect is in
@@ -127,22 +126,17 @@ class CompareRelaxations(WithPicture, ipywidgets.VBox):
             self.report, self.structure, before=self.before, after=self.after
         )
 
-    def save_html(self, path: str | Path) -> Path:
-        """Write what is shown as a page of its own: it plays, and needs neither kernel nor network.
+    def heading(self) -> str:
+        return f"{self.structure}: two relaxations"
 
-        About 0.3 MB for 64 atoms and 60 steps, of which a third is the picture for readers without
-        scripts.
-
-        Returns:
-            the path written.
-        """
-        path = Path(path)
-        path.write_text(page(self.player.payload, self.picture()), encoding="utf-8")
-        return path
-
-    def static_html(self, picture: Picture) -> str:
-        """The player for pages without a kernel; ``picture`` where scripts do not run either."""
-        return fragment(self.player.payload, picture, live=self.player.name)
+    def view(self) -> dict:
+        """The player, about 0.2 MB for 64 atoms and 60 steps."""
+        return {
+            "source": source(),
+            "css": Player._css,
+            "data": as_json(self.player.payload),
+            "live": self.player.name,
+        }
 
     def __repr__(self) -> str:
         numbers = "; ".join(

@@ -2,44 +2,72 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import uuid
 
 import anywidget
 import traitlets
 
-from bpttviz import plane, plots
+from bpttviz import plane, plane_plots
 from bpttviz.picture import Picture
 from bpttviz.report import Report
-from bpttviz.widgets.static import WithPicture
+from bpttviz.widgets.page import joined
+from bpttviz.widgets.static import SelfContained
 
-HERE = Path(__file__).parent
 
-
-class ErrorPlane(WithPicture, anywidget.AnyWidget):
+class ErrorPlane(SelfContained, anywidget.AnyWidget):
     """An arrow per structure from (force error, endpoint error at rest) before to after.
 
     Hovering or focusing an arrow names its structure; clicking it (or Enter) selects it, Escape
-    takes the selection back. The arrow keys go from structure to structure.
+    takes the selection back. The arrow keys, Home and End go from structure to structure. Where
+    there are several layers, a button for each shows and hides it. Means, with 95 % intervals, are
+    drawn in the plane and in its margins; the quarter of the paradox is named.
+
+    In a page without a kernel (nbconvert, `save_html`) all of that works too.
+
+        bv.ErrorPlane(report)  # every potential but the first is a layer; the last one is shown
+        bv.ErrorPlane(report, after=["force-matched", "BPTT"])  # two layers, both shown
+        bv.ErrorPlane(report, after={"BPTT": ["epoch 1", "epoch 2", "epoch 4"]})  # one, by epochs
 
     Args:
         report: what was measured.
-        before, after: names of two potentials; by default the report's first and last.
+        before: name of the potential that arrows start from; by default the report's first.
+        after: where they go. A name, or several, of which each is a layer; or title → name, or
+            title → names of the potentials of training epochs in their order, through which an
+            arrow then goes. By default every other potential of the report is a layer.
 
     Attributes:
-        selected: name of the selected structure, or "" (a trait: observe or link it).
+        selected: name of the selected structure, or "" (a trait: observe or link it; so is the
+            next).
+        shown: titles of the layers that are shown; by default those that were asked for, or the
+            last.
+        plane: the `bpttviz.plane.Plane` of all layers (not a trait).
+
+    Raises:
+        KeyError: the report holds no such potential.
+        ValueError: no layer.
+        traitlets.TraitError: an unknown structure is selected, or an unknown layer or none shown.
     """
 
-    _esm = HERE / "error_plane.js"
-    _css = HERE / "error_plane.css"
+    _esm = joined("elements.js", "pagemodel.js", "error_plane.js")
+    _css = joined("error_plane.css")
 
     selected = traitlets.Unicode("").tag(sync=True)
+    shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
     data = traitlets.Dict(read_only=True).tag(sync=True)
+    name = traitlets.Unicode(read_only=True).tag(sync=True)
 
-    def __init__(self, report: Report, before: str | None = None, after: str | None = None):
+    def __init__(self, report: Report, before: str | None = None, after: plane.After | None = None):
         self.report = report
-        self.plane = plane.error_plane(report, before, after)
+        layers = after
+        if after is None:
+            start = report.potentials[0] if before is None else before
+            layers = [name for name in report.potentials if name != start] or [start]
+        self.plane = plane.error_plane(report, before, layers)
         super().__init__()
         self.set_trait("data", _as_json(self.plane))
+        self.set_trait("name", f"plane-{uuid.uuid4().hex}")
+        titles = [layer.title for layer in self.plane.layers]
+        self.shown = titles[-1:] if after is None else titles
 
     @traitlets.validate("selected")
     def _known(self, proposal):
@@ -49,66 +77,105 @@ class ErrorPlane(WithPicture, anywidget.AnyWidget):
             raise traitlets.TraitError(f"no structure {name!r} in the report; there are {known}")
         return name
 
+    @traitlets.validate("shown")
+    def _some_known(self, proposal):
+        titles = [layer.title for layer in self.plane.layers]
+        if unknown := [title for title in proposal["value"] if title not in titles]:
+            raise traitlets.TraitError(f"no layer {unknown[0]!r}; there are {', '.join(titles)}")
+        if not proposal["value"]:
+            raise traitlets.TraitError(f"one layer at least is shown, of {', '.join(titles)}")
+        return [title for title in titles if title in proposal["value"]]
+
     def link(self, compare) -> ErrorPlane:
-        """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa."""
+        """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa.
+
+        Where one layer alone is chosen to be shown, the comparison turns to its potential.
+        """
 
         def choose(change):
             if change["new"] and change["new"] in compare.report.structures:
                 compare.structure = change["new"]
+
+        def follow(change):
+            if len(change["new"]) == 1:
+                after = self._shown_layers()[0].potentials[-1]
+                if after in compare.report.potentials:
+                    compare.after = after
 
         def mark(change):
             if change["new"] in self.report.structures:
                 self.selected = change["new"]
 
         self.observe(choose, "selected")
+        self.observe(follow, "shown")
         compare.observe(mark, "structure")
         return self
 
     def picture(self) -> Picture:
-        """The plane as a static figure with alternative text."""
-        return plots.error_plane(self.report, self.plane.before, self.plane.after)
+        """The layers that are shown as a static figure with alternative text."""
+        ways = {layer.title: layer.potentials for layer in self._shown_layers()}
+        return plane_plots.error_plane(self.report, self.plane.before, ways)
+
+    def heading(self) -> str:
+        return f"Error plane: {self.plane.title}"
+
+    def view(self) -> dict:
+        return {
+            "source": self._esm,
+            "css": self._css,
+            "data": {"data": self.data, "shown": self.shown, "selected": self.selected},
+            "live": self.name,
+        }
 
     def __repr__(self) -> str:
         chosen = f", selected {self.selected!r}" if self.selected else ""
-        return f"<ErrorPlane{chosen}> {plots.plane_in_words(self.plane)}"
+        return f"<ErrorPlane{chosen}> {self.plane.in_words()}"
+
+    def _shown_layers(self) -> list[plane.Layer]:
+        return [layer for layer in self.plane.layers if layer.title in self.shown]
 
 
 def _as_json(data: plane.Plane) -> dict:
     """The plane for the front end: numbers, words and colours, nothing left to work out."""
     result = {
-        "words": plots.plane_in_words(data),
-        "title": f"{data.before} → {data.after}",
+        "words": data.in_words(),
         "before": data.before,
-        "after": data.after,
         "paradox": f"the paradox: {plane.PARADOX}",
-        "notes": plots.left_out_in_words(data),
-        "arrows": [],
+        "notes": data.left_out_in_words(),
+        "structures": data.structures,
+        "layers": [_layer_as_json(data.before, *each) for each in enumerate(data.layers)],
+        "looks": {
+            meaning: {"colour": colour, "dashed": line == "dashed"}
+            for meaning, (colour, line) in plane_plots.LOOK.items()
+        },
+        "mean": None if data.mean is None else data.mean.tolist(),
+        "noise_floor": data.noise_floor,
     }
-    if not data.arrows:
-        return result
-    limits = data.limits()
-    result["arrows"] = [
-        {
-            "name": arrow.structure,
-            "before": arrow.before,
-            "after": arrow.after,
-            "meaning": arrow.meaning,
-            "words": (
-                f"{arrow.structure}: endpoint error {arrow.before[1]:.3f} → {arrow.after[1]:.3f} "
-                f"{plots.UNIT}, force error {arrow.before[0]:.4f} → {arrow.after[0]:.4f} eV/Å; "
-                f"{arrow.meaning}"
-            ),
-        }
-        for arrow in data.arrows
-    ]
-    result["meanings"] = [
-        {"text": text, "colour": colour, "dashed": line == "dashed", "count": data.count(text)}
-        for text, (colour, line) in plots.LOOK.items()
-        if data.count(text)
-    ]
-    result["limits"] = limits.tolist()
-    result["ticks"] = [plane.ticks(low, high) for low, high in limits]
-    result["mean"] = data.mean.tolist()
-    result["interval"] = None if data.interval is None else data.interval.tolist()
-    result["noise_floor"] = data.noise_floor
+    if data.structures:
+        limits = data.limits()
+        result["limits"] = limits.tolist()
+        result["ticks"] = [plane.ticks(low, high) for low, high in limits]
     return result
+
+
+def _layer_as_json(before: str, number: int, layer: plane.Layer) -> dict:
+    colour, filled = plane_plots.layer_look(number)
+    return {
+        "title": layer.title,
+        "colour": colour,
+        "filled": filled,
+        "better": layer.better_in_words(),
+        "potentials": [before, *layer.potentials],
+        "arrows": [
+            {
+                "name": arrow.structure,
+                "points": [list(point) for point in arrow.points],
+                "meaning": arrow.meaning,
+                "words": arrow.in_words(),
+            }
+            for arrow in layer.arrows
+        ],
+        "counts": {m: layer.count(m) for m in plane.MEANINGS.values() if layer.count(m)},
+        "mean": None if layer.mean is None else layer.mean.tolist(),
+        "interval": None if layer.interval is None else layer.interval.tolist(),
+    }

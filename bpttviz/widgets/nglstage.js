@@ -85,8 +85,9 @@ export class NglStage {
       this.heard.add(stage);
       stage.signals.componentAdded.add(() => this.draw(this.state));
     }
-    const paper = getComputedStyle(this.el).backgroundColor;
-    if (stage.bpttvizPaper !== paper) stage.setParameters({ backgroundColor: hex(stage.bpttvizPaper = paper) });
+    // Asked of the stage, not remembered: nglview may have painted it white since.
+    const backgroundColor = hex(getComputedStyle(this.el).backgroundColor);
+    if (stage.getParameters().backgroundColor !== backgroundColor) stage.setParameters({ backgroundColor });
     const path = clip.paths[index];
     const { positions, distances } = path.at(state.step);
     for (const component of stage.compList) {

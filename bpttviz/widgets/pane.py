@@ -107,10 +107,11 @@ def _load(pane: nglview.NGLWidget, path: Path, limit: float) -> None:
         )  # fmt: skip
     # NGL's own unit cell is orange whatever one asks for; its cylinders are slow in software.
     if len(beams := box(cell_edges(path))):
-        pane._add_shape([["mesh", beams.tolist(), [0.6] * len(beams)]], name="cell")
+        pane._add_shape([["mesh", beams.round(3).tolist(), [0.6] * len(beams)]], name="cell")
     # Room for as many triangles as arrowMesh in nglstage.js makes: moved there before it is seen.
-    corners = np.repeat(start, ARROW_CORNERS, axis=0)
-    colours = np.tile(to_rgb(SKY), (len(corners), 1))
+    # Few digits: all of this is text in a saved notebook.
+    corners = np.repeat(start.round(1), ARROW_CORNERS, axis=0)
+    colours = np.tile(np.round(to_rgb(SKY), 2), (len(corners), 1))
     pane._add_shape([["mesh", corners.ravel().tolist(), colours.ravel().tolist()]], name="arrows")
     pane.control.orient(camera(path))
 

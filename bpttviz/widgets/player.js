@@ -4,6 +4,7 @@
  * `render` is for anywidget, `mount` for a page without a kernel. Both make a `Player`, whose
  * panes are a `CanvasStage` (drawn here) or an `NglStage` (nglview's, moved from here).
  */
+import { button, seldom, tag } from "./elements.js";
 import { Clip } from "./clip.js";
 import { Clock } from "./clock.js";
 import { Curves } from "./curves.js";
@@ -11,21 +12,6 @@ import { CanvasStage } from "./canvas.js";
 import { NglStage } from "./nglstage.js";
 
 const RATES = [[2.5, "½×"], [5, "1×"], [10, "2×"], [20, "4×"], [60, "max"]];
-
-/** An HTML element with attributes and children. */
-function tag(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-/** A button that says what it does to those who point at it and to those who cannot see it. */
-function button(text, words, onClick) {
-  const element = tag("button", { type: "button", title: words, "aria-label": words }, text);
-  element.addEventListener("click", onClick);
-  return element;
-}
 
 export class Player {
   /**
@@ -244,37 +230,6 @@ export function mount(el, payload) {
   const player = new Player(el);
   player.load(payload);
   return player;
-}
-
-/**
- * Put a player in place of the picture in `el`, unless the live widget that it stands in for is in
- * the page or comes within a few seconds: then the picture stays, folded away.
- * @param {HTMLElement} el
- * @param {string} live  name of that widget's model, or ""
- * @param {import("./clip.js").Payload} payload
- */
-export async function standIn(el, live, payload) {
-  const fold = el.closest("details");
-  const found = () => live && document.querySelector(`[data-model="${live}"]`);
-  // Only a page that runs Jupyter can still bring the widget.
-  const until = performance.now() + (document.getElementById("jupyter-config-data") ? 4000 : 0);
-  while (!found() && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 100));
-  if (!found()) mount(el, payload);
-  else if (fold) fold.open = false;
-}
-
-/** A function that passes on the last of many calls, four times a second: JupyterLab repaints its
- * status at every message, and that would cost more than a frame. */
-function seldom(tell) {
-  let due = null, last = -Infinity, latest;
-  return (value) => {
-    latest = value;
-    due ??= setTimeout(() => {
-      due = null;
-      last = performance.now();
-      tell(latest);
-    }, Math.max(0, last + 250 - performance.now()));
-  };
 }
 
 /** anywidget: keeps a `Player` and its model in step. */

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from IPython.display import display
 
 from bpttviz.picture import Picture
+from bpttviz.widgets.page import fragment, page
 
 
 class WithPicture:
@@ -12,7 +15,12 @@ class WithPicture:
 
     A page without a front end shows no widget, whatever its description of the output says; so the
     picture is an output of its own, under the widget.
+
+    Attributes:
+        caption: says of which moment the picture is.
     """
+
+    caption = "As first shown"
 
     def picture(self) -> Picture:
         """What the widget shows now, as a matplotlib figure with alternative text."""
@@ -30,9 +38,48 @@ class WithPicture:
     def _ipython_display_(self):
         bundle, metadata = self._repr_mimebundle_()
         display(bundle, metadata=metadata, raw=True)
+        self._show_static()
+
+    def _show_static(self, **options) -> None:
+        """Display what pages without a kernel show; ``options`` are those of ``display``."""
         picture = self.picture()
         fold = (
-            "<details open><summary>As first shown, for pages without a live kernel"
+            f"<details open><summary>{self.caption}, for pages without a live kernel"
             f"</summary>{self.static_html(picture)}</details>"
         )
-        display({"text/html": fold, "text/plain": picture.alt_text}, raw=True)
+        display({"text/html": fold, "text/plain": picture.alt_text}, raw=True, **options)
+
+
+class SelfContained(WithPicture):
+    """Mixin for a widget whose view also works without a kernel: in a page of its own, and in place
+    of the picture under the widget, wherever scripts run.
+    """
+
+    def heading(self) -> str:
+        """Title of a page that shows the widget alone."""
+        return type(self).__name__
+
+    def view(self) -> dict:
+        """What `bpttviz.widgets.page.fragment` needs: ``source``, ``css`` and ``data``.
+
+        And ``live``: what the live widget's element has as ``data-model``.
+        """
+        raise TypeError(f"{type(self).__name__} defines no view()")
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write what is shown as a page of its own, which needs neither kernel nor network.
+
+        The static picture is in it too, for readers without scripts.
+
+        Returns:
+            the path written.
+        """
+        path = Path(path)
+        alone = {**self.view(), "live": ""}
+        body = fragment(**alone, picture=self.picture())
+        path.write_text(page(self.heading(), body), encoding="utf-8")
+        return path
+
+    def static_html(self, picture: Picture) -> str:
+        """The view for pages without a kernel; ``picture`` where scripts do not run either."""
+        return fragment(**self.view(), picture=picture)

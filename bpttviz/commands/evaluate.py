@@ -1,0 +1,103 @@
+"""Measure potentials on reference relaxations."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bpttviz.commands.options import add_potential, add_relaxations, read_files
+
+HELP = "compare where potentials' relaxations end, and their forces, with references"
+EXAMPLES = """\
+  python -m bpttviz evaluate runs/*/OUTCAR --potential chgnet runs/mine --out measured
+  python -m bpttviz evaluate --dataset si-defects --part val --potential chgnet --out measured"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_relaxations(parser, "reference relaxations")
+    parser.add_argument(
+        "--part", choices=("train", "val", "test", "all"), default="all",
+        help="which part of a shipped data set",
+    )  # fmt: skip
+    add_potential(parser, several=True)
+    parser.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
+    parser.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
+    parser.add_argument("--fmax", type=float, default=0.005, help="rest is below this force, eV/Å")
+    parser.add_argument("--rest-steps", type=int, default=500, help="at most so many to get there")
+    parser.add_argument(
+        "--from-start", action="store_true",
+        help="also bring the start to rest without the K steps, as a user would",
+    )  # fmt: skip
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(choices: argparse.Namespace) -> int:
+    """Writes report.csv (a line a structure and potential, as they come) and report.txt."""
+    from tqdm.auto import tqdm
+
+    from bpttviz.evaluate import Rest, evaluate
+    from bpttviz.iterate import Stop
+    from bpttviz.named import potential_named
+    from bpttviz.report import Report
+    from bpttviz.reproduce import claim, write
+    from bpttviz.rules import GradientDescent
+    from bpttviz.runs import fingerprint
+
+    references, noise_floor = _references(choices)
+    if not choices.potential:
+        raise ValueError("evaluate needs --potential and at least one name; the first is 'before'")
+    if len(set(choices.potential)) < len(choices.potential):
+        raise ValueError("a potential is listed twice")
+    potentials = {
+        name: potential_named(name, choices.device, choices.trust).potential
+        for name in choices.potential
+    }
+    rule, stop = GradientDescent(choices.step_size), Stop(choices.steps)
+    rest = Rest(choices.fmax, choices.rest_steps)
+    out = Path(choices.out)
+    claim(
+        out,
+        {
+            "potentials": {name: fingerprint(p) for name, p in potentials.items()},
+            "references": references.fingerprint(),
+            "rule": repr(rule),
+            "stop": repr(stop),
+            "rest": [rest.fmax, rest.steps],
+            "from_start": choices.from_start,
+        },
+    )
+    table = out / "report.csv"
+    rows = list(Report.from_csv(table).rows) if table.exists() else []
+    done = {row.structure for row in rows}
+    for reference in tqdm(references, desc="evaluate", disable=choices.quiet):
+        if reference.name in done:
+            continue
+        report = evaluate(
+            potentials,
+            references[[reference.name]],
+            rule,
+            stop,
+            rest,
+            progress=False,
+            from_start=choices.from_start,
+        )
+        rows += report.rows
+        write(table, Report(rows).to_csv())
+    text = str(Report(rows, noise_floor=noise_floor))
+    write(out / "report.txt", text + "\n")
+    print(text)
+    return 0
+
+
+def _references(choices: argparse.Namespace):
+    """(relaxations, their noise floor or None)."""
+    from bpttviz.datasets.shipped import load_dataset
+
+    if bool(choices.files) == bool(choices.dataset):
+        raise ValueError("give files of relaxations, or --dataset; one of the two")
+    if choices.files:
+        return read_files(choices.files, choices.pairs), None
+    data = load_dataset(choices.dataset)
+    part = data.everything if choices.part == "all" else getattr(data, choices.part)
+    return part, data.noise_floor

@@ -1,0 +1,303 @@
+"""`TrainingMonitor`: a fine-tuning that can be watched, stopped and resumed while it goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import anywidget
+import torch
+import traitlets
+
+from bpttviz import learning, plots
+from bpttviz.background import Training, training_in
+from bpttviz.diagnose import EXPLODED, FADED
+from bpttviz.finetune import Trainer
+from bpttviz.meters import memory_now
+from bpttviz.objectives import Forces
+from bpttviz.palette import BLUE, ORANGE, PURPLE
+from bpttviz.picture import Picture
+from bpttviz.runs import Run, load_run
+from bpttviz.widgets.page import joined
+from bpttviz.widgets.static import SelfContained
+
+MOST = 300  # points of a curve that are sent: the panels are no wider
+SECONDS_BETWEEN = 0.25  # messages to the browser, at least
+
+
+class TrainingView(SelfContained, anywidget.AnyWidget):
+    """How a training went: loss and validation, force error, gradient by step, memory and time.
+
+    Args:
+        run: the run, or the folder it is in.
+
+    Attributes:
+        data: what the browser shows (a trait).
+        name: by which a page finds the view again.
+    """
+
+    _esm = joined("elements.js", "axes.js", "training_monitor.js")
+    _css = joined("training_monitor.css")
+
+    data = traitlets.Dict(read_only=True).tag(sync=True)
+    name = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, run: Run | str | Path):
+        self._run = run if isinstance(run, Run) else load_run(run)
+        super().__init__(name=f"training-{uuid.uuid4().hex}")
+        self.set_trait("data", self._as_json())
+
+    @property
+    def run(self) -> Run:
+        """The run that is shown."""
+        return self._run
+
+    def picture(self) -> Picture:
+        """The curves as a static figure with alternative text."""
+        return plots.training(self.run)
+
+    def heading(self) -> str:
+        return f"Training of {_name_of(self.run)}"
+
+    def view(self) -> dict:
+        data = {**self._as_json(), "button": None, "pulse": None}  # no kernel, nothing to press
+        return {"source": self._esm, "css": self._css, "data": data, "live": self.name}
+
+    def _as_json(self) -> dict:
+        return _as_json(self.run, self.run.status)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {_name_of(self.run)}: {self.data['headline']}> " + (
+            learning.in_words(self.run)
+        )
+
+
+class TrainingMonitor(TrainingView):
+    """`finetune` in the background: live curves, and a button that stops and resumes it.
+
+        monitor = bv.TrainingMonitor(chgnet, data, objective, epochs=4, out="runs/chgnet")
+        monitor.start()          # or press the button
+        monitor                  # the cell is free again while it trains
+        run = await monitor      # in a later cell: the run, as finetune returns it
+
+    A stop takes effect between two steps of the relaxation or of its backward pass, and leaves a
+    run that resumes to the same result. Running the cell again shows the training that goes on (or
+    what the folder holds) instead of beginning another one.
+
+    ``await`` lets the button's message through while the cell waits (with ipykernel 7; an earlier
+    one delivers it when the cell has ended). Outside notebooks, `wait` does the same. Interrupting
+    either stops training cleanly.
+
+    Args:
+        potential, data, objective: as in `finetune`.
+        out: folder to save to and resume from.
+        force_frames: after each epoch the mean absolute force error is measured on so many frames
+            of each validation relaxation that has frames. That costs as many force evaluations, of
+            the K (steps) or so that its endpoint error costs. 0: not measured.
+        **settings: others of `finetune`: epochs, learning_rate, clip, batch_size, validation,
+            patience, seed.
+
+    Raises:
+        ValueError, RunError, RuntimeError: as `finetune`, at once.
+    """
+
+    training: Training | None = None  # none yet where making one failed
+
+    def __init__(self, potential, data, objective, *, out, force_frames: int = 4, **settings):
+        def make() -> Trainer:
+            return Trainer(potential, data, objective, out=out, **settings)
+
+        self.training = training_in(make, _measures(force_frames))
+        self._sending, self._sent = threading.Lock(), 0.0
+        self._place = ""  # of the static picture, once it is displayed
+        super().__init__(self.training.run)
+        self.training.watch(self._refresh)
+        self.on_msg(self._on_message)
+
+    @staticmethod
+    def of(run: Run | str | Path) -> TrainingView:
+        """The same view of a run that is over, or of a folder that holds one."""
+        return TrainingView(run)
+
+    @property
+    def run(self) -> Run:
+        """The run so far; while training, its potential has the current weights."""
+        return self.training.run
+
+    @property
+    def status(self) -> str:
+        """ "ready", "running", "stopping", "interrupted", "failed", "stopped early", "finished"."""
+        return self.training.status
+
+    def start(self) -> TrainingMonitor:
+        """Train, or go on where a stop left off. Returns at once."""
+        self.training.start()
+        return self
+
+    def stop(self) -> TrainingMonitor:
+        """Stop between two steps. Returns at once; `wait` waits until it is done."""
+        self.training.stop()
+        return self
+
+    def wait(self) -> Run:
+        """Wait until training ends, and return the run. Starts it if nobody has.
+
+        Interrupting it stops training cleanly. What ended training with an error is raised here.
+        In a notebook ``await`` the monitor instead.
+        """
+        try:
+            return self.training.wait()
+        finally:
+            self._update_static()
+
+    def __await__(self):
+        return self._ended().__await__()
+
+    async def _ended(self) -> Run:
+        try:
+            return await self.training.ended()
+        finally:
+            self._update_static()
+
+    def close(self) -> None:
+        """Take the view away; training goes on."""
+        if self.training is not None:
+            self.training.unwatch(self._refresh)
+        super().close()
+
+    def _show_static(self, **options) -> None:
+        self._place = f"bpttviz-{uuid.uuid4().hex}"
+        super()._show_static(display_id=self._place, **options)
+
+    def _update_static(self) -> None:
+        """Put what is known now in place of what was first displayed, if anything was."""
+        if self._place:
+            self.caption = "As it ended"
+            super()._show_static(display_id=self._place, update=True)
+
+    def _on_message(self, _, content: dict, __) -> None:
+        try:
+            {"start": self.training.start, "stop": self.training.stop}[content["do"]]()
+        except Exception as error:  # nobody else would see it
+            self.training.error = error
+            self._refresh(True)
+
+    def _refresh(self, important: bool) -> None:
+        """Send what is new, but not too often."""
+        with self._sending:
+            now = time.monotonic()
+            if important or now - self._sent > SECONDS_BETWEEN:
+                self._sent = now
+                self.set_trait("data", self._as_json())
+
+    def _as_json(self) -> dict:
+        training = self.training
+        trainer, status = training.trainer, training.status
+        return _as_json(
+            trainer.run,
+            status,
+            plan=(trainer.updates, trainer.epochs),
+            pulse=(training.steps, training.steps_before),
+            error=None if training.error is None else _last_words(training.error),
+        )
+
+
+def _measures(force_frames: int) -> Mapping:
+    """The force error on some frames of the validation relaxations, where there are any."""
+    if force_frames < 1:
+        return {}
+    forces = Forces(frames=force_frames)
+
+    def force_error(potential, validation) -> float | None:
+        known = [name for name in validation.names if validation[name].frames]
+        with torch.no_grad():
+            errors = [float(forces.loss(potential, validation[[name]])) for name in known]
+        return sum(errors) / len(errors) if errors else None
+
+    return {learning.FORCE_ERROR: force_error}
+
+
+BUTTONS = {  # status -> what the button does, what it says
+    "ready": ["start", "▶ Start"],
+    "running": ["stop", "■ Stop"],
+    "interrupted": ["start", "▶ Resume"],
+    "failed": ["start", "▶ Try again"],
+}
+HEADLINES = {
+    "ready": "ready to start",
+    "stopping": "stopping after this step",
+    "interrupted": "stopped; it can be resumed",
+    "failed": "ended by an error; what was done is saved",
+}
+
+
+def _as_json(
+    run: Run,
+    status: str,
+    plan: tuple[int, int] | None = None,
+    pulse: tuple[int, int] = (0, 0),
+    error: str | None = None,
+) -> dict:
+    """A run for the front end: numbers, words and colours, nothing left to work out."""
+    history, validations = list(run.history), list(run.validations)
+    run = Run(run.potential, run.rule, history, validations, run.settings, run.status, run.path)
+    validation = learning.curve(validations, "value", MOST)
+    ways = learning.ways_back(run)
+    epoch = validations[-1]["epoch"] if validations else history[-1]["epoch"] if history else 0
+    peaks = [h["peak_bytes"] for h in history if h.get("peak_bytes")]
+    busy = status in ("running", "stopping")
+    return {
+        "status": status,
+        "title": f"{_name_of(run)}" + (f" · {run.path.name}" if run.path else ""),
+        "headline": HEADLINES.get(status, status),
+        "button": BUTTONS.get(status),
+        "words": learning.in_words(run),
+        "updates": len(history),
+        "plan": plan[0] if plan else None,
+        "epoch": epoch,
+        "epochs": plan[1] if plan else None,
+        "pulse": pulse if busy else None,
+        "seconds": sum(r.get("seconds", 0.0) for r in (*history, *validations)),
+        "left": learning.seconds_left(run, *plan) if plan and busy else None,
+        "memory": memory_now(run.potential.device) if busy else None,
+        "peak": peaks[-1] if peaks else None,
+        "loss": {
+            "label": learning.loss_label(run),
+            "training": learning.curve(history, "loss", MOST),
+            "validation": validation,
+            "best": learning.best(validation),
+        },
+        "forces": learning.curve(validations, learning.FORCE_ERROR, MOST),
+        "norm": learning.curve(history, "gradient_norm", MOST),
+        "clip": run.settings.get("clip"),
+        "gradient": {
+            "ways": [[list(way.steps), [_short(size) for size in way.relative]] for way in ways],
+            "verdict": ways[-1].verdict if ways else None,
+            "words": learning.gradient_in_words(ways),
+            "faded": FADED,
+            "exploded": EXPLODED,
+        },
+        "notes": [
+            f"{name} was left out of {count} update{'s' * (count > 1)}: its relaxation diverged, "
+            "or it had no usable gradient"
+            for name, count in learning.left_out(run).items()
+        ],
+        "error": error,
+        "colours": {"training": ORANGE, "validation": BLUE, "gradient": PURPLE},
+    }
+
+
+def _name_of(run: Run) -> str:
+    return type(run.potential).__name__
+
+
+def _short(value: float | None) -> float | None:
+    """To four digits: more than can be drawn."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _last_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,187 @@
+"""Objectives: force matching by hand, sums, what a gradient costs, and resuming."""
+
+import signal
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from ase.calculators.singlepoint import SinglePointCalculator
+from springs import network
+from test_finetune import interrupt_after, references, weights
+
+import bpttviz as bv
+from bpttviz.datasets.read import make_reference
+
+RULE, STOP = bv.GradientDescent(0.1, max_step=None), bv.Stop(7)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_works():
+    """A shell that starts the tests in the background has told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def labelled(count=4, frames=9, teacher=None):
+    """The relaxations of test_finetune with the teacher's forces along a straight way."""
+    teacher = network(seed=2) if teacher is None else teacher
+    made = []
+    for reference in references(count):
+        path = []
+        for share in np.linspace(0, 1, frames):
+            atoms = reference.start.copy()
+            atoms.positions += share * (reference.end.positions - reference.start.positions)
+            with torch.no_grad():
+                energy, forces = teacher(bv.Structures.from_ase(atoms, check=False))
+            atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces.numpy())
+            path.append(atoms)
+        made.append(make_reference(reference.name, path, lambda _, g=reference.group: g))
+    return bv.RelaxationSet(made)
+
+
+def gradient(objective, potential, data):
+    loss = objective.loss(potential, data).mean()
+    return float(loss.detach()), torch.autograd.grad(loss, list(potential.parameters()))
+
+
+def test_force_matching_by_hand():
+    data, potential = labelled(2), network()
+    by_hand = []
+    for reference in data:
+        frames = [reference.frames[place] for place in (0, 2, 4, 6, 8)]
+        errors = [
+            (
+                potential(bv.Structures.from_ase(frame, check=False)).forces
+                - torch.as_tensor(frame.calc.results["forces"])
+            ).abs()
+            for frame in frames
+        ]
+        by_hand.append(torch.stack(errors).mean())
+    objective = bv.Forces(frames=5)
+    found = objective.loss(potential, data)
+    assert torch.allclose(found, torch.stack(by_hand))
+    expected = torch.autograd.grad(sum(by_hand), list(potential.parameters()))
+    for ours, theirs in zip(
+        torch.autograd.grad(found.sum(), list(potential.parameters())), expected, strict=True
+    ):
+        assert torch.allclose(ours, theirs)
+    with torch.no_grad():
+        assert not objective.loss(potential, data).requires_grad
+
+
+def test_one_graph_at_a_time():
+    """No frame's prediction is alive when the next one is made."""
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(bv.Springs):
+        def energy(self, structures):
+            most.append(len(alive))
+            energy = super().energy(structures)
+            alive.add(energy)
+            return energy
+
+    potential = Watched(**network().config())
+    loss = bv.Forces(frames=6).loss(potential, labelled(1)).mean()
+    torch.autograd.grad(loss, list(potential.parameters()))
+    assert len(most) == 6
+    assert max(most) <= 1
+
+
+def test_frames_are_spread_evenly_and_never_repeated():
+    (reference,) = labelled(1, frames=9)
+    for frames, places in {1: [0], 3: [0, 4, 8], 9: range(9), 20: range(9)}.items():
+        chosen = bv.Forces(frames).chosen(reference)
+        assert [id(f) for f in chosen] == [id(reference.frames[p]) for p in places]
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        bv.Forces(0)
+
+
+def test_a_reference_without_forces_is_named():
+    data = bv.RelaxationSet([*labelled(1), references(2)[1]])
+    with pytest.raises(ValueError, match="r1 has no frames with energies and forces"):
+        bv.Forces().loss(network(), data)
+
+
+def test_a_weighted_sum_is_what_it_says():
+    data, potential = labelled(2), network()
+    endpoint, forces = bv.Endpoint(RULE, STOP), bv.Forces(4)
+    both = endpoint + 0.1 * forces
+    assert repr(both) == f"{endpoint!r} + 0.1 * Forces(frames=4)"
+    assert repr(3 * (both + forces)) == (
+        f"3 * {endpoint!r} + 0.3 * Forces(frames=4) + 3 * Forces(frames=4)"
+    )
+    assert both.rule is endpoint.rule
+    assert forces.rule is None
+    three = [gradient(o, potential, data) for o in (endpoint, forces, both)]
+    values, slopes = zip(*three, strict=True)
+    assert values[2] == pytest.approx(values[0] + 0.1 * values[1])
+    for a, b, c in zip(*slopes, strict=True):
+        assert torch.allclose(c, a + 0.1 * b)
+    assert both.backward is endpoint.backward
+    assert len(both.backward.sensitivity) == STOP.steps
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_a_weight_that_makes_no_sense_is_refused(weight):
+    with pytest.raises(ValueError, match="weight of Forces"):
+        bv.Endpoint() + weight * bv.Forces()
+
+
+def test_terms_must_share_their_rule():
+    with pytest.raises(ValueError, match="different rules"):
+        bv.Endpoint(bv.GradientDescent(0.1)) + bv.Endpoint(bv.GradientDescent(0.1))
+    rule = bv.GradientDescent(0.1)
+    assert (bv.Endpoint(rule, bv.Stop(3)) + bv.Endpoint(rule, bv.Stop(9))).rule is rule
+    with pytest.raises(TypeError):
+        bv.Endpoint() + 1
+    with pytest.raises(TypeError):
+        "2" * bv.Endpoint()
+
+
+def test_a_sum_trains_the_step_size_of_its_rule(tmp_path):
+    rule = bv.GradientDescent(0.1, max_step=None, learnable=True)
+    run = bv.finetune(
+        network(), labelled(2), bv.Endpoint(rule, STOP) + 0.1 * bv.Forces(3), epochs=2,
+        learning_rate=0.02, out=tmp_path, progress=False,
+    )  # fmt: skip
+    assert float(run.rule.step_size.detach()) != pytest.approx(0.1, rel=1e-3)
+    assert float(rule.step_size.detach()) == pytest.approx(0.1)
+    assert torch.equal(bv.load_run(tmp_path).rule.step_size, run.rule.step_size)
+
+
+@pytest.mark.parametrize(
+    ("objective", "evaluations"),
+    [
+        (bv.Endpoint(RULE, STOP), 7),
+        (bv.Endpoint(RULE, STOP, bv.Full()), 7),
+        (bv.Endpoint(RULE, STOP, bv.Truncated(3)), 3),
+        (bv.Forces(5), 5),
+        (bv.Forces(20), 9),
+        (bv.Endpoint(RULE, STOP) + 0.1 * bv.Forces(5), 12),
+    ],
+    ids=repr,
+)
+def test_evaluations_are_counted(objective, evaluations):
+    data = labelled(2)
+    assert bv.count_evaluations(objective, network(), data) == 2 * evaluations
+
+
+def test_matching_forces_teaches_and_resumes_bit_by_bit(tmp_path):
+    data, objective = labelled(), bv.Endpoint(RULE, STOP) + 0.5 * bv.Forces(5)
+    call = {"epochs": 6, "learning_rate": 0.02, "progress": False}
+    whole = bv.finetune(network(), data, objective, **call)
+    part = bv.finetune(
+        network(), data, objective, **call, out=tmp_path, on_update=interrupt_after(5)
+    )
+    assert part.status == "interrupted"
+    rest = bv.finetune(network(), data, objective, **call, out=tmp_path)
+    assert torch.equal(weights(rest.potential), weights(whole.potential))
+    with torch.no_grad():
+        before, after = (bv.Forces().loss(p, data).mean() for p in (network(), whole.potential))
+    assert after < 0.9 * before
+    alone = bv.finetune(network(), data, bv.Forces(), **{**call, "epochs": 40})
+    assert alone.rule is None
+    with torch.no_grad():
+        assert bv.Forces().loss(alone.potential, data).mean() < 0.6 * before
