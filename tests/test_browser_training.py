@@ -5,7 +5,7 @@ import time
 import browser
 import numpy as np
 import pytest
-from test_browser import chromium, keep  # noqa: F401 (a fixture)
+from test_browser import keep
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ monitor
 
 
 @pytest.fixture(scope="module")
-def notebook(chromium, tmp_path_factory):  # noqa: F811
+def notebook(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     with browser.jupyterlab(folder) as (address, token):
         opened = browser.Notebook(chromium, folder, address, token, [SETUP, CELL])

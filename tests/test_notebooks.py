@@ -11,13 +11,14 @@ import papermill
 import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+# Lists, not tuples: papermill makes text of what it does not know.
 SMALL = {
     "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},
     "01_foggy_valley": {"step_sizes": [0.1, 0.5]},
-    "02_gradient_through_time": {"n_pages": 3, "defects": ("000_vac_Si",), "n_steps": 4},
+    "02_gradient_through_time": {"n_pages": 3, "defects": ["000_vac_Si"], "n_steps": 4},
     "03_wrong_force_right_place": {"n_held_out": 6, "n_updates": 40},
     "04_meet_a_pretrained_potential": {"n_differences": 11, "n_distances": 7},
-    "05_relax_silicon_defects": {"defects": ("004_divac_Si", "005_tet_Si")},
+    "05_relax_silicon_defects": {"defects": ["004_divac_Si", "005_tet_Si"]},
     "08_memory_and_implicit": {"max_steps": 3, "n_seeds": 1},
     "10_bring_your_own": {"n_epochs": 2, "n_painn": 2},
 }

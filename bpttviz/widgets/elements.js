@@ -25,11 +25,12 @@ export function button(text, words, onClick) {
 
 /**
  * A function that passes on the last of many calls, four times a second: JupyterLab repaints its
- * status at every message, and that would cost more than a frame.
+ * status at every message, and that would cost more than a frame. Its `forget` drops a call that
+ * has not been passed on yet.
  */
 export function seldom(tell) {
   let due = null, last = -Infinity, latest;
-  return (value) => {
+  const later = (value) => {
     latest = value;
     due ??= setTimeout(() => {
       due = null;
@@ -37,6 +38,11 @@ export function seldom(tell) {
       tell(latest);
     }, Math.max(0, last + 250 - performance.now()));
   };
+  later.forget = () => {
+    clearTimeout(due);
+    due = null;
+  };
+  return later;
 }
 
 /**

@@ -176,7 +176,7 @@ export class FoggyValley {
     this.trainButton = button("Train through the path",
       "Bend the landscape until the walk ends at the star", () => this.ask());
     this.trainButton.className = "play";
-    this.overButton = button("Start over", "Back to the landscape as it was", () => this.send("restore"));
+    this.overButton = button("Start over", "Start over: back to the landscape as it was", () => this.send("restore"));
     this.frameSlider = tag("input", { type: "range", min: 0, max: 1, step: 1, "aria-label": "training" });
     this.frameSlider.addEventListener("input", () => this.set({ frame: Number(this.frameSlider.value) }));
     this.frameOut = tag("output", {});

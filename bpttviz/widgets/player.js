@@ -234,11 +234,12 @@ export function mount(el, payload) {
 
 /** anywidget: keeps a `Player` and its model in step. */
 export function render({ model, el }) {
+  const tellStep = seldom((step) => {
+    model.set("step", step);
+    model.save_changes();
+  });
   const player = new Player(el, {
-    step: seldom((step) => {
-      model.set("step", step);
-      model.save_changes();
-    }),
+    step: tellStep,
     option: (name, value) => {
       model.set(name, value);
       model.save_changes();
@@ -246,7 +247,10 @@ export function render({ model, el }) {
   });
   player.el.dataset.model = model.get("name");
   const load = () => player.load(model.get("payload"), model.get("step"));
-  const go = () => player.go(model.get("step"));
+  const go = () => {
+    tellStep.forget(); // what was on its way is older than what is asked for now
+    player.go(model.get("step"));
+  };
   const set = () => player.set({ arrows: model.get("arrows"), images: model.get("images") });
   const listeners = [["change:payload", load], ["change:step", go], ["change:arrows", set], ["change:images", set]];
   for (const [event, listener] of listeners) model.on(event, listener);
