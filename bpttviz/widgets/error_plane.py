@@ -49,7 +49,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     """
 
     _esm = joined("elements.js", "pagemodel.js", "error_plane.js")
-    _css = joined("error_plane.css")
+    _css = joined("theme.css", "error_plane.css")
 
     selected = traitlets.Unicode("").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)

@@ -35,7 +35,7 @@ class Player(anywidget.AnyWidget):
     """
 
     _esm = source()
-    _css = joined("player.css")
+    _css = joined("theme.css", "player.css")
 
     payload = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)

@@ -40,7 +40,7 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
     """
 
     _esm = joined("elements.js", "axes.js", "training_monitor.js")
-    _css = joined("training_monitor.css")
+    _css = joined("theme.css", "training_monitor.css")
 
     data = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
