@@ -53,7 +53,8 @@ def finetune(
     on ``batch_size``. Ctrl-C, or ``stop_when``, ends training cleanly between two steps of a
     relaxation or of its backward pass: the gradient in the making is dropped, the run so far is
     returned, and with ``out`` it is on disk; the same call resumes it, to the same result as if it
-    had not been interrupted (on the CPU bit by bit; CUDA adds numbers in an order of its own).
+    had not been interrupted (on the CPU bit by bit, where the potential adds up in a fixed order;
+    with several threads PyTorch does not for float32 ``x[index]``, and CUDA has its own order).
 
     Args:
         potential: the pretrained potential; it is left as it is.

@@ -133,3 +133,24 @@ def test_an_element_beyond_the_table_is_named():
     strange = bv.Structures.from_ase([bulk("Si"), Atoms("Am2", [[0, 0, 0], [3, 0, 0]])])
     with pytest.raises(bv.StructureError, match=r"structure 1 \(Am2\): has element 95; only elem"):
         ElementEmbedding(4)(strange)
+
+
+def test_gradients_do_not_depend_on_what_threads_do_first():
+    atoms = bulk("Si", cubic=True) * (2, 2, 2)
+    atoms.rattle(0.1, seed=0)
+    structures = bv.Structures.from_ase(atoms)
+    potential = bv.PaiNN.pretrained()
+    weights = [p for p in potential.parameters() if p.requires_grad]
+
+    def gradient():
+        loss = potential(structures).forces.abs().mean()
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        return torch.cat([g.reshape(-1) for g in found if g is not None])
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first = gradient()
+        assert all(torch.equal(gradient(), first) for _ in range(5))
+    finally:
+        torch.set_num_threads(threads)

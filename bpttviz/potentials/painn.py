@@ -132,12 +132,14 @@ class Layer(nn.Module):
         waves: Tensor,  # (E, R)
         fade: Tensor,  # (E, 1)
     ) -> tuple[Tensor, Tensor]:
-        # What the second atom of each edge says, filtered by how far away it is.
-        said = self.message(scalars)[second] * (self.filter(waves) * fade)  # (E, 3F)
+        # What the second atom of each edge says, filtered by how far away it is. (index_select
+        # instead of brackets: its gradient is added up in one order, whatever the threads.)
+        said = self.message(scalars).index_select(0, second)  # (E, 3F)
+        said = said * (self.filter(waves) * fade)
         words, pass_on, point = said.chunk(3, 1)  # (E, F) each
         heard = direction[:, :, None] * point[:, None]  # (E, 3, F)
         if arrows is not None:
-            heard = heard + arrows[second] * pass_on[:, None]
+            heard = heard + arrows.index_select(0, second) * pass_on[:, None]
         scalars = scalars + sum_by_owner(words, first, len(scalars))  # (N, F)
         new = sum_by_owner(heard, first, len(scalars))  # (N, 3, F)
         arrows = new if arrows is None else arrows + new
