@@ -75,8 +75,12 @@ def test_what_python_sets_is_seen(notebook):
 
 
 def test_training_shows_itself_and_can_be_stopped(notebook):
-    # From here 100 steps end in the other valley, and learning better takes a while.
-    notebook.python("valley.start = valley.places['two valleys'].start; valley.steps = 100")
+    # From here 100 steps end in the other valley, and at this rate no training arrives by itself.
+    notebook.python(
+        "from dataclasses import replace\nplace = valley.places['two valleys']\n"
+        "valley.places['two valleys'] = replace(place, learning_rate=1e-5)\n"
+        "valley.start = place.start; valley.steps = 100"
+    )
     wait_to_see(notebook, "v.steps === 100")
     assert float(notebook.python("print(valley.distance)")) > 1
     notebook.page.get_by_role("button", name="Train through the path").click()
@@ -84,11 +88,13 @@ def test_training_shows_itself_and_can_be_stopped(notebook):
     notebook.page.get_by_role("button", name="Stop").click()
     notebook.wait_until("valley.training", False, timeout=60)
     notebook.wait_until("0 < valley.frame == len(valley.frames['two valleys'])", True)
-    assert "not there yet" in notebook.python("print(valley.status)")
+    assert "not there yet" in (status := notebook.python("print(valley.status)"))
+    assert int(status.split()[0]) < 60, "nothing stopped it"
     wait_to_see(notebook, "v.frame > 0 && !v.model.get('training')")
     left = float(notebook.python("print(valley.distance)"))
     assert left > 0.02
     assert seen(notebook, "v.back.distance") == pytest.approx(left, abs=2e-3)
+    notebook.python("valley.places['two valleys'] = place")
 
 
 def test_it_arrives_and_starts_over(notebook):
