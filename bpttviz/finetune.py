@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from bpttviz.adjoints import ImplicitError
 from bpttviz.datasets.relaxation_set import Dataset, RelaxationSet
 from bpttviz.meters import memory_peak
-from bpttviz.objectives import Endpoint
+from bpttviz.objectives import Objective
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.runs import FILE, Progress, Run, describe, fingerprint
 
@@ -33,7 +33,7 @@ Measures = Mapping[str, Callable[[Potential, RelaxationSet], float | None]]
 def finetune(
     potential: Potential,
     data: Dataset | RelaxationSet,
-    objective: Endpoint,
+    objective: Objective,
     epochs: int = 4,
     learning_rate: float = 5e-4,
     clip: float | None = 1.0,
@@ -118,7 +118,7 @@ class Trainer:
         self,
         potential: Potential,
         data: Dataset | RelaxationSet,
-        objective: Endpoint,
+        objective: Objective,
         epochs: int = 4,
         learning_rate: float = 5e-4,
         clip: float | None = 1.0,

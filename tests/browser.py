@@ -1,5 +1,6 @@
 """A real JupyterLab in a real, headless browser, for tests that look at what people see."""
 
+import base64
 import os
 import secrets
 import shutil
@@ -91,6 +92,18 @@ def jupyterlab(folder):
     finally:
         server.terminate()  # it shuts its kernels down
         server.wait(30)
+
+
+@contextmanager
+def javascript(browser, source):
+    """Evaluates JavaScript with the ES module ``source`` as `m` and one argument as `given`."""
+    page = browser.new_page()
+    data = base64.b64encode(source.encode()).decode()
+    page.evaluate(
+        "async (data) => { window.m = await import(`data:text/javascript;base64,${data}`); }", data
+    )
+    yield lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
+    page.close()
 
 
 class Notebook:

@@ -1,6 +1,5 @@
 """FoggyValley: its state in Python, its walk in a browser against `relax`, and its page."""
 
-import base64
 import copy
 import io
 import math
@@ -187,13 +186,8 @@ class TestTraining:
 @pytest.fixture(scope="module")
 def module(chromium):
     """Evaluates JavaScript with the widget's module as `m` and one argument as `given`."""
-    page = chromium.new_page()
-    data = base64.b64encode(source().encode()).decode()
-    page.evaluate(
-        "async (data) => { window.m = await import(`data:text/javascript;base64,${data}`); }", data
-    )
-    yield lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
-    page.close()
+    with browser.javascript(chromium, source()) as evaluate:
+        yield evaluate
 
 
 WALK = """

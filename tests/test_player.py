@@ -121,13 +121,8 @@ class TestClip:
 @pytest.fixture(scope="module")
 def module(chromium):
     """Evaluates JavaScript with the player's module as `m` and one argument as `given`."""
-    page = chromium.new_page()
-    data = base64.b64encode(source().encode()).decode()
-    page.evaluate(
-        "async (data) => { window.m = await import(`data:text/javascript;base64,${data}`); }", data
-    )
-    yield lambda code, given=None: page.evaluate(f"(given) => {{ {code} }}", given)
-    page.close()
+    with browser.javascript(chromium, source()) as evaluate:
+        yield evaluate
 
 
 @pytest.mark.browser
