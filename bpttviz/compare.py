@@ -221,7 +221,12 @@ class _Method:
     def __init__(self, method, potential, part, recipe, rates, out, rest, progress):
         self.method, self.potential, self.part, self.recipe = method, potential, part, recipe
         self.rates, self.out, self.rest, self.progress = rates, out, rest, progress
-        self.record = {"method": method, "labels": LABELS[method], "evaluations": 0}
+        self.record = {
+            "method": method,
+            "labels": LABELS[method],
+            "evaluations": 0,
+            "unfamiliar": part.training.unfamiliar_in(part.held_out),
+        }
 
     def train(self) -> Potential:
         if self.method == PRETRAINED:

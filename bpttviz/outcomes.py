@@ -38,6 +38,7 @@ class Outcome:
         done, parts: how many parts those are, and how many there will be.
         informed: groups that the recipe was chosen on.
         seen: relaxations that it was pretrained on; none of them is measured.
+        unfamiliar: structures of a family, or with an element, that its training relaxations lack.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Outcome:
     parts: int
     informed: frozenset[str]
     seen: tuple[str, ...] = ()
+    unfamiliar: frozenset[str] = frozenset()
 
     @property
     def methods(self) -> list[str]:
@@ -97,7 +99,12 @@ class Outcome:
         spent = (f"{m} {n}" for m, n in self.evaluations.items() if n)
         lines.append(f"differentiated force evaluations spent: {', '.join(spent)}")
         trained = [m for m in self.methods if m != PRETRAINED]
-        uninformed = Report([r for r in self.report.rows if r.group not in self.informed])
+        rows = self.report.rows
+        subsets = {
+            "groups not looked at before": [r for r in rows if r.group not in self.informed],
+            "known family and elements": [r for r in rows if r.structure not in self.unfamiliar],
+            "family or element not trained on": [r for r in rows if r.structure in self.unfamiliar],
+        }
         for method in trained:
             lines.append(f"{PRETRAINED} → {method}")
             for column in ("dq_k", "dq_rest", "dq_k_rest", "dq_from_start", "force_mae"):
@@ -105,11 +112,10 @@ class Outcome:
             lines.append(
                 "  same basin under both: " + change_in_words(self.report, ENDPOINT, method, True)
             )
-            if 0 < len(uninformed.structures) < len(self.report.structures):
-                lines.append(
-                    "  groups not looked at before: "
-                    + change_in_words(uninformed, ENDPOINT, method)
-                )
+            for name, subset in subsets.items():
+                if 0 < len(subset) < len(rows):
+                    change = change_in_words(Report(subset), ENDPOINT, method)
+                    lines.append(f"  {name}: {change}")
         if {FORCES, BPTT} <= set(trained):
             lines.append(f"{FORCES} → {BPTT}")
             for column in (ENDPOINT, FORCE):
@@ -151,6 +157,9 @@ def read_outcome(folder: Path) -> Outcome:
         parts=len(parts),
         informed=frozenset(settings["informed"]),
         seen=tuple(settings["seen"]),
+        unfamiliar=frozenset(
+            name for record in records[PRETRAINED] for name in record["unfamiliar"]
+        ),
     )
 
 

@@ -113,6 +113,8 @@ def test_every_method_is_measured_on_every_structure(data, finished):
     # One force scale moves no minimum, and leaves the way there to the same optimiser.
     assert springs.report.compare("dq_rest", PRETRAINED, SCALAR).ratio == pytest.approx(1, abs=0.01)
     assert (springs.report.column("from_start", BPTT) == "at rest").all()
+    unfamiliar = [n for train, out in data.folds(2) for n in train.unfamiliar_in(out)]
+    assert springs.unfamiliar == set(unfamiliar)
 
 
 def test_the_account_names_what_a_reader_needs(finished):
@@ -225,7 +227,8 @@ def made_up(folder, name, external, endpoint, force, **about):
         rows = [row(s, method, a * (1 + n), 0.1 * b) for n, s in enumerate(names)]
         table = compare.table_of(folder, "test", method)
         Report(rows).to_csv(table)
-        table.with_suffix(".json").write_text(json.dumps({"evaluations": 5}))
+        record = {"evaluations": 5, "unfamiliar": ["s1", "s7"]}
+        table.with_suffix(".json").write_text(json.dumps(record))
 
 
 def test_the_average_counts_pretrained_ones_only(tmp_path):
@@ -244,6 +247,8 @@ def test_the_average_counts_pretrained_ones_only(tmp_path):
     assert "both halves hold" in str(outcomes[0])
     assert "is not borne out" in str(outcomes[1])
     assert outcomes[0].verdict().startswith("BPTT: both halves hold")
+    assert "known family and elements: dq_rest: -50.0 %" in text
+    assert "0 of 6 worse" in text  # the two others are of an unfamiliar kind
     few = Report([r for r in outcomes[0].report.rows if r.structure < "s5"])
     assert "5 structures are too few" in replace(outcomes[0], report=few).verdict()
 

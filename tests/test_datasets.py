@@ -102,6 +102,14 @@ def test_selection_and_its_errors(shipped):
         data[:2].folds(3)
 
 
+def test_what_a_training_part_does_not_know(shipped):
+    known = shipped.everything[["000_vac_Si", "001_sub_P", "112_subvac_As"]]
+    others = shipped.everything[["006_sub_As", "119_sub_Ge", "005_tet_Si", "109_vac_Si"]]
+    assert known.unfamiliar_in(others) == ["119_sub_Ge", "005_tet_Si"]  # an element, a family
+    crystals = bv.load_dataset("crystals").everything
+    assert crystals["342_rocksalt_MgO"].family == "rocksalt"  # though its group is a formula
+
+
 def test_packing_round_trip(tmp_path):
     source = tmp_path / "one.extxyz"
     ase.io.write(source, frames())

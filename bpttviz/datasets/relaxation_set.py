@@ -41,6 +41,11 @@ class Reference:
     end: Atoms
     frames: tuple[Atoms, ...] = ()
 
+    @property
+    def family(self) -> str:
+        """What kind it is: ``info["family"]`` of the start, or the group's name up to a colon."""
+        return str(self.start.info.get("family") or self.group.partition(":")[0])
+
     def check(self) -> None:
         for atoms, which in ((self.start, "start"), (self.end, "end")):
             Structures.from_ase(atoms, [f"{self.name}, {which}"])  # building it checks it
@@ -127,6 +132,16 @@ class RelaxationSet(Sequence):
     @property
     def groups(self) -> list[str]:
         return [reference.group for reference in self.references]
+
+    def unfamiliar_in(self, others: RelaxationSet) -> list[str]:
+        """Names of those of ``others`` with a family or an element that this set has not."""
+        families = {reference.family for reference in self}
+        elements = {number for reference in self for number in reference.start.numbers}
+        return [
+            r.name
+            for r in others
+            if r.family not in families or not elements.issuperset(r.start.numbers)
+        ]
 
     @property
     def has_forces(self) -> bool:

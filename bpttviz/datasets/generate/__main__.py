@@ -81,16 +81,14 @@ def _parser() -> argparse.ArgumentParser:
         options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
         options.add_argument("--limit", type=int, help="only the first N of the slice")
         options.add_argument("--engine", choices=("gpaw", "emt", "chgnet"), default="gpaw")
-        cutoff = 400.0 if command == "crystals" else 250.0
-        options.add_argument("--cutoff", type=float, default=cutoff, help="GPAW only, eV")
-        if command == "crystals":
-            options.add_argument(
-                "--kpts", type=float, default=3.0, help="GPAW only: points per 1/Å"
-            )
-        else:
-            options.add_argument(
-                "--kpts", type=_mesh, default=(1, 1, 1), help="GPAW only: n for n × n × n"
-            )
+        crystals = command == "crystals"
+        options.add_argument(
+            "--cutoff", type=float, default=400.0 if crystals else 250.0, help="GPAW only, eV"
+        )
+        points = options.add_mutually_exclusive_group()
+        points.add_argument("--kpts", type=_mesh, help="GPAW only: k-points, n for n × n × n")
+        points.add_argument("--kpts-density", type=float, help="GPAW only: k-points per 1/Å")
+        options.set_defaults(default_kpts=3.0 if crystals else (1, 1, 1))
         options.add_argument("--list", action="store_true", help="name the tasks and stop")
     return parser
 
@@ -101,7 +99,8 @@ def _mesh(text: str) -> tuple[int, int, int]:
 
 def _engine(options: argparse.Namespace) -> Engine:
     if options.engine == "gpaw":
-        return GPAWEngine(options.cutoff, options.kpts)
+        kpts = options.kpts or options.kpts_density or options.default_kpts
+        return GPAWEngine(options.cutoff, kpts)
     return EMTEngine() if options.engine == "emt" else CHGNetEngine()
 
 
