@@ -113,7 +113,7 @@ def test_what_a_training_part_does_not_know(shipped):
 def test_packing_round_trip(tmp_path):
     source = tmp_path / "one.extxyz"
     ase.io.write(source, frames())
-    pack(source, tmp_path)
+    pack(source, tmp_path, at_rest=10)
     read = bv.read_relaxations(tmp_path / "one.extxyz.xz")[0]
     for a, b in zip(frames(), read.frames, strict=True):
         assert np.abs(a.positions - b.positions).max() < 1e-6
@@ -185,7 +185,7 @@ def test_missing_and_truncated_compressed_files(tmp_path, shipped):
         bv.read_relaxations(tmp_path)
     source = tmp_path / "one.extxyz"
     ase.io.write(source, frames())
-    packed = pack(source, tmp_path)
+    packed = pack(source, tmp_path, at_rest=10)
     packed.write_bytes(packed.read_bytes()[:-200])
     with pytest.raises(bv.DataError, match="one.extxyz.xz could not be read"):
         bv.read_relaxations(packed)
@@ -223,6 +223,16 @@ def spoiled(kind):
 def test_frames_that_do_not_fit_together(kind, message):
     with pytest.raises(bv.StructureError, match=f"sample.*{message}"):
         make_reference("sample", spoiled(kind))
+
+
+def test_frames_of_different_settings_are_refused():
+    mixed = frames()
+    for frame, cutoff in zip(mixed, (250, 250, 400), strict=True):
+        frame.info["settings"] = f"PW {cutoff} eV"
+    with pytest.raises(bv.DataError, match="sample: .* different settings .*250 eV; PW 400 eV"):
+        make_reference("sample", mixed)
+    mixed[-1].info["settings"] = mixed[0].info["settings"]
+    assert make_reference("sample", mixed).frames
 
 
 def test_swapped_twins_in_a_large_cell_are_noticed():

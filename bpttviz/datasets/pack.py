@@ -2,7 +2,8 @@
 
 ``python -m bpttviz.datasets.pack FILE... --out FOLDER``. Positions keep 1e-6 Å and forces
 1e-5 eV/Å, well below what the labels are good for; any tool that reads extended XYZ can open the
-result after ``unxz``.
+result after ``unxz``. A relaxation that is not one unbroken path to rest is refused (see
+`bpttviz.datasets.admission`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import Atoms
+
+from bpttviz.datasets.admission import AT_REST, faults
 
 
 def to_extxyz(frames: list[Atoms]) -> str:
@@ -41,9 +44,16 @@ def to_extxyz(frames: list[Atoms]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pack(source: Path, folder: Path) -> Path:
-    """Write ``folder/NAME.extxyz.xz`` atomically and return its path."""
+def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
+    """Write ``folder/NAME.extxyz.xz`` atomically and return its path.
+
+    Raises:
+        ValueError: the file holds what packing would lose, or no relaxation that can be admitted.
+    """
     frames = ase.io.read(source, ":")
+    found = faults(frames, at_rest)
+    if found:
+        raise ValueError(f"{source} cannot enter the set: {'; '.join(found)}")
     if any(frame.constraints or frame.has("masses") for frame in frames):
         raise ValueError(f"{source}: constraints and own masses would be lost in packing")
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
@@ -60,10 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--out", required=True, type=Path, help="folder of the data set")
+    parser.add_argument(
+        "--at-rest", type=float, default=AT_REST, help="largest force at the end, eV/Å"
+    )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for source in arguments.files:
-        print(pack(source, arguments.out))
+        print(pack(source, arguments.out, arguments.at_rest))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def read_relaxations(
         names: one for each file, where the files' own names are not unique.
 
     Raises:
-        DataError: a missing, empty, truncated or unreadable file, or one with a single frame.
+        DataError: a missing, empty, truncated or unreadable file, one with a single frame, or one
+            whose frames name different ``info["settings"]``.
         StructureError: frames that do not fit together (see `Reference`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -104,7 +105,18 @@ def make_reference(
     group: Callable[[Atoms], str] = default_group,
     trajectory: bool = True,
 ) -> Reference:
-    """A checked `Reference` from structures already in memory."""
+    """A checked `Reference` from structures already in memory.
+
+    Raises:
+        DataError: frames of different settings.
+        StructureError: frames that do not fit together (see `Reference`).
+    """
+    settings = {str(frame.info["settings"]) for frame in frames if "settings" in frame.info}
+    if len(settings) > 1:
+        raise DataError(
+            f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
+            "their energies and forces do not belong together; make one file of each"
+        )
     labelled = trajectory and all(_has_labels(frame) for frame in frames)
     reference = Reference(
         name=name,
