@@ -394,6 +394,13 @@ class Report:
     def _details(self) -> list[str]:
         """What the table has no column for: one line a quantity, wherever it was measured."""
         lines = []
+        measured = {row.structure for row in self.rows if np.isfinite(row.force_mae)}
+        without = len(self.structures) - len(measured)
+        if without:
+            lines.append(
+                f"no force error for {without} of {len(self.structures)} structures: their "
+                "references are ends alone, without a trajectory of forces to compare with"
+            )
         pairs = {
             f"force MAE / eV/Å within {NEAR:g} Å of the defect, and beyond": ("near", "far"),
             f"force MAE / eV/Å where the reference is below {WEAK:g} eV/Å, and above": (

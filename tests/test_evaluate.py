@@ -3,9 +3,11 @@
 import json
 from dataclasses import asdict, replace
 
+import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from springs import network
 from test_finetune import references
 
@@ -47,6 +49,28 @@ def report():
             row(f"s{index}", "post", a, 0.06, "different" if index in (3, 4, 5) else "same"),
         ]
     return bv.Report(rows)
+
+
+def test_ends_alone_suffice_and_what_needs_more_says_so(tmp_path):
+    """Ten pairs of files without energies or forces: trained on, measured, and no more claimed."""
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(15)
+    pairs = []
+    for number, reference in enumerate(references(10)):
+        pair = [tmp_path / f"{number}-{which}.xyz" for which in ("start", "end")]
+        for path, atoms in zip(pair, (reference.start, reference.end), strict=True):
+            ase.io.write(path, Atoms(atoms.symbols, atoms.positions))
+        pairs.append(pair)
+    data = bv.read_pairs(pairs)
+    student = network(seed=1)
+    how = {"epochs": 12, "learning_rate": 0.02, "progress": False}
+    trained = bv.finetune(student, data, bv.Endpoint(rule, stop), **how).potential
+    potentials = {"before": student, "after": trained}
+    report = bv.evaluate(potentials, data, rule, stop, progress=False)
+    assert report.compare("dq_rest").ratio < 0.8
+    assert "no force error for 10 of 10 structures: their references are ends alone" in str(report)
+    assert "Force error: not measured" in str(report)
+    with pytest.raises(ValueError, match=r"pair-00\d has no frames .*use Endpoint\(\)"):
+        bv.finetune(student, data, bv.Forces(), **how)
 
 
 def test_paired_comparison(report):
