@@ -77,6 +77,7 @@ _HOME = {
     "plots": "plots",
     "landscape_plots": "landscape_plots",
     "atom_plots": "atom_plots",
+    "data_plots": "data_plots",
     "CompareRelaxations": "widgets",
     "ErrorPlane": "widgets",
     "FoggyValley": "widgets",
@@ -85,7 +86,7 @@ _HOME = {
     "valleys": "valleys",
     "open_lesson": "lesson",
 }
-_MODULES = {"plots", "landscape_plots", "atom_plots", "reproduce"}
+_MODULES = {"plots", "landscape_plots", "atom_plots", "data_plots", "reproduce"}
 
 __all__ = ["__version__", *_HOME]
 

@@ -82,7 +82,7 @@ class Recipe:
     kind: type[Potential]
     distil: tuple[tuple[float, int], ...]
     fit: tuple[tuple[float, int], ...]
-    frames: int = 640
+    frames: int = 2560
     held_out: int = 40
     batch_size: int = 2
     seed: int = 0
@@ -92,13 +92,13 @@ class Recipe:
 RECIPES = {
     "PaiNN": Recipe(
         PaiNN,
-        distil=((2e-3, 2), (1e-3, 2), (3e-4, 1)),
+        distil=((2e-3, 1), (1e-3, 1), (3e-4, 1)),
         fit=((5e-4, 2), (1e-4, 2)),
     ),
     # It has to learn from turned copies how forces turn: each stage turns every frame anew.
     "CoordinateTransformer": Recipe(
         CoordinateTransformer,
-        distil=((1e-3, 2),) * 4 + ((5e-4, 2),) * 2 + ((2e-4, 1),),
+        distil=((1e-3, 1),) * 9 + ((5e-4, 1),) * 4 + ((2e-4, 1),) * 2,
         fit=((5e-4, 2),) * 2 + ((2e-4, 2),) * 2 + ((5e-5, 1),),
     ),
 }

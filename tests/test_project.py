@@ -55,6 +55,7 @@ ORDER = [
     "plots",
     "landscape_plots",
     "atom_plots",
+    "data_plots",
     "terrain",
     "valleys",
     "widgets",
