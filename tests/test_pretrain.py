@@ -40,8 +40,9 @@ def test_weights_are_small_and_of_the_recipe(kind):
     recipe = pretrain.RECIPES[kind.__name__]
     assert card["recipe"]["seed"] == recipe.seed
     assert card["recipe"]["frames"] == recipe.frames
-    assert [tuple(stage) for stage in card["recipe"]["distil"]] == list(recipe.distil)
-    assert [tuple(stage) for stage in card["recipe"]["fit"]] == list(recipe.fit)
+    for stages in ("teach", "distil", "fit"):
+        told = [tuple(stage) for stage in card["recipe"][stages]]
+        assert told == list(getattr(recipe, stages))
     assert {p.dtype for p in kind.pretrained().parameters()} == {torch.float32}
 
 
@@ -56,7 +57,7 @@ def test_errors_in_the_card_are_those_of_the_weights(kind, data):
     error = card["PBE, relaxations seen"]
     assert pretrain.force_mae(kind.pretrained(), frames) == pytest.approx(error["fitted"], abs=2e-3)
     unseen = card["PBE, all other groups"]
-    assert unseen["fitted"] < unseen["no forces at all"]  # not by much: see the card
+    assert unseen["teacher"] < unseen["fitted"] < 0.9 * unseen["no forces at all"]
 
 
 def test_weights_of_another_class_are_refused(tmp_path):
