@@ -1,5 +1,7 @@
 """Reading, checking and dividing reference relaxations."""
 
+from pathlib import Path
+
 import ase.io
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import bpttviz as bv
+from bpttviz.datasets.admission import faults
 from bpttviz.datasets.pack import pack
 from bpttviz.datasets.read import make_reference
 
@@ -41,6 +44,21 @@ def test_shipped_set_is_whole(shipped):
     vacancy = everything["000_vac_Si"]
     q = bv.delta_q(*(bv.Structures.from_ase(x) for x in (vacancy.start, vacancy.end)))
     assert float(q) == pytest.approx(4.16, abs=0.01)
+
+
+def test_the_noise_floor_is_what_going_on_to_rest_has_moved(shipped):
+    folder = Path(bv.__file__).parent / "datasets" / "data" / "si-defects" / "continued"
+    moved = []
+    for longer in bv.read_relaxations(sorted(folder.glob("*.xz")), format="extxyz"):
+        shorter = shipped.everything[longer.name]
+        assert faults(longer.frames) == []  # at rest: 0.01 eV/Å
+        for one, two in zip(shorter.frames[:-1], longer.frames, strict=False):
+            assert np.abs(one.positions - two.positions).max() < 1e-6
+        ends = (bv.Structures.from_ase(r.end) for r in (shorter, longer))
+        moved.append(float(bv.delta_q(*ends)))
+    assert len(moved) >= 12
+    assert shipped.noise_floor == pytest.approx(np.median(moved), abs=0.01)
+    assert f"{min(moved):.2f} to {max(moved):.2f}" in shipped.card
 
 
 def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
