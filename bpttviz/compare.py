@@ -140,6 +140,7 @@ def compare_methods(
             "data": data.everything.fingerprint(),
             "seen": sorted(seen),
             "parts": {p.name: p.held_out.names for p in parts},
+            "unfamiliar": [name for p in parts for name in p.training.unfamiliar_in(p.held_out)],
             "noise_floor": data.noise_floor,
             "informed": sorted(data.informed),
         },
@@ -221,12 +222,7 @@ class _Method:
     def __init__(self, method, potential, part, recipe, rates, out, rest, progress):
         self.method, self.potential, self.part, self.recipe = method, potential, part, recipe
         self.rates, self.out, self.rest, self.progress = rates, out, rest, progress
-        self.record = {
-            "method": method,
-            "labels": LABELS[method],
-            "evaluations": 0,
-            "unfamiliar": part.training.unfamiliar_in(part.held_out),
-        }
+        self.record = {"method": method, "labels": LABELS[method], "evaluations": 0}
 
     def train(self) -> Potential:
         if self.method == PRETRAINED:

@@ -7,11 +7,10 @@ from collections import Counter
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from bpttviz.datasets.generate.measures import delta_q, largest_force
 from bpttviz.datasets.relaxation_set import Dataset, Reference
-from bpttviz.losses import delta_q
 from bpttviz.palette import BLUE, GREEN, GREY, INK, ORANGE
 from bpttviz.picture import Picture, tidy
-from bpttviz.structures import Structures
 
 # A part's colour, and the mark of its relaxations for whoever cannot see it.
 PARTS = {"train": (BLUE, "o"), "val": (GREEN, "s"), "test": (ORANGE, "D")}
@@ -23,6 +22,10 @@ def overview(data: Dataset, title: str = "") -> Picture:
     How many relaxations each family has in training, validation and test; ΔQ from start to end of
     each relaxation, with the noise floor; and the largest force of each frame, for sets that come
     with trajectories.
+
+    Args:
+        data: at least one relaxation.
+        title: above the panels.
     """
     families = Counter(reference.family for reference in data.everything)
     order = [family for family, _ in sorted(families.items(), key=lambda kv: (-kv[1], kv[0]))]
@@ -33,18 +36,18 @@ def overview(data: Dataset, title: str = "") -> Picture:
         part: [r for r in data.everything if data.part_of(r.group) == part] for part in PARTS
     }
     _draw_counts(counts, members, order)
-    _draw_distances(distances, members, order, data.noise_floor)
+    moved = {r.name: delta_q(r.start, r.end) for r in data.everything}
+    _draw_distances(distances, members, order, moved, data.noise_floor)
     _draw_forces(forces, members)
     if title:
         picture.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     handles, labels = counts.get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
     listed = ", ".join(f"{family} {families[family]}" for family in order)
-    moved = [_distance(r) for r in data.everything]
     picture.alt_text = (
         f"{len(data)} relaxations by family: {listed}. Training {len(members['train'])}, "
         f"validation {len(members['val'])}, test {len(members['test'])}. ΔQ from start to end: "
-        f"median {np.median(moved):.2f}, largest {max(moved):.2f} amu^½ Å."
+        f"median {np.median([*moved.values()]):.2f}, largest {max(moved.values()):.2f} amu^½ Å."
     )
     return picture
 
@@ -63,12 +66,12 @@ def _draw_counts(axes, members: dict[str, list[Reference]], order: list[str]) ->
     axes.set_xlabel("relaxations")
 
 
-def _draw_distances(axes, members, order: list[str], noise_floor: float | None) -> None:
+def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) -> None:
     tidy(axes)
     for part, (colour, mark) in PARTS.items():
         places = [order.index(reference.family) for reference in members[part]]
-        moved = [_distance(reference) for reference in members[part]]
-        axes.plot(moved, places, mark, color=colour, ms=5, mec="white", mew=0.5)
+        far = [moved[reference.name] for reference in members[part]]
+        axes.plot(far, places, mark, color=colour, ms=5, mec="white", mew=0.5)
     if noise_floor:
         axes.axvline(noise_floor, color=GREY, ls="dashed", lw=1)
         axes.text(noise_floor, -0.8, " noise floor", fontsize=8, color=GREY)
@@ -86,13 +89,5 @@ def _draw_forces(axes, members) -> None:
         axes.text(0.5, 0.5, "ends alone", transform=axes.transAxes, ha="center", color=GREY)
     for part, (colour, _) in PARTS.items():
         for reference in (r for r in members[part] if r.frames):
-            largest = [
-                np.linalg.norm(frame.calc.results["forces"], axis=1).max()
-                for frame in reference.frames
-            ]
+            largest = [largest_force(frame) for frame in reference.frames]
             axes.plot(largest, color=colour, lw=0.8, alpha=0.7)
-
-
-def _distance(reference: Reference) -> float:
-    ends = (Structures.from_ase(atoms) for atoms in (reference.start, reference.end))
-    return float(delta_q(*ends))

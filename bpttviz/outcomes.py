@@ -157,9 +157,7 @@ def read_outcome(folder: Path) -> Outcome:
         parts=len(parts),
         informed=frozenset(settings["informed"]),
         seen=tuple(settings["seen"]),
-        unfamiliar=frozenset(
-            name for record in records[PRETRAINED] for name in record["unfamiliar"]
-        ),
+        unfamiliar=frozenset(settings["unfamiliar"]),
     )
 
 

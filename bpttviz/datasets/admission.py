@@ -9,6 +9,8 @@ from ase import Atoms
 from ase.geometry import find_mic, get_distances
 from scipy.optimize import linear_sum_assignment
 
+from bpttviz.datasets.generate.measures import largest_force
+
 AT_REST = 0.01  # eV/Å
 # The generator's optimiser moves no atom further than 0.15 Å in a step.
 LONGEST_STEP = 0.3  # Å
@@ -33,7 +35,7 @@ def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
             return [f"frame {number} lists other atoms, or in another order, than the start"]
         if not np.allclose(frame.cell.array, first.cell.array, atol=1e-6):
             return [f"frame {number} has another cell than the start"]
-        if frame.calc is None or not {"energy", "forces"} <= frame.calc.results.keys():
+        if not has_labels(frame):
             return [f"frame {number} comes without energy or forces"]
     return [
         *_of_labels(frames, at_rest),
@@ -42,12 +44,17 @@ def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
     ]
 
 
+def has_labels(frame: Atoms) -> bool:
+    """Whether energy (eV) and forces (eV/Å) come with a frame."""
+    return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()
+
+
 def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:
     found = []
     settings = {str(frame.info.get("settings", "not stated")) for frame in frames}
     if len(settings) > 1:
         found.append(f"labels of different settings in one file: {'; '.join(sorted(settings))}")
-    force = float(np.linalg.norm(frames[-1].calc.results["forces"], axis=1).max())
+    force = largest_force(frames[-1])
     if not force <= at_rest:
         found.append(
             f"the end is not at rest: an atom feels {force:.4f} eV/Å, more than {at_rest:g}; "

@@ -11,6 +11,7 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
+from bpttviz.datasets.admission import has_labels
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
 
 
@@ -117,7 +118,7 @@ def make_reference(
             f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
             "their energies and forces do not belong together; make one file of each"
         )
-    labelled = trajectory and all(_has_labels(frame) for frame in frames)
+    labelled = trajectory and all(has_labels(frame) for frame in frames)
     reference = Reference(
         name=name,
         group=group(frames[0]),
@@ -154,7 +155,3 @@ def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
     if not frames:
         raise DataError(f"{path} holds no structure")
     return frames
-
-
-def _has_labels(frame: Atoms) -> bool:
-    return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()

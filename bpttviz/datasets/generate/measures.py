@@ -9,7 +9,7 @@ from ase.geometry import find_mic
 
 def largest_force(frame: Atoms) -> float:
     """Largest force on an atom of a labelled frame, eV/Å."""
-    return float(np.linalg.norm(frame.get_forces(), axis=1).max())
+    return float(np.linalg.norm(frame.calc.results["forces"], axis=1).max())
 
 
 def delta_q(a: Atoms, b: Atoms) -> float:
