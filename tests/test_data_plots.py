@@ -21,7 +21,7 @@ def test_an_overview_counts_every_relaxation_once(name):
     assert shown == pytest.approx(np.sort(expected))
     assert len(forces.lines) == len(data)
     ends = sorted(line.get_ydata()[-1] for line in forces.lines)
-    assert ends[-1] < (0.03 if name == "si-defects" else 0.01)
+    assert ends[-1] < 0.01
     families = [label.get_text() for label in counts.get_yticklabels()]
     assert set(families) == {reference.family for reference in data.everything}
     assert f"{len(data)} relaxations by family" in picture.alt_text

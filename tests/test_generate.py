@@ -19,6 +19,7 @@ from ase.optimize import BFGS as AseBFGS
 from bpttviz.datasets import generate
 from bpttviz.datasets.generate import defects, files, measures, production, silicon
 from bpttviz.datasets.generate.__main__ import main, part
+from bpttviz.datasets.generate.bfgs import bonded, isotropic
 
 ROOT = Path(__file__).resolve().parents[1]
 BOTH = generate.SILICON_DEFECTS + generate.CRYSTALS
@@ -168,6 +169,19 @@ def test_steps_are_those_of_ases_bfgs():
     ours = generate.relax(Copper().start(), generate.EMTEngine())
     assert len(ours) == len(visited) > 5
     assert max(np.abs(a.positions - b).max() for a, b in zip(ours, visited, strict=True)) < 1e-6
+
+
+def test_a_hessian_that_knows_bonds_saves_steps_and_changes_no_end():
+    atoms = bulk("Si", a=5.469, cubic=True) * (2, 1, 1)
+    atoms.symbols[3] = "Sn"
+    atoms.rattle(0.1, seed=3)
+    engine = generate.CHGNetEngine()
+    plain, quick = (generate.relax(atoms, engine, guess=guess) for guess in (isotropic, bonded))
+    assert len(quick) < 0.8 * len(plain)
+    assert measures.delta_q(plain[-1], quick[-1]) < 0.2
+    hessian = bonded(atoms)
+    assert np.array_equal(hessian, hessian.T)
+    assert np.linalg.eigvalsh(hessian)[0] > 0
 
 
 class CountingEMT(EMT):

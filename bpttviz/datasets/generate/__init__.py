@@ -5,13 +5,13 @@ system's Python. `python -m bpttviz.datasets.generate --help` is its command lin
 
     ranks           one process of several speaks
     engines         what computes energies and forces, in which stages
+    bfgs            the steps of a relaxation, and what they know to begin with
     spacing         no two atoms too close
     defects         point defects, put into silicon in place
     silicon         SILICON_DEFECTS: starts with a defect in 64-site silicon
     prototypes      small ordered crystals
     crystals        CRYSTALS: starts of small crystals, strained and displaced
     measures        largest force, Delta Q
-    bfgs            the steps of a relaxation
     relaxation      from a start through an engine's stages to rest
     files           whole files only, one kind of label in a folder
     production      a relaxation made, continued or restarted as a file

@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     if from_file:
         jobs = [lambda file=file: from_file(file, engine, out) for file in work]
     else:
-        jobs = [lambda t=t: produce(t.name, t.start, t.info, engine, out) for t in work]
+        jobs = [
+            lambda t=t: produce(t.name, t.start, t.info, engine, out, guess=t.guess) for t in work
+        ]
     return run(jobs)
 
 

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 
+from bpttviz.datasets.generate.bfgs import bonded, isotropic
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.files import (
     SettingsMismatch,
@@ -30,12 +32,14 @@ def produce(
     out: Path,
     earlier: Sequence[Atoms] = (),
     max_steps: int = 200,
+    guess: Callable[[Atoms], np.ndarray] = isotropic,
 ) -> Path | None:
     """One relaxation into out/NAME.extxyz; None where that file exists already.
 
     `earlier` frames open the trajectory (for continuing a finished relaxation). A partial file
     from an interrupted call takes precedence over `start` and `earlier`. Every frame carries
     `info`, the engine's settings, its stage, and whether the file ends at rest ("converged").
+    `guess`: as in `relax`.
 
     Raises what `relax` raises; the partial file then holds the frames so far.
     """
@@ -59,6 +63,7 @@ def produce(
         known,
         record=lambda frames: save(partial, frames, False),
         max_steps=max_steps,
+        guess=guess,
         log=out / f"{name}.log",
     )
     save(path, frames, True)
@@ -98,7 +103,7 @@ def _produce_from_end(
     info = {key: value for key, value in end.info.items() if key in kept}
     if "family" not in info:  # the first shipped relaxations name both in one word
         info["family"], _, info["species"] = info.get("defect", ":").partition(":")
-    written = produce(path.stem, lambda: end, info, engine, out, earlier)
+    written = produce(path.stem, lambda: end, info, engine, out, earlier, guess=bonded)
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
         say(f"{path.stem}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from bpttviz.datasets.generate.bfgs import BFGS
+from bpttviz.datasets.generate.bfgs import BFGS, isotropic
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.measures import largest_force
 from bpttviz.datasets.generate.ranks import say
@@ -27,19 +27,22 @@ def relax(
     record: Callable[[list[Atoms]], None] = lambda frames: None,
     max_steps: int = 200,
     log: Path | None = None,
+    guess: Callable[[Atoms], np.ndarray] = isotropic,
 ) -> list[Atoms]:
     """Relax from `atoms` through the engine's stages; the frames, `known` ones first.
 
     `known` are frames of the same relaxation so far, ending where `atoms` is: their forces teach
     the Hessian, and stages that they have passed are skipped. Frames say in info["stage"] which
     stage labelled them; one computed twice at the same place is kept in its later form only.
-    `record` sees the frames after each step; `log` is the calculator's.
+    `record` sees the frames after each step; `log` is the calculator's; `guess` gives the Hessian
+    (3N,3N) in eV/Å² to begin with.
 
     Raises:
         NotAtRest: more frames than `max_steps`, known ones included, and the force too large.
         FloatingPointError: the engine gave an energy or a force that is not finite.
     """
-    frames, bfgs, first = list(known), BFGS(), 0
+    frames, first = list(known), 0
+    bfgs = BFGS(guess(frames[0] if frames else atoms))
     for frame in frames:
         bfgs.learn(frame.positions, frame.get_forces())
     if frames:

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import find_mic
 
+from bpttviz.datasets.generate.bfgs import bonded
 from bpttviz.datasets.generate.defects import (
     Site,
     divac,
@@ -36,6 +37,7 @@ class DefectTask:
     family: Callable[[Atoms, Site, str], np.ndarray]
     species: str
     variant: int = 0
+    guess = staticmethod(bonded)  # of the Hessian
 
     @property
     def seed(self) -> int:
