@@ -16,9 +16,9 @@ def isotropic(atoms: Atoms) -> np.ndarray:
 def bonded(atoms: Atoms) -> np.ndarray:
     """A first Hessian (3N,3N) in eV/Å² of springs to the neighbours, weaker with distance.
 
-    It knows which modes are soft: silicon defects come to rest in about half the steps from
-    `isotropic`. ASE's exponential preconditioner (Packwood et al., doi:10.1063/1.4947024); mu,
-    their energy scale, suits DFT's silicon.
+    It knows which modes are soft: silicon defects come to rest in half to two thirds of the steps
+    from `isotropic`. ASE's exponential preconditioner (Packwood et al., doi:10.1063/1.4947024);
+    mu, their energy scale, suits DFT's silicon.
     """
     distance = estimate_nearest_neighbour_distance(atoms)
     springs = Exp(A=3.0, r_NN=distance, r_cut=1.25 * distance, mu=5.0, c_stab=0.1)
