@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -22,6 +24,7 @@ STYLES = {
 }
 LOOK = {plane.MEANINGS[key]: style for key, style in STYLES.items()}
 
+NAME = (0.47, 0.1)  # width and height of the quarter's name, as shares of the plane
 APART = 9  # points between the means in the margins
 
 
@@ -123,9 +126,11 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
     axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
     axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
     axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
-    # At the top of its quarter, where few arrows end; at the bottom where there is no room.
+    # At the top or at the bottom of its quarter: where there is room, and where fewer arrows are.
     low, high = np.log(limits[1])
-    up = (np.log(y) - low) / (high - low) < 0.15
+    top = (np.log(y) - low) / (high - low)
+    over, under = (_crowd(data, limits, edge) for edge in (top - NAME[1], 0.0))
+    up = top < 1.5 * NAME[1] or under < over
     axes.annotate(
         f"the paradox: {plane.PARADOX}\n(where the mean goes, seen from where it was)",
         (limits[0, 1], limits[1, 0] if up else y), (-6, 6 if up else -6),
@@ -133,6 +138,19 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
         color=BLUE, style="italic", zorder=7,
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
+
+
+def _crowd(data: plane.Plane, limits: np.ndarray, bottom: float) -> int:
+    """How much of the arrows the quarter's name would hide with its lower edge at ``bottom``."""
+    ways = [arrow.points for layer in data.layers for arrow in layer.arrows]
+    share, (low, high) = np.linspace(0, 1, 50)[:, None], np.log(limits).T
+    hidden = 0
+    for way in [*ways, *(layer.mean for layer in data.layers)]:
+        points = (np.log(way) - low) / (high - low)
+        for one, two in pairwise(points):
+            x, y = ((1 - share) * one + share * two).T
+            hidden += ((x > 1 - NAME[0]) & (y > bottom) & (y < bottom + NAME[1])).sum()
+    return hidden
 
 
 def _mean_colours(data: plane.Plane) -> list[str]:

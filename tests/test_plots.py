@@ -74,6 +74,18 @@ class TestErrorPlane:
             plots.error_plane(made_up(FOUR))
         )
 
+    def test_the_paradoxs_name_hides_no_arrow_head(self):
+        low_heads = [((0.05, 2.0), (0.08, 0.4))] * 3  # and through the top of the quarter
+        high_heads = [((0.05, 2.0), (0.08, 1.8)), ((0.05, 2.0), (0.09, 1.7)), FOUR[0]]
+        for ways, place in ((low_heads, "top"), (high_heads, "bottom")):
+            axes = plots.error_plane(made_up(ways)).axes[0]
+            (name,) = (t for t in axes.texts if "the paradox" in t.get_text())
+            axes.figure.canvas.draw()
+            box = name.get_window_extent()
+            heads = axes.transData.transform([end for _, end in ways])
+            assert not any(box.contains(*head) for head in heads)
+            assert name.get_va() == place
+
     def test_everything_lies_within_the_axes(self):
         axes = plots.error_plane(made_up(FOUR, noise_floor=0.1)).axes[0]
         (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
