@@ -114,6 +114,28 @@ def test_growth_moves_no_group():
     assert sorted(parts) == sorted(large.everything.names)
 
 
+def test_relaxations_are_judged_by_other_ends(shipped):
+    ours = shipped.everything[["001_sub_P", "000_vac_Si", "002_split_Si"]]
+    moved = [r.end.copy() for r in ours]
+    for atoms in moved:
+        atoms.positions[3] += 0.1
+    theirs = [
+        bv.Reference(name, "other", atoms, atoms)
+        for name, atoms in zip(("else", *ours.names[1:]), moved, strict=True)
+    ]
+    judged = ours.against(bv.RelaxationSet(theirs))
+    assert judged.names == ["000_vac_Si", "002_split_Si"]
+    assert judged.groups == ours[1:].groups
+    assert judged[0].start is ours[1].start
+    assert judged[0].end is moved[1]
+    assert not judged.has_forces
+    with pytest.raises(ValueError, match="no relaxation is in both sets: one has 001_sub_P; the"):
+        ours[:1].against(bv.RelaxationSet(theirs))
+    wrong = bv.RelaxationSet([bv.Reference("001_sub_P", "other", moved[1], moved[1])])
+    with pytest.raises(bv.StructureError, match="001_sub_P.*64 atoms"):
+        ours.against(wrong)
+
+
 def test_selection_and_its_errors(shipped):
     data = shipped.everything
     assert data[:3].names == data.names[:3]

@@ -20,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--part", choices=("train", "val", "test", "all"), default="all",
         help="which part of a shipped data set",
     )  # fmt: skip
+    parser.add_argument(
+        "--ends", metavar="DATASET",
+        help="judge by the ends of another shipped data set, where it has the same relaxation: "
+        "si-defects-dense",
+    )  # fmt: skip
     add_potential(parser, several=True)
     parser.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
     parser.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
@@ -97,7 +102,11 @@ def _references(choices: argparse.Namespace):
     if bool(choices.files) == bool(choices.dataset):
         raise ValueError("give files of relaxations, or --dataset; one of the two")
     if choices.files:
-        return read_files(choices.files, choices.pairs), None
-    data = load_dataset(choices.dataset)
-    part = data.everything if choices.part == "all" else getattr(data, choices.part)
-    return part, data.noise_floor
+        part, noise_floor = read_files(choices.files, choices.pairs), None
+    else:
+        data = load_dataset(choices.dataset)
+        part = data.everything if choices.part == "all" else getattr(data, choices.part)
+        noise_floor = data.noise_floor
+    if choices.ends:
+        part = part.against(load_dataset(choices.ends).everything)
+    return part, noise_floor

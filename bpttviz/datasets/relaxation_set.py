@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from ase import Atoms
@@ -142,6 +142,27 @@ class RelaxationSet(Sequence):
             for r in others
             if r.family not in families or not elements.issuperset(r.start.numbers)
         ]
+
+    def against(self, others: RelaxationSet) -> RelaxationSet:
+        """Those that ``others`` has too, by name: the same starts, the others' ends.
+
+        For judging by ends from better settings. Frames are left out, because their forces are
+        not of those settings.
+
+        Raises:
+            ValueError: no name in common.
+            StructureError: two of one name that do not list the same atoms in the same cell.
+        """
+        theirs = {reference.name: reference.end for reference in others}
+        common = [replace(r, end=theirs[r.name], frames=()) for r in self if r.name in theirs]
+        if not common:
+            raise ValueError(
+                f"no relaxation is in both sets: one has {', '.join(self.names)}; the other "
+                f"{', '.join(theirs)}"
+            )
+        for reference in common:
+            reference.check()
+        return RelaxationSet(common)
 
     @property
     def has_forces(self) -> bool:
