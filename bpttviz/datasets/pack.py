@@ -3,7 +3,8 @@
 ``python -m bpttviz.datasets.pack FILE... --out FOLDER``. Positions keep 1e-6 Å and forces
 1e-5 eV/Å, well below what the labels are good for; any tool that reads extended XYZ can open the
 result after ``unxz``. A relaxation that is not one unbroken path to rest is refused (see
-`bpttviz.datasets.admission`).
+`bpttviz.datasets.admission`). One that ends where one in the folder does, up to symmetry, joins its
+group, wherever it started: no split may divide them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.admission import AT_REST, faults
+from bpttviz.datasets.identity import end_alike
+from bpttviz.datasets.read import default_group, read_frames
 
 
 def to_extxyz(frames: list[Atoms]) -> str:
@@ -45,7 +48,7 @@ def to_extxyz(frames: list[Atoms]) -> str:
 
 
 def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
-    """Write ``folder/NAME.extxyz.xz`` atomically and return its path.
+    """Write ``folder/NAME.extxyz.xz`` atomically, in the group that its end tells; its path.
 
     Raises:
         ValueError: the file holds what packing would lose, or no relaxation that can be admitted.
@@ -57,6 +60,12 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     if any(frame.constraints or frame.has("masses") for frame in frames):
         raise ValueError(f"{source}: constraints and own masses would be lost in packing")
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
+    for other in sorted(folder.glob("*.extxyz.xz")):
+        theirs = read_frames(other, "extxyz") if other != target else frames
+        group = default_group(theirs[0])
+        if group != default_group(frames[0]) and end_alike(theirs[-1], frames[-1]):
+            for frame in frames:
+                frame.info["group"] = group
     unfinished = target.with_suffix(".unfinished")
     unfinished.write_bytes(
         lzma.compress(to_extxyz(frames).encode(), preset=9 | lzma.PRESET_EXTREME)
@@ -76,7 +85,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for source in arguments.files:
-        print(pack(source, arguments.out, arguments.at_rest))
+        packed = pack(source, arguments.out, arguments.at_rest)
+        print(packed, default_group(read_frames(packed, "extxyz")[0]))
 
 
 if __name__ == "__main__":
