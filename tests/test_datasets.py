@@ -85,6 +85,26 @@ def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
     assert sorted(held) == sorted(shipped.everything.names)
 
 
+def test_dense_ends_begin_where_the_shipped_ones_end(shipped):
+    dense = bv.load_dataset("si-defects-dense")
+    parts = {r.name: shipped.part_of(r.group) for r in dense.everything}
+    assert "test" in parts.values()
+    for reference in dense.everything:
+        ours = shipped.everything[reference.name]
+        assert reference.group == ours.group
+        assert dense.part_of(reference.group) == shipped.part_of(ours.group)
+        np.testing.assert_allclose(reference.start.positions, ours.end.positions, atol=1e-6)
+        assert "350 eV, kpts (2, 2, 2)" in reference.start.info["settings"]
+        assert largest_force(reference.frames[-1]) <= 0.01
+        # what the card says of each
+        change = reference.frames[0].get_forces() - ours.frames[-1].get_forces()
+        changed = np.linalg.norm(change, axis=1).max()
+        moved = float(bv.delta_q(*(bv.Structures.from_ase(a) for a in (ours.end, reference.end))))
+        assert f"| `{reference.name}` | {changed:.3f} | {moved:.2f} |" in dense.card
+    judged = shipped.everything.against(dense.everything)
+    assert judged.names == dense.everything.names
+
+
 def test_a_relaxation_joins_the_group_of_the_place_it_ended_in(shipped, tmp_path):
     ours = shipped.everything["208_sub_Al"].frames[-3:]
     turned = []  # about an axis of the host, and called otherwise

@@ -9,7 +9,9 @@ from bpttviz.datasets.read import read_relaxations
 from bpttviz.datasets.relaxation_set import Dataset
 
 # Choices of method were made while looking at the relaxations with these numbers.
-_INFORMED = {"si-defects": tuple(f"00{digit}_" for digit in range(8))}
+_INFORMED = dict.fromkeys(
+    ("si-defects", "si-defects-dense"), tuple(f"00{digit}_" for digit in range(8))
+)
 
 # How far ends at 0.01 eV/Å still are from rest (median, see the card); amu^½ Å.
 _NOISE_FLOOR = {"si-defects": 0.085}
@@ -18,9 +20,10 @@ _NOISE_FLOOR = {"si-defects": 0.085}
 def load_dataset(name: str = "si-defects") -> Dataset:
     """A shipped data set, divided into training, validation and test.
 
-    "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "crystals": of small
-    ordered crystals, elements and binaries, PBE. ``.card`` tells how they were made and how far
-    they can be trusted.
+    "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "si-defects-dense":
+    some of their ends, relaxed further with more k-points and plane waves; see
+    `RelaxationSet.against`. "crystals": relaxations of small ordered crystals, elements and
+    binaries, PBE. ``.card`` tells how they were made and how far they can be trusted.
 
     Raises:
         ValueError: no such data set.

@@ -99,7 +99,7 @@ def restart_from(path: Path, engine: Engine, out: Path) -> Path | None:
 def _produce_from_end(
     path: Path, end: Atoms, engine: Engine, out: Path, earlier: Sequence[Atoms]
 ) -> Path | None:
-    kept = ("defect", "family", "species", "seed")
+    kept = ("defect", "group", "family", "species", "seed")
     info = {key: value for key, value in end.info.items() if key in kept}
     if "family" not in info:  # the first shipped relaxations name both in one word
         info["family"], _, info["species"] = info.get("defect", ":").partition(":")
