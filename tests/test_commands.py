@@ -301,6 +301,19 @@ def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, c
     assert "stop differ" in capsys.readouterr().err
 
 
+def test_evaluate_judges_by_other_ends(tmp_path):
+    ours, dense = bv.load_dataset("si-defects"), bv.load_dataset("si-defects-dense").everything
+    files = ["--dataset", "si-defects", "--part", "test", "--ends", "si-defects-dense"]
+    options = ["--potential", "painn", "--steps", "1", "--rest-steps", "0", "--quiet"]
+    assert run("evaluate", *files, *options, "--out", tmp_path / "out") == 0
+    report = bv.Report.from_csv(tmp_path / "out" / "report.csv")
+    assert report.structures == [name for name in ours.test.names if name in dense.names]
+    name = report.structures[0]
+    ends = (bv.Structures.from_ase(a) for a in (ours.everything[name].start, dense[name].end))
+    assert report.rows[0].dq_start == pytest.approx(float(bv.delta_q(*ends)), abs=1e-9)
+    assert np.isnan(report.rows[0].force_mae)
+
+
 def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
     import bpttviz.datasets.shipped as shipped
 
