@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.optimize import FIRE
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.io.ase import AseAtomsAdaptor
 from tqdm.auto import tqdm
 
+from bpttviz.datasets.identity import MATCHER, SAME_ENERGY
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
 from bpttviz.defect import distance_from_defect
 from bpttviz.iterate import Stop
@@ -25,8 +25,6 @@ from bpttviz.structures import StructureError, Structures
 # Two relaxed ends closer than this are one minimum: a force of 0.005 eV/Å leaves about 0.05
 # amu^½ Å in silicon's soft modes, and different minima are 1 or more apart.
 SAME_MINIMUM = 0.3  # amu^½ Å
-# One minimum, or symmetry-equivalent ones, have the same energy up to what convergence leaves open.
-SAME_ENERGY = 0.01  # eV
 # Along a very soft mode 0.005 eV/Å may leave more than SAME_MINIMUM (CHGNet's split interstitials:
 # 0.56 amu^½ Å; a fifth of it leaves 0.22), so ends of one energy are brought closer to rest first.
 CLOSER = 5
@@ -197,8 +195,7 @@ def _symmetric_distance(a: Atoms, b: Atoms) -> float:
     """
     if not a.pbc.all():
         return float("inf")
-    matcher = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
-    match = matcher.get_rms_dist(*(AseAtomsAdaptor.get_structure(_plain(x)) for x in (a, b)))
+    match = MATCHER.get_rms_dist(*(AseAtomsAdaptor.get_structure(_plain(x)) for x in (a, b)))
     if match is None:
         return float("inf")
     length = (a.get_volume() / len(a)) ** (1 / 3)  # the unit of the matcher's distances

@@ -6,14 +6,15 @@ from ase import Atoms
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.io.ase import AseAtomsAdaptor
 
-SAME_ENERGY = 0.01  # eV; relaxations to 0.01 eV/Å leave less open
-_MATCHER = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
+# One minimum, or symmetry-equivalent ones, have the same energy up to what convergence leaves open.
+SAME_ENERGY = 0.01  # eV
+MATCHER = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
 
 
 def end_alike(one: Atoms, two: Atoms) -> bool:
-    """Whether two ends, with their energies, are the same up to symmetry and order of atoms."""
+    """Whether two ends, with their energies, are one minimum up to symmetry and order of atoms."""
     if one.get_chemical_formula() != two.get_chemical_formula():
         return False
     if abs(one.get_potential_energy() - two.get_potential_energy()) > SAME_ENERGY:
         return False
-    return bool(_MATCHER.fit(*map(AseAtomsAdaptor.get_structure, (one, two))))
+    return bool(MATCHER.fit(*map(AseAtomsAdaptor.get_structure, (one, two))))

@@ -48,7 +48,9 @@ def to_extxyz(frames: list[Atoms]) -> str:
 
 
 def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
-    """Write ``folder/NAME.extxyz.xz`` atomically, in the group that its end tells; its path.
+    """Write ``folder/NAME.extxyz.xz`` atomically and return its path.
+
+    Where a file in the folder has the same end, the new one gets its ``info["group"]``.
 
     Raises:
         ValueError: the file holds what packing would lose, or no relaxation that can be admitted.
@@ -61,9 +63,9 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
         raise ValueError(f"{source}: constraints and own masses would be lost in packing")
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     for other in sorted(folder.glob("*.extxyz.xz")):
-        theirs = read_frames(other, "extxyz") if other != target else frames
+        theirs = read_frames(other, "extxyz")
         group = default_group(theirs[0])
-        if group != default_group(frames[0]) and end_alike(theirs[-1], frames[-1]):
+        if other != target and end_alike(theirs[-1], frames[-1]):
             for frame in frames:
                 frame.info["group"] = group
     unfinished = target.with_suffix(".unfinished")
