@@ -60,7 +60,7 @@ class GPAWEngine:
             occupations=gpaw.FermiDirac(0.1),
             symmetry={"point_group": False},  # time reversal stays
             nbands="120%",  # fewer leave the highest occupied states slow to converge
-            # the density takes as many iterations with one pass an iteration as with two
+            # a second pass an iteration saves the density one iteration at most
             eigensolver=gpaw.Davidson(1),
             mixer=gpaw.Mixer(0.2, 6, 20),
             txt=None if log is None else str(log),
