@@ -7,7 +7,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 STAMP  := .venv/.installed
 BIN    := .venv/bin
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-# for example: make test ARGS="-k relax -x", make lab ARGS=--no-browser
+# One test process a core, four at most (each takes up to 2 GB), a thread each; a process that
+# has finished its own tests takes over some of another's.
+PYTEST := $(THREAD) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+# for example: make test ARGS="-k relax -x -n0", make lab ARGS=--no-browser
 ARGS   ?=
 
 .DEFAULT_GOAL := help
@@ -42,10 +45,10 @@ demo: $(STAMP)
 	@echo "Done: open build/quickstart.html"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-full: $(STAMP)
-	BPTTVIZ_NOTEBOOKS=full $(BIN)/python -m pytest $(ARGS)
+	BPTTVIZ_NOTEBOOKS=full $(PYTEST) $(ARGS)
 
 lab: $(STAMP)
 	cd notebooks && ../$(BIN)/python -m jupyterlab $(ARGS)

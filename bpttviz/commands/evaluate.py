@@ -108,5 +108,6 @@ def _references(choices: argparse.Namespace):
         part = data.everything if choices.part == "all" else getattr(data, choices.part)
         noise_floor = data.noise_floor
     if choices.ends:
-        part = part.against(load_dataset(choices.ends).everything)
+        ends = load_dataset(choices.ends)
+        part, noise_floor = part.against(ends.everything), ends.noise_floor
     return part, noise_floor
