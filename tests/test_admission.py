@@ -50,7 +50,7 @@ def test_a_relaxation_is_admitted(relaxed):
     assert faults(relaxed) == []
 
 
-@pytest.mark.parametrize("name", ["si-defects", "crystals"])
+@pytest.mark.parametrize("name", ["si-defects", "si-defects-dense", "crystals"])
 def test_what_is_shipped_could_enter_again(name):
     found = {r.name: faults(r.frames) for r in bv.load_dataset(name).everything}
     assert {name: why for name, why in found.items() if why} == {}
@@ -118,6 +118,26 @@ def not_finite(frames):
     return frames
 
 
+def without_energy(frames):
+    frames[2].calc.results["energy"] = np.nan
+    return frames
+
+
+def nowhere(frames):
+    frames[2].positions[1] = np.nan
+    return frames
+
+
+def a_molecule(frames):
+    frames[-1].pbc = False
+    return frames
+
+
+def interrupted(frames):
+    frames[-1].info["converged"] = False
+    return frames
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentences"),
     [
@@ -128,7 +148,11 @@ def not_finite(frames):
         (mixed, ["different settings in one file: 250 eV; 400 eV"]),
         (partly_stated, ["different settings in one file: 400 eV; not stated"]),
         (cut_short, ["not at rest: an atom feels"]),
-        (not_finite, ["not at rest: an atom feels nan"]),
+        (not_finite, ["energy or forces of frame [0-9]+ are not finite"]),
+        (without_energy, ["energy or forces of frame 2 are not finite"]),
+        (nowhere, ["positions of frame 2 are not finite"]),
+        (a_molecule, ["is periodic in other directions"]),
+        (interrupted, ["says that its relaxation is not finished"]),
         (swapped, ["jumps .* from frame 2 to 3: atoms swapped", "atoms 0, 5 have traded places"]),
         (jumped, ["atom 4 jumps 0.4. Å from frame 1 to 2.*another basin"]),
         (wrapped, ["atom 7 is wrapped into the cell between frames 1 and 2"]),
@@ -165,3 +189,41 @@ def test_packing_refuses_what_cannot_enter(relaxed, tmp_path):
         pack(source, tmp_path)
     assert not list(tmp_path.glob("*.xz"))
     assert pack(source, tmp_path, at_rest=1.0).exists()
+
+
+def stated(frames, settings):
+    for frame in copied(frames):
+        frame.info["settings"] = settings
+        yield frame
+
+
+def test_a_folder_keeps_one_kind_of_label_and_one_relaxation_a_name(relaxed, tmp_path):
+    """Denser labels carry the names of those that they improve."""
+    ours, dense, moved = (tmp_path / name / "copper.extxyz" for name in ("ours", "dense", "moved"))
+    for path, settings in ((ours, "250 eV"), (dense, "350 eV"), (moved, "250 eV")):
+        path.parent.mkdir()
+        ase.io.write(path, list(stated(relaxed, settings)))
+    packed = pack(ours, tmp_path)
+    whole = packed.read_bytes()
+    assert pack(ours, tmp_path) == packed  # again is no harm
+    with pytest.raises(ValueError, match=r"dense.copper.* '350 eV', .*copper.* '250 eV': one fol"):
+        pack(dense, tmp_path)
+    ase.io.write(moved, list(stated(relaxed[1:], "250 eV")))
+    with pytest.raises(ValueError, match=r"copper.*is another relaxation than .*moved.*rename"):
+        pack(moved, tmp_path)
+    other = dense.rename(dense.with_name("gold.extxyz"))
+    with pytest.raises(ValueError, match="one folder holds one kind of label"):
+        pack(other, tmp_path)
+    assert packed.read_bytes() == whole
+    assert len(list(tmp_path.glob("*.xz"))) == 1
+
+
+def test_the_energy_that_forces_derive_from_is_packed_too(relaxed, tmp_path):
+    frames = copied(relaxed)
+    for frame in frames:
+        frame.calc.results["free_energy"] = frame.get_potential_energy() - 0.25
+    ase.io.write(tmp_path / "copper.extxyz", frames)
+    read = bv.read_relaxations(pack(tmp_path / "copper.extxyz", tmp_path))[0]
+    for frame in read.frames:
+        energy, free = frame.get_potential_energy(), frame.calc.results["free_energy"]
+        assert free == pytest.approx(energy - 0.25, abs=2e-6)

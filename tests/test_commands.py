@@ -301,7 +301,7 @@ def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, c
     assert "stop differ" in capsys.readouterr().err
 
 
-def test_evaluate_judges_by_other_ends(tmp_path):
+def test_evaluate_judges_by_other_ends(tmp_path, capsys):
     ours, dense = bv.load_dataset("si-defects"), bv.load_dataset("si-defects-dense").everything
     files = ["--dataset", "si-defects", "--part", "test", "--ends", "si-defects-dense"]
     options = ["--potential", "painn", "--steps", "1", "--rest-steps", "0", "--quiet"]
@@ -312,6 +312,28 @@ def test_evaluate_judges_by_other_ends(tmp_path):
     ends = (bv.Structures.from_ase(a) for a in (ours.everything[name].start, dense[name].end))
     assert report.rows[0].dq_start == pytest.approx(float(bv.delta_q(*ends)), abs=1e-9)
     assert np.isnan(report.rows[0].force_mae)
+    left_out = [name for name in ours.test.names if name not in dense.names]
+    assert f"not in si-defects-dense, left out: {', '.join(left_out)}" in capsys.readouterr().out
+
+
+def test_evaluate_refuses_what_it_would_have_to_overlook(springs, trajectories, tmp_path, capsys):
+    options = ["--potential", springs, "--out", tmp_path / "out"]
+    for asked, answer in (
+        (["--dataset", "si-defects-dense", "--part", "train"], "nothing in its part 'train'"),
+        (["--dataset", "si-defects", "--pairs"], "--pairs says how to read files"),
+        ([*trajectories, "--part", "test"], "--part divides a shipped data set"),
+    ):
+        assert run("evaluate", *asked, *options) == 2
+        assert answer in capsys.readouterr().err
+
+
+def test_evaluate_does_not_go_on_with_before_and_after_exchanged(
+    springs, trajectories, tmp_path, capsys
+):
+    call = ["--steps", "2", "--rest-steps", "5", "--out", tmp_path / "out", "--quiet"]
+    assert run("evaluate", *trajectories, *call, "--potential", springs, "painn") == 0
+    assert run("evaluate", *trajectories, *call, "--potential", "painn", springs) == 2
+    assert "potentials differ" in capsys.readouterr().err
 
 
 def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Reading, checking and dividing reference relaxations."""
 
 from collections import Counter
+from importlib.resources import files
 
 import ase.io
 import numpy as np
@@ -62,10 +63,26 @@ def test_the_noise_floor_is_what_the_last_stage_would_still_have_moved(shipped):
 
 
 def test_the_card_counts_families_and_parts(shipped):
-    counts = Counter((r.family, shipped.part_of(r.group)) for r in shipped.everything)
-    for family in {r.family for r in shipped.everything}:
+    everything = shipped.everything
+    counts = Counter((r.family, shipped.part_of(r.group)) for r in everything)
+    for family in {r.family for r in everything}:
         numbers = [counts[family, part] for part in ("train", "val", "test")]
         assert f"| `{family}` | {' | '.join(map(str, numbers))} |" in shipped.card
+    parts = [len(part) for part in (shipped.train, shipped.val, shipped.test)]
+    assert f"| all {len(everything)} | {' | '.join(map(str, parts))} |" in shipped.card
+    frames = sum(len(r.frames) for r in everything)
+    assert f"{len(set(everything.groups))} groups, {frames} frames." in shipped.card
+
+
+@pytest.mark.parametrize("name", ["si-defects", "si-defects-dense", "crystals"])
+def test_a_set_is_small_and_of_one_kind_of_label(name):
+    folder = files("bpttviz") / "datasets" / "data" / name
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6  # all three: 12 MB
+    everything = bv.load_dataset(name).everything
+    kinds = {str(frame.info["settings"]) for r in everything for frame in r.frames}
+    # crystals state the k-points of their own cell, and are compared without them
+    assert len({kind.partition(", kpts")[0] for kind in kinds}) == 1
+    assert name == "crystals" or len(kinds) == 1
 
 
 def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
@@ -88,7 +105,7 @@ def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
 def test_dense_ends_begin_where_the_shipped_ones_end(shipped):
     dense = bv.load_dataset("si-defects-dense")
     parts = {r.name: shipped.part_of(r.group) for r in dense.everything}
-    assert "test" in parts.values()
+    assert list(parts.values()).count("test") >= 6
     for reference in dense.everything:
         ours = shipped.everything[reference.name]
         assert reference.group == ours.group
@@ -284,11 +301,13 @@ def spoiled(kind):
     elif kind == "cell":
         b.set_cell(b.cell * 1.02)
     elif kind == "swapped twins":
-        b.positions[[0, 6]] = b.positions[[6, 0]]
+        b.positions[[0, 6]] = b.positions[[6, 0]]  # both Ga
     elif kind == "nan":
         b.positions[2] = np.nan
     elif kind == "nan forces":
         b.calc.results["forces"][1, 1] = np.nan
+    elif kind == "nan energy":
+        b.calc.results["energy"] = np.nan
     return [a, b]
 
 
@@ -298,8 +317,10 @@ def spoiled(kind):
         ("order", "atom 0 is Ga at the start and As later.*same order"),
         ("atoms missing", "start has 8 atoms, end has 7"),
         ("cell", "the cell changes"),
+        ("swapped twins", "atoms 0, 6 have traded places with their own kind"),
         ("nan", "end.*position of atom 2 is not finite"),
-        ("nan forces", "forces in frame 1 are not finite"),
+        ("nan forces", "energy or forces of frame 1 are not finite"),
+        ("nan energy", "energy or forces of frame 1 are not finite"),
     ],
 )
 def test_frames_that_do_not_fit_together(kind, message):
@@ -315,6 +336,74 @@ def test_frames_of_different_settings_are_refused():
         make_reference("sample", mixed)
     mixed[-1].info["settings"] = mixed[0].info["settings"]
     assert make_reference("sample", mixed).frames
+
+
+def test_twins_that_pass_each_other_frame_by_frame_are_no_error():
+    """A kick-out is a real path; only the frames between tell it from a disordered file."""
+    start = bulk("Si", cubic=True) * (2, 2, 2)
+    path = []
+    for turn in np.linspace(0, np.pi, 12):  # about their common middle
+        atoms = start.copy()
+        middle = start.positions[:2].mean(0)
+        arm = start.positions[0] - middle
+        across = np.cross(arm, [0, 0, 1.0])
+        across *= np.linalg.norm(arm) / np.linalg.norm(across)
+        atoms.positions[0] = middle + np.cos(turn) * arm + np.sin(turn) * across
+        atoms.positions[1] = 2 * middle - atoms.positions[0]
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((64, 3)))
+        path.append(atoms)
+    assert len(make_reference("kick-out", path).frames) == 12
+    with pytest.raises(bv.StructureError, match="kick-out.*atoms 0, 1 have traded places"):
+        make_reference("kick-out", [path[0], path[-1]], trajectory=False)
+
+
+def test_a_relaxation_that_says_it_is_not_finished_is_refused(tmp_path):
+    members = frames()
+    members[-1].info["converged"] = False
+    ase.io.write(tmp_path / "slow.partial.extxyz", members)
+    with pytest.raises(bv.DataError, match=r"slow\.partial\.extxyz says .* not finished.*leave it"):
+        bv.read_relaxations(tmp_path)
+    ase.io.write(tmp_path / "start.extxyz", members[0])
+    with pytest.raises(bv.DataError, match="slow.partial.extxyz says"):
+        bv.read_pairs([(tmp_path / "start.extxyz", tmp_path / "slow.partial.extxyz")])
+
+
+def test_files_are_named_in_the_complaint(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        ase.io.write(tmp_path / folder / "run.extxyz", frames())
+        (tmp_path / folder / "run.log").write_text("of the calculator, and no structure")
+    assert bv.read_relaxations(tmp_path / "a").names == ["run"]
+    with pytest.raises(
+        bv.DataError, match=r"a.run\.extxyz and .*b.run\.extxyz .* 'run'; give names"
+    ):
+        bv.read_relaxations(str(tmp_path / "*" / "run.extxyz"))
+    start, end = spoiled("order")
+    ase.io.write(tmp_path / "start.extxyz", start)
+    ase.io.write(tmp_path / "end.extxyz", end)
+    with pytest.raises(bv.StructureError, match=r"same order \(.*start\.extxyz and .*end\.extxyz"):
+        bv.read_pairs([(tmp_path / "start.extxyz", tmp_path / "end.extxyz")])
+
+
+def test_a_fingerprint_is_of_labels_too():
+    def marked(change=lambda frame: None):
+        members = frames()
+        for frame in members:
+            change(frame)
+        return bv.RelaxationSet([make_reference("r", members)]).fingerprint()
+
+    def relabelled(frame):
+        frame.calc.results["forces"] = frame.calc.results["forces"] + 1e-3
+
+    def shifted(frame):
+        frame.calc.results["energy"] += 1e-3
+
+    def stretched(frame):
+        frame.set_cell(frame.cell * 1.001)
+
+    marks = [marked(), marked(relabelled), marked(shifted), marked(stretched)]
+    assert len(set(marks)) == 4
+    assert marked() == marks[0]
 
 
 def test_swapped_twins_in_a_large_cell_are_noticed():

@@ -273,6 +273,40 @@ def test_other_settings_are_refused(tmp_path):
         files.refuse_mixed_settings(tmp_path, "EMT (ASE)")
 
 
+def test_frames_known_from_another_engine_are_not_taken_for_this_one(tmp_path):
+    with pytest.raises(generate.NotAtRest, match="--max-steps"):
+        make(tmp_path, max_steps=3)
+    with pytest.raises(generate.SettingsMismatch, match=r"copper\.partial.*EMT \(ASE\).*two sta"):
+        make(tmp_path, TwoStages())
+
+
+def test_a_users_file_restarts_and_can_be_interrupted(tmp_path):
+    """It says neither defect nor family."""
+    mine, out = tmp_path / "mine.extxyz", tmp_path / "out"
+    ase.io.write(mine, Copper().start())
+    call = ["restart", str(mine), "--engine", "emt", "--out", str(out)]
+    assert main([*call, "--max-steps", "2"]) == 1
+    assert main(call) == 0
+    frames = files.read_frames(out / "mine.extxyz")
+    assert {frame.info["settings"] for frame in frames} == {"EMT (ASE)"}
+    assert not {"family", "species", "defect"} & frames[0].info.keys()
+
+
+def test_a_truncated_file_is_named(tmp_path, capsys):
+    whole = make(tmp_path).read_text()
+    (tmp_path / "cut.extxyz").write_text(whole[: int(len(whole) * 0.9)])
+    call = [
+        "restart",
+        str(tmp_path / "cut.extxyz"),
+        "--engine",
+        "emt",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main(call) == 1
+    assert "cut.extxyz could not be read" in capsys.readouterr().out
+
+
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = make(tmp_path)
     before = path.read_bytes()
@@ -332,7 +366,7 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     # a file that stopped early, as the first nineteen did, is taken to the end
     early = tmp_path / "early.extxyz"
     for frame in frames:
-        frame.info = {"defect": "fcc:Al", "seed": 7}
+        frame.info = {"defect": "fcc:Al", "seed": 7, "settings": "EMT (ASE)"}
     files.write_atomically(early, frames[:4])
     assert main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
     further = files.read_frames(on / "early.extxyz")
@@ -343,11 +377,21 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     assert f"moved Delta Q {moved:.3f}" in capsys.readouterr().out
     assert moved > 0.01
 
+    # once more, nothing is done and said so
+    assert main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
+    assert "early.extxyz exists already" in capsys.readouterr().out
+
+    # settings that one frame does not state are not these
+    del frames[1].info["settings"]
+    files.write_atomically(early, frames[:4])
+    again = tmp_path / "again"
+    with pytest.raises(generate.SettingsMismatch, match="frame 1 has settings 'not stated'"):
+        main(["continue", str(early), "--engine", "emt", "--out", str(again)])
+
     # other settings: `continue` refuses, `restart` makes a trajectory of its own
     for frame in frames:
         frame.info["settings"] = "another code"
     files.write_atomically(early, frames[:4])
-    again = tmp_path / "again"
     with pytest.raises(generate.SettingsMismatch, match="another code"):
         main(["continue", str(early), "--engine", "emt", "--out", str(again)])
     assert main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0

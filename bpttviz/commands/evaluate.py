@@ -17,8 +17,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add_relaxations(parser, "reference relaxations")
     parser.add_argument(
-        "--part", choices=("train", "val", "test", "all"), default="all",
-        help="which part of a shipped data set",
+        "--part", choices=("train", "val", "test", "all"),
+        help="which part of a shipped data set (all of it where not given)",
     )  # fmt: skip
     parser.add_argument(
         "--ends", metavar="DATASET",
@@ -49,7 +49,7 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.rules import GradientDescent
     from bpttviz.runs import fingerprint
 
-    references, noise_floor = _references(choices)
+    references = _references(choices)
     if not choices.potential:
         raise ValueError("evaluate needs --potential and at least one name; the first is 'before'")
     if len(set(choices.potential)) < len(choices.potential):
@@ -64,7 +64,8 @@ def run(choices: argparse.Namespace) -> int:
     claim(
         out,
         {
-            "potentials": {name: fingerprint(p) for name, p in potentials.items()},
+            # a list, because the first is "before"
+            "potentials": [[name, fingerprint(p)] for name, p in potentials.items()],
             "references": references.fingerprint(),
             "rule": repr(rule),
             "stop": repr(stop),
@@ -89,25 +90,32 @@ def run(choices: argparse.Namespace) -> int:
         )
         rows += report.rows
         write(table, Report(rows).to_csv())
-    text = str(Report(rows, noise_floor=noise_floor))
+    text = str(Report(rows))
     write(out / "report.txt", text + "\n")
     print(text)
     return 0
 
 
 def _references(choices: argparse.Namespace):
-    """(relaxations, their noise floor or None)."""
     from bpttviz.datasets.shipped import load_dataset
 
     if bool(choices.files) == bool(choices.dataset):
         raise ValueError("give files of relaxations, or --dataset; one of the two")
     if choices.files:
-        part, noise_floor = read_files(choices.files, choices.pairs), None
+        if choices.part:
+            raise ValueError("--part divides a shipped data set; it has no meaning for files")
+        part = read_files(choices.files, choices.pairs)
     else:
+        if choices.pairs:
+            raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
         data = load_dataset(choices.dataset)
-        part = data.everything if choices.part == "all" else getattr(data, choices.part)
-        noise_floor = data.noise_floor
-    if choices.ends:
-        ends = load_dataset(choices.ends)
-        part, noise_floor = part.against(ends.everything), ends.noise_floor
-    return part, noise_floor
+        part = data.everything if choices.part in (None, "all") else getattr(data, choices.part)
+        if not len(part):
+            raise ValueError(f"{choices.dataset} has nothing in its part {choices.part!r}")
+    if not choices.ends:
+        return part
+    judged = part.against(load_dataset(choices.ends).everything)
+    left_out = [name for name in part.names if name not in judged.names]
+    if left_out:
+        print(f"not in {choices.ends}, left out: {', '.join(left_out)}")
+    return judged

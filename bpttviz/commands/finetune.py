@@ -94,6 +94,8 @@ def _data(choices: argparse.Namespace):
         raise ValueError("give files to learn from, or --dataset; one of the two")
     if choices.files:
         return read_files(choices.files, choices.pairs), validation
+    if choices.pairs:
+        raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
     if validation:
         raise ValueError("--dataset has a validation part of its own; leave --validation out")
     return load_dataset(choices.dataset), None

@@ -35,8 +35,13 @@ def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
             return [f"frame {number} lists other atoms, or in another order, than the start"]
         if not np.allclose(frame.cell.array, first.cell.array, atol=1e-6):
             return [f"frame {number} has another cell than the start"]
+        if (frame.pbc != first.pbc).any():
+            return [f"frame {number} is periodic in other directions than the start"]
         if not has_labels(frame):
             return [f"frame {number} comes without energy or forces"]
+        infinite = not_finite(frame)
+        if infinite:
+            return [f"{infinite} of frame {number} are not finite"]
     return [
         *_of_labels(frames, at_rest),
         *(fault for number in range(1, len(frames)) for fault in _of_step(frames, number)),
@@ -44,9 +49,23 @@ def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
     ]
 
 
+def not_finite(frame: Atoms) -> str:
+    """Which of a frame's numbers are not finite, in words; "" where all are."""
+    if not np.isfinite(frame.positions).all():
+        return "positions"
+    labels = frame.calc.results if has_labels(frame) else {"energy": 0.0, "forces": 0.0}
+    fine = np.isfinite(labels["energy"]) and np.isfinite(labels["forces"]).all()
+    return "" if fine else "energy or forces"
+
+
 def has_labels(frame: Atoms) -> bool:
     """Whether energy (eV) and forces (eV/Å) come with a frame."""
     return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()
+
+
+def unfinished(frames: Sequence[Atoms]) -> bool:
+    """Whether the last frame says ``converged=False``, as the generator's partial files do."""
+    return not frames[-1].info.get("converged", True)
 
 
 def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:
@@ -54,6 +73,8 @@ def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:
     settings = {str(frame.info.get("settings", "not stated")) for frame in frames}
     if len(settings) > 1:
         found.append(f"labels of different settings in one file: {'; '.join(sorted(settings))}")
+    if unfinished(frames):
+        found.append("the file says that its relaxation is not finished; continue it")
     force = largest_force(frames[-1])
     if not force <= at_rest:
         found.append(
@@ -85,12 +106,17 @@ def _of_step(frames: Sequence[Atoms], number: int) -> list[str]:
 
 
 def _of_order(start: Atoms, end: Atoms) -> list[str]:
-    """Whether atoms of one element would have a shorter way if they traded places."""
+    atoms = traded_places(start, end)
+    if not atoms:
+        return []
+    named = ", ".join(map(str, atoms))
+    return [f"atoms {named} have traded places from start to end: list them in one order"]
+
+
+def traded_places(start: Atoms, end: Atoms) -> list[int]:
+    """Atoms that would have a clearly shorter way if they traded places with their own kind."""
     _, distances = get_distances(start.positions, end.positions, start.cell, start.pbc)
     cost = np.where(start.numbers[:, None] == end.numbers, distances**2, 1e6)
     row, partner = linear_sum_assignment(cost)
     saved = cost.trace() - cost[row, partner].sum()
-    if saved <= SHORTER_WAY:
-        return []
-    atoms = ", ".join(str(atom) for atom in np.flatnonzero(row != partner))
-    return [f"atoms {atoms} have traded places from start to end: list them in one order"]
+    return np.flatnonzero(row != partner).tolist() if saved > SHORTER_WAY else []

@@ -14,7 +14,6 @@ import lzma
 import os
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
@@ -24,17 +23,22 @@ from bpttviz.datasets.read import default_group, read_frames
 
 
 def to_extxyz(frames: list[Atoms]) -> str:
-    """Extended XYZ text with energies and forces, digits limited as said above."""
+    """Extended XYZ text with energies and forces, digits limited as said above.
+
+    Of ``info`` only single values are kept.
+    """
     lines = []
     for frame in frames:
         info = {key: value for key, value in frame.info.items() if np.isscalar(value)}
         lattice = " ".join(f"{x:.6f}" for x in frame.cell.array.ravel())
         extra = "".join(f' {key}="{value}"' for key, value in info.items())
+        results = frame.calc.results  # GPAW's forces derive from the free energy
+        free = f" free_energy={results['free_energy']:.6f}" if "free_energy" in results else ""
         periodic = " ".join("T" if p else "F" for p in frame.pbc)
         lines += [
             str(len(frame)),
             f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3 '
-            f'energy={frame.get_potential_energy():.6f} pbc="{periodic}"{extra}',
+            f'energy={frame.get_potential_energy():.6f}{free} pbc="{periodic}"{extra}',
         ]
         for symbol, position, force in zip(
             frame.get_chemical_symbols(),
@@ -53,9 +57,12 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     Where a file in the folder has the same end, the new one gets its ``info["group"]``.
 
     Raises:
-        ValueError: the file holds what packing would lose, or no relaxation that can be admitted.
+        DataError: the file cannot be read.
+        ValueError: the file holds constraints or masses, no relaxation that can be admitted, or
+            labels of other settings than the folder's; or the folder has another relaxation of
+            this name.
     """
-    frames = ase.io.read(source, ":")
+    frames = read_frames(source)
     found = faults(frames, at_rest)
     if found:
         raise ValueError(f"{source} cannot enter the set: {'; '.join(found)}")
@@ -64,6 +71,16 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     for other in sorted(folder.glob("*.extxyz.xz")):
         theirs = read_frames(other, "extxyz")
+        here, there = (str(x[0].info.get("settings", "not stated")) for x in (frames, theirs))
+        if here != there:
+            raise ValueError(
+                f"{source} has settings {here!r}, {other} {there!r}: one folder holds one kind of "
+                "label, choose another"
+            )
+        if other == target and not _same_start(theirs[0], frames[0]):
+            raise ValueError(
+                f"{other} is another relaxation than {source}, from another start: rename one"
+            )
         group = default_group(theirs[0])
         if other != target and end_alike(theirs[-1], frames[-1]):
             for frame in frames:
@@ -74,6 +91,13 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     )
     os.replace(unfinished, target)
     return target
+
+
+def _same_start(one: Atoms, other: Atoms) -> bool:
+    """Whether two frames are one, but for the digits lost in packing."""
+    return np.array_equal(one.numbers, other.numbers) and np.allclose(
+        one.positions, other.positions, rtol=0, atol=1e-5
+    )
 
 
 def main() -> None:

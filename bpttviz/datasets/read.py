@@ -11,8 +11,9 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
-from bpttviz.datasets.admission import has_labels
+from bpttviz.datasets.admission import has_labels, unfinished
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
+from bpttviz.structures import StructureError
 
 
 class DataError(ValueError):
@@ -42,15 +43,16 @@ def read_relaxations(
 
     Args:
         paths: files, a pattern such as "runs/*.traj", or a folder whose files (except hidden ones
-            and README*) are all read. Any format that ASE reads, compressed or not. Energies and
-            forces are kept where every frame has them.
+            README* and *.log) are all read. Any format that ASE reads, compressed or not. Energies
+            and forces are kept where every frame has them.
         group: names the group of a relaxation from its start; see `Reference`.
         format: ASE's format name where the file name does not tell.
         names: one for each file, where the files' own names are not unique.
 
     Raises:
-        DataError: a missing, empty, truncated or unreadable file, one with a single frame, or one
-            whose frames name different ``info["settings"]``.
+        DataError: a missing, empty, truncated or unreadable file, one with a single frame, one
+            whose frames name different ``info["settings"]``, one that says ``converged=False``, or
+            two of one name.
         StructureError: frames that do not fit together (see `Reference`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -61,19 +63,24 @@ def read_relaxations(
     if len(files) == 1 and Path(files[0]).is_dir():
         folder = Path(files[0])
         files = sorted(
-            p for p in folder.iterdir() if p.is_file() and not p.name.startswith((".", "README"))
+            p
+            for p in folder.iterdir()
+            if p.is_file() and not p.name.startswith((".", "README")) and p.suffix != ".log"
         )
         if not files:
             raise DataError(f"{folder} holds no data files")
+    if names is None:
+        names = [Path(file).name.split(".")[0] for file in files]
+        _require_unique(names, files)
     references = []
-    for number, file in enumerate(map(Path, files)):
+    for name, file in zip(names, map(Path, files), strict=True):
         frames = read_frames(file, format)
         if len(frames) < 2:
             raise DataError(
                 f"{file} holds a single structure; a relaxation needs a start and an end (two "
                 "frames or more). For separate files use read_pairs"
             )
-        name = file.name.split(".")[0] if names is None else names[number]
+        _require_finished(file, frames)
         references.append(make_reference(name, frames, group))
     return RelaxationSet(references)
 
@@ -89,15 +96,40 @@ def read_pairs(
     structure of each file is used.
 
     Raises:
-        DataError: a missing, empty or unreadable file.
+        DataError: a missing, empty or unreadable file, or an end that says ``converged=False``.
         StructureError: start and end are not the same atoms in the same order and cell.
     """
     references = []
     for number, (start, end) in enumerate(pairs):
         name = names[number] if names is not None else f"pair-{number:03d}"
         ends = [read_frames(Path(path))[-1] for path in (start, end)]
-        references.append(make_reference(name, ends, group, trajectory=False))
+        _require_finished(end, ends)
+        try:
+            references.append(make_reference(name, ends, group, trajectory=False))
+        except StructureError as error:
+            raise StructureError(
+                f"{error.reason} ({start} and {end})", error.index, error.name
+            ) from error
     return RelaxationSet(references)
+
+
+def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
+    if unfinished(frames):
+        raise DataError(
+            f"{file} says that its relaxation is not finished (converged=F), so its last frame is "
+            "no end; finish it, or leave it out"
+        )
+
+
+def _require_unique(names: Sequence[str], files: Sequence[str | Path]) -> None:
+    first = {}
+    for name, file in zip(names, files, strict=True):
+        if name in first:
+            raise DataError(
+                f"{first[name]} and {file} would both be named {name!r}; give names=[...], one for "
+                "each file"
+            )
+        first[name] = file
 
 
 def make_reference(

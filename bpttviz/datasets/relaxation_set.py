@@ -6,16 +6,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
 
+from bpttviz.datasets.admission import not_finite, traded_places
 from bpttviz.structures import StructureError, Structures
 
 # Nearest-image displacements beyond this are a swapped or wrongly ordered pair of atoms far more
 # often than a relaxation.
 LARGEST_DISPLACEMENT = 4.0
+# Å between two frames; atoms that trade places in one move further, down to hydrogen's 0.74.
+SHORTEST_TRADE = 0.5
 SMALLEST_SET_WITH_TEST = 24
 
 
@@ -64,10 +68,26 @@ class Reference:
             )
         for number, frame in enumerate(self.frames):
             _require_same_atoms(f"{self.name}, frame {number}", self.start, frame)
-            if not np.isfinite(frame.calc.results["forces"]).all():
+            infinite = not_finite(frame)
+            if infinite:
                 raise StructureError(
-                    f"forces in frame {number} are not finite", name=self.name, index=0
+                    f"{infinite} of frame {number} are not finite", name=self.name, index=0
                 )
+        for before, after in pairwise(self.frames or (self.start, self.end)):
+            _require_same_places(self.name, before, after)
+
+
+def _require_same_places(name: str, before: Atoms, after: Atoms) -> None:
+    """Atoms may trade places in many steps, as real ones do, but not in one."""
+    _, distance = find_mic(after.positions - before.positions, before.cell, before.pbc)
+    atoms = traded_places(before, after) if distance.max() > SHORTEST_TRADE else []
+    if atoms:
+        raise StructureError(
+            f"atoms {', '.join(map(str, atoms))} have traded places with their own kind, in one "
+            "step; list them in one order (if they really did, give the frames between)",
+            name=name,
+            index=0,
+        )
 
 
 def _require_same_atoms(name: str, one: Atoms, two: Atoms) -> None:
@@ -178,12 +198,21 @@ class RelaxationSet(Sequence):
         return Structures.from_ase([r.end for r in self.references], self.names)
 
     def fingerprint(self) -> str:
-        """A short hash of all names, species and positions: same hash, same data."""
+        """A short hash of names, species, cells, positions and labels: same hash, same data."""
         digest = hashlib.sha256()
+
+        def add(numbers, decimals: int) -> None:
+            digest.update((np.round(numbers, decimals) + 0.0).tobytes())  # + 0.0: no minus zero
+
         for reference in self.references:
             digest.update(reference.name.encode())
             for atoms in (reference.start, reference.end, *reference.frames):
-                digest.update(atoms.numbers.tobytes() + np.round(atoms.positions, 6).tobytes())
+                digest.update(atoms.numbers.tobytes() + atoms.pbc.tobytes())
+                add(atoms.cell.array, 6)
+                add(atoms.positions, 6)
+            for frame in reference.frames:
+                add(frame.calc.results["energy"], 6)
+                add(frame.calc.results["forces"], 5)
         return digest.hexdigest()[:16]
 
     def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:

@@ -62,10 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     refuse_mixed_settings(out, engine.settings)
     if from_file:
-        jobs = [lambda file=file: from_file(file, engine, out) for file in work]
+        jobs = [lambda file=file: from_file(file, engine, out, options.max_steps) for file in work]
     else:
         jobs = [
-            lambda t=t: produce(t.name, t.start, t.info, engine, out, guess=t.guess) for t in work
+            lambda t=t: produce(
+                t.name, t.start, t.info, engine, out, max_steps=options.max_steps, guess=t.guess
+            )
+            for t in work
         ]
     return run(jobs)
 
@@ -82,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         options.add_argument("--out", type=Path, required=True)
         options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
         options.add_argument("--limit", type=int, help="only the first N of the slice")
+        options.add_argument(
+            "--max-steps", type=int, default=200, help="of one relaxation, steps known included"
+        )
         options.add_argument("--engine", choices=("gpaw", "emt", "chgnet"), default="gpaw")
         crystals = command == "crystals"
         options.add_argument(

@@ -32,8 +32,20 @@ def write_atomically(path: Path, frames: list[Atoms]) -> None:
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """All frames of a file, with their labels."""
-    return ase.io.read(str(path), ":", format="extxyz", parallel=False)
+    """All frames of a file, with their labels.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        return ase.io.read(str(path), ":", format="extxyz", parallel=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # ASE's reader raises whatever its parser tripped over
+        raise ValueError(
+            f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it may "
+            "be truncated"
+        ) from error
 
 
 def remove(path: Path) -> None:
@@ -50,7 +62,12 @@ def refuse_mixed_settings(folder: Path, settings: str) -> None:
         SettingsMismatch: one was made with others, or does not say.
     """
     for path in sorted(folder.glob("*.extxyz")):
-        first = ase.io.read(str(path), 0, format="extxyz", parallel=False)
+        try:
+            first = ase.io.read(str(path), 0, format="extxyz", parallel=False)
+        except FileNotFoundError:
+            continue  # another job has just finished it, and removed its partial file
         found = first.info.get("settings", "not stated")
         if found != settings:
-            raise SettingsMismatch(f"{path} has settings {found!r}, this run {settings!r}")
+            raise SettingsMismatch(
+                f"{path} has settings {found!r}, this run {settings!r}; choose another --out"
+            )

@@ -41,10 +41,12 @@ def produce(
     `info`, the engine's settings, its stage, and whether the file ends at rest ("converged").
     `guess`: as in `relax`.
 
-    Raises what `relax` raises; the partial file then holds the frames so far.
+    Raises what `relax` raises, the partial file then holding the frames so far, and
+    SettingsMismatch where the frames known were labelled with other settings.
     """
     path, partial = out / f"{name}.extxyz", out / f"{name}{PARTIAL}"
     if path.exists():
+        say(f"{name}: {path} exists already and is left alone")
         return None
     info = {**info, "settings": engine.settings}
 
@@ -54,6 +56,7 @@ def produce(
         write_atomically(target, frames)
 
     known = read_frames(partial) if partial.exists() else list(earlier)
+    _require_settings(known, engine, partial if partial.exists() else name)
     atoms = known[-1] if known else start()
     say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
     began = time.time()
@@ -78,32 +81,41 @@ def produce(
     return path
 
 
-def continue_from(path: Path, engine: Engine, out: Path) -> Path | None:
+def continue_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -> Path | None:
     """Take a finished relaxation to the engine's tolerance, appending to its frames.
 
     Raises:
-        SettingsMismatch: the file was made with other settings.
+        SettingsMismatch: the file was made with other settings, or does not state them.
     """
     frames = read_frames(path)
-    found = frames[-1].info.get("settings", engine.settings)  # the first nineteen files state none
-    if found != engine.settings:
-        raise SettingsMismatch(f"{path} has settings {found!r}: `restart` makes a new trajectory")
-    return _produce_from_end(path, frames[-1].copy(), engine, out, frames)
+    _require_settings(frames, engine, path)
+    return _produce_from_end(path, frames[-1].copy(), engine, out, max_steps, frames)
 
 
-def restart_from(path: Path, engine: Engine, out: Path) -> Path | None:
+def _require_settings(frames: Sequence[Atoms], engine: Engine, source: Path | str) -> None:
+    for number, frame in enumerate(frames):
+        found = frame.info.get("settings", "not stated")
+        if found != engine.settings:
+            raise SettingsMismatch(
+                f"{source}: frame {number} has settings {found!r}, this run {engine.settings!r}; "
+                "`restart` makes a trajectory of its own from the end of any file"
+            )
+
+
+def restart_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -> Path | None:
     """Relax again from a finished relaxation's end, as a trajectory of its own."""
-    return _produce_from_end(path, read_frames(path)[-1].copy(), engine, out, ())
+    return _produce_from_end(path, read_frames(path)[-1].copy(), engine, out, max_steps, ())
 
 
 def _produce_from_end(
-    path: Path, end: Atoms, engine: Engine, out: Path, earlier: Sequence[Atoms]
+    path: Path, end: Atoms, engine: Engine, out: Path, max_steps: int, earlier: Sequence[Atoms]
 ) -> Path | None:
     kept = ("defect", "group", "family", "species", "seed")
     info = {key: value for key, value in end.info.items() if key in kept}
-    if "family" not in info:  # the first shipped relaxations name both in one word
-        info["family"], _, info["species"] = info.get("defect", ":").partition(":")
-    written = produce(path.stem, lambda: end, info, engine, out, earlier, guess=bonded)
+    # the first shipped relaxations name both in one word, and a user's neither
+    if "family" not in info and "defect" in info:
+        info["family"], _, info["species"] = info["defect"].partition(":")
+    written = produce(path.stem, lambda: end, info, engine, out, earlier, max_steps, guess=bonded)
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
         say(f"{path.stem}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")

@@ -68,7 +68,10 @@ def relax(
             if fmax <= stage.fmax:
                 break
             if len(frames) > max_steps:
-                raise NotAtRest(f"fmax {fmax:.4f} eV/Å after {max_steps} steps")
+                raise NotAtRest(
+                    f"fmax {fmax:.4f} eV/Å after {max_steps} steps; with more (--max-steps) it "
+                    "goes on from there"
+                )
             atoms.positions += bfgs.step()
     return frames
 
