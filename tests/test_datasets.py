@@ -37,7 +37,7 @@ def shipped():
 
 def test_shipped_set_is_whole(shipped):
     everything = shipped.everything
-    assert len(everything) >= 35
+    assert len(everything) >= 54
     assert everything.has_forces
     assert "CC0" in shipped.card
     for reference in everything:
@@ -48,10 +48,17 @@ def test_shipped_set_is_whole(shipped):
 
 
 def test_the_noise_floor_is_what_the_last_stage_would_still_have_moved(shipped):
-    """From its first frame to its last, 0.03 to 0.01 eV/Å; distance falls as the force does."""
+    """From its first frame to its last, 0.03 to 0.01 eV/Å; distance falls as the force does.
+
+    But where it rose again on the way, the stage had begun on a saddle.
+    """
     moved, left = [], []
     for reference in shipped.everything:
-        taken_over = next(frame for frame in reference.frames if frame.info["stage"] == 1)
+        stage = [frame for frame in reference.frames if frame.info["stage"] == 1]
+        taken_over = stage[0]
+        if max(map(largest_force, stage)) > 0.1:
+            assert f"`{reference.name}`" in shipped.card
+            continue
         ends = (bv.Structures.from_ase(frame) for frame in (taken_over, reference.end))
         moved.append(float(bv.delta_q(*ends)))
         before, after = largest_force(taken_over), largest_force(reference.frames[-1])
