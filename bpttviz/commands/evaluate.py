@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.commands.options import add_potential, add_relaxations, read_files
+from bpttviz.commands.options import (
+    add_potential,
+    add_relaxations,
+    read_files,
+    require_one_source,
+)
 
 HELP = "compare where potentials' relaxations end, and their forces, with references"
 EXAMPLES = """\
@@ -97,17 +102,15 @@ def run(choices: argparse.Namespace) -> int:
 
 
 def _references(choices: argparse.Namespace):
+    """The relaxations to measure on, with the ends to judge by."""
     from bpttviz.datasets.shipped import load_dataset
 
-    if bool(choices.files) == bool(choices.dataset):
-        raise ValueError("give files of relaxations, or --dataset; one of the two")
+    require_one_source(choices)
     if choices.files:
         if choices.part:
             raise ValueError("--part divides a shipped data set; it has no meaning for files")
         part = read_files(choices.files, choices.pairs)
     else:
-        if choices.pairs:
-            raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
         data = load_dataset(choices.dataset)
         part = data.everything if choices.part in (None, "all") else getattr(data, choices.part)
         if not len(part):

@@ -12,6 +12,7 @@ from bpttviz.commands.options import (
     add_relaxations,
     adjoint_of,
     read_files,
+    require_one_source,
 )
 
 HELP = "fine-tune a potential so that its relaxations end where the references do"
@@ -89,13 +90,10 @@ def _data(choices: argparse.Namespace):
     """(training data, validation relaxations or None)."""
     from bpttviz.datasets.shipped import load_dataset
 
+    require_one_source(choices)
     validation = read_files(choices.validation, choices.pairs) if choices.validation else None
-    if bool(choices.files) == bool(choices.dataset):
-        raise ValueError("give files to learn from, or --dataset; one of the two")
     if choices.files:
         return read_files(choices.files, choices.pairs), validation
-    if choices.pairs:
-        raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
     if validation:
         raise ValueError("--dataset has a validation part of its own; leave --validation out")
     return load_dataset(choices.dataset), None

@@ -86,6 +86,18 @@ def add_relaxations(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def require_one_source(choices: argparse.Namespace) -> None:
+    """See that `add_relaxations` was given files or a data set, and only what goes with it.
+
+    Raises:
+        ValueError: both or neither, or --pairs beside --dataset.
+    """
+    if bool(choices.files) == bool(choices.dataset):
+        raise ValueError("give files of relaxations, or --dataset; one of the two")
+    if choices.dataset and choices.pairs:
+        raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
+
+
 def read_files(files: list[Path], pairs: bool):
     """The relaxations in files, each named so that no two have the same name."""
     from bpttviz.datasets.read import DataError, read_pairs, read_relaxations

@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.geometry import find_mic, get_distances
 from scipy.optimize import linear_sum_assignment
 
-from bpttviz.datasets.generate.measures import largest_force
+from bpttviz.datasets.generate.measures import largest_force, settings_of
 
 AT_REST = 0.01  # eV/Å
 # The generator's optimiser moves no atom further than 0.15 Å in a step.
@@ -53,9 +53,8 @@ def not_finite(frame: Atoms) -> str:
     """Which of a frame's numbers are not finite, in words; "" where all are."""
     if not np.isfinite(frame.positions).all():
         return "positions"
-    labels = frame.calc.results if has_labels(frame) else {"energy": 0.0, "forces": 0.0}
-    fine = np.isfinite(labels["energy"]) and np.isfinite(labels["forces"]).all()
-    return "" if fine else "energy or forces"
+    labels = [frame.calc.results[key] for key in ("energy", "forces")] if has_labels(frame) else []
+    return "" if all(np.isfinite(label).all() for label in labels) else "energy or forces"
 
 
 def has_labels(frame: Atoms) -> bool:
@@ -70,7 +69,7 @@ def unfinished(frames: Sequence[Atoms]) -> bool:
 
 def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:
     found = []
-    settings = {str(frame.info.get("settings", "not stated")) for frame in frames}
+    settings = {settings_of(frame) for frame in frames}
     if len(settings) > 1:
         found.append(f"labels of different settings in one file: {'; '.join(sorted(settings))}")
     if unfinished(frames):

@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.admission import AT_REST, faults
+from bpttviz.datasets.generate.measures import settings_of
 from bpttviz.datasets.identity import end_alike
 from bpttviz.datasets.read import default_group, read_frames
 
@@ -71,7 +72,7 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     for other in sorted(folder.glob("*.extxyz.xz")):
         theirs = read_frames(other, "extxyz")
-        here, there = (str(x[0].info.get("settings", "not stated")) for x in (frames, theirs))
+        here, there = (settings_of(members[0]) for members in (frames, theirs))
         if here != there:
             raise ValueError(
                 f"{source} has settings {here!r}, {other} {there!r}: one folder holds one kind of "

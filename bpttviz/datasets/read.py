@@ -42,9 +42,9 @@ def read_relaxations(
     """Read one relaxation a file: first frame the start, last frame the end.
 
     Args:
-        paths: files, a pattern such as "runs/*.traj", or a folder whose files (except hidden ones
-            README* and *.log) are all read. Any format that ASE reads, compressed or not. Energies
-            and forces are kept where every frame has them.
+        paths: files, a pattern such as "runs/*.traj", or a folder whose files (except hidden
+            ones, README* and *.log) are all read. Any format that ASE reads, compressed or not.
+            Energies and forces are kept where every frame has them.
         group: names the group of a relaxation from its start; see `Reference`.
         format: ASE's format name where the file name does not tell.
         names: one for each file, where the files' own names are not unique.

@@ -11,6 +11,7 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
+from bpttviz.datasets.generate.measures import settings_of
 from bpttviz.datasets.generate.ranks import world
 
 
@@ -66,7 +67,7 @@ def refuse_mixed_settings(folder: Path, settings: str) -> None:
             first = ase.io.read(str(path), 0, format="extxyz", parallel=False)
         except FileNotFoundError:
             continue  # another job has just finished it, and removed its partial file
-        found = first.info.get("settings", "not stated")
+        found = settings_of(first)
         if found != settings:
             raise SettingsMismatch(
                 f"{path} has settings {found!r}, this run {settings!r}; choose another --out"

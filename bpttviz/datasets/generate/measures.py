@@ -1,10 +1,15 @@
-"""What is measured on ASE structures, where torch (and so `bpttviz.losses`) is not installed."""
+"""What frames say and what is measured on them, where torch (and so `bpttviz.losses`) is not."""
 
 from __future__ import annotations
 
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
+
+
+def settings_of(frame: Atoms) -> str:
+    """The settings that a frame's labels were made with, in the engine's words."""
+    return str(frame.info.get("settings", "not stated"))
 
 
 def largest_force(frame: Atoms) -> float:

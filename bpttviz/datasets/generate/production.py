@@ -17,7 +17,7 @@ from bpttviz.datasets.generate.files import (
     remove,
     write_atomically,
 )
-from bpttviz.datasets.generate.measures import delta_q
+from bpttviz.datasets.generate.measures import delta_q, settings_of
 from bpttviz.datasets.generate.ranks import say
 from bpttviz.datasets.generate.relaxation import relax
 
@@ -88,13 +88,12 @@ def continue_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -
         SettingsMismatch: the file was made with other settings, or does not state them.
     """
     frames = read_frames(path)
-    _require_settings(frames, engine, path)
     return _produce_from_end(path, frames[-1].copy(), engine, out, max_steps, frames)
 
 
 def _require_settings(frames: Sequence[Atoms], engine: Engine, source: Path | str) -> None:
     for number, frame in enumerate(frames):
-        found = frame.info.get("settings", "not stated")
+        found = settings_of(frame)
         if found != engine.settings:
             raise SettingsMismatch(
                 f"{source}: frame {number} has settings {found!r}, this run {engine.settings!r}; "
