@@ -23,8 +23,12 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # WebGL, for nglview, on a graphics card made of software. The page itself must not be put
+    # together by it: that takes several times as long as all that a widget does for an update.
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",
+    "--disable-accelerated-2d-canvas",
 ]
 
 
