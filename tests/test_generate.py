@@ -17,7 +17,7 @@ from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS as AseBFGS
 
 from bpttviz.datasets import generate
-from bpttviz.datasets.generate import defects, files, measures, production, silicon
+from bpttviz.datasets.generate import defects, files, measures, production, ranks, silicon
 from bpttviz.datasets.generate.__main__ import main, part
 from bpttviz.datasets.generate.bfgs import bonded, isotropic
 
@@ -320,6 +320,67 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
         files.write_atomically(path, [Copper().start()])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+class Rank:
+    """One of two processes: what rank 0 broadcasts is kept, and given to rank 1 when it asks.
+
+    It has no barrier and no other call, so that nothing else can be waited for.
+    """
+
+    size = 2
+
+    def __init__(self, rank, sent):
+        self.rank, self.sent = rank, sent
+
+    def broadcast(self, array, root):
+        assert root == 0
+        if self.rank == 0:
+            self.sent.append(array.copy())
+        else:
+            array[:] = self.sent.pop(0)
+
+
+def on_both_ranks(monkeypatch, do):
+    """What comes of `do` on rank 0 and then on rank 1: results or errors."""
+    outcomes, sent = [], []
+    for rank in (0, 1):
+        monkeypatch.setattr(ranks, "world", lambda rank=rank: Rank(rank, sent))
+        try:
+            outcomes.append(do(rank))
+        except Exception as error:
+            outcomes.append(error)
+    assert sent == []  # nobody waits for something that was never sent, or leaves something behind
+    return outcomes
+
+
+def test_under_mpi_rank_0_alone_writes_and_all_read_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "copper.extxyz"
+
+    def write_and_read(rank):
+        atoms = Copper().start()
+        atoms.positions += rank  # what rank 1 would write is never seen
+        atoms.info["settings"] = "none"
+        files.write_atomically(path, [atoms])
+        return files.exists(path), files.read_frames(path)[0].positions[0, 0]
+
+    first, second = on_both_ranks(monkeypatch, write_and_read)
+    assert first == second == (True, pytest.approx(Copper().start().positions[0, 0]))
+    on_both_ranks(monkeypatch, lambda rank: files.remove(path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_under_mpi_an_error_of_rank_0_is_everyones(tmp_path, monkeypatch):
+    nowhere = tmp_path / "missing" / "copper.extxyz"
+    errors = on_both_ranks(
+        monkeypatch, lambda rank: files.write_atomically(nowhere, [Copper().start()])
+    )
+    assert [type(error) for error in errors] == [FileNotFoundError, FileNotFoundError]
+    broken = tmp_path / "broken.extxyz"
+    broken.write_text("8\nLattice")
+    errors = on_both_ranks(monkeypatch, lambda rank: files.read_frames(broken))
+    assert all(isinstance(error, ValueError) for error in errors)
+    assert str(errors[0]) == str(errors[1])
 
 
 def test_one_failure_does_not_stop_the_others(capsys):

@@ -1,6 +1,7 @@
 """Files of frames: written whole, and one kind of label in a folder.
 
-Under MPI every rank calls these functions; rank 0 alone writes, without collective calls inside.
+Under MPI every rank calls these functions; rank 0 alone reads and writes, without collective calls
+inside, and tells the others what it found.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import ase.io
 from ase import Atoms
 
 from bpttviz.datasets.generate.measures import settings_of
-from bpttviz.datasets.generate.ranks import world
+from bpttviz.datasets.generate.ranks import on_first
 
 
 class SettingsMismatch(ValueError):
@@ -20,16 +21,18 @@ class SettingsMismatch(ValueError):
 
 
 def write_atomically(path: Path, frames: list[Atoms]) -> None:
-    """Write extended XYZ so that `path` is never half a file, from rank 0 alone."""
-    if world().rank == 0:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write extended XYZ so that `path` is never half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def write() -> None:
         try:
             # parallel=False: ase.io.write is collective otherwise and would wait for other ranks
             ase.io.write(str(temporary), frames, format="extxyz", parallel=False)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    world().barrier()
+
+    on_first(write)
 
 
 def read_frames(path: Path) -> list[Atoms]:
@@ -38,22 +41,29 @@ def read_frames(path: Path) -> list[Atoms]:
     Raises:
         ValueError: the file cannot be read.
     """
-    try:
-        return ase.io.read(str(path), ":", format="extxyz", parallel=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # ASE's reader raises whatever its parser tripped over
-        raise ValueError(
-            f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it may "
-            "be truncated"
-        ) from error
+
+    def read() -> list[Atoms]:
+        try:
+            return ase.io.read(str(path), ":", format="extxyz", parallel=False)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # ASE's reader raises whatever its parser tripped over
+            raise ValueError(
+                f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it "
+                "may be truncated"
+            ) from error
+
+    return on_first(read)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file."""
+    return on_first(path.exists)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if there is one, from rank 0 alone."""
-    if world().rank == 0:
-        path.unlink(missing_ok=True)
-    world().barrier()
+    """Remove a file, if there is one."""
+    on_first(lambda: path.unlink(missing_ok=True))
 
 
 def refuse_mixed_settings(folder: Path, settings: str) -> None:

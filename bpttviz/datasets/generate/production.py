@@ -13,6 +13,7 @@ from bpttviz.datasets.generate.bfgs import bonded, isotropic
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.files import (
     SettingsMismatch,
+    exists,
     read_frames,
     remove,
     write_atomically,
@@ -45,7 +46,7 @@ def produce(
     SettingsMismatch where the frames known were labelled with other settings.
     """
     path, partial = out / f"{name}.extxyz", out / f"{name}{PARTIAL}"
-    if path.exists():
+    if exists(path):
         say(f"{name}: {path} exists already and is left alone")
         return None
     info = {**info, "settings": engine.settings}
@@ -55,8 +56,9 @@ def produce(
             frame.info = {**info, "converged": converged, "stage": frame.info.get("stage", 0)}
         write_atomically(target, frames)
 
-    known = read_frames(partial) if partial.exists() else list(earlier)
-    _require_settings(known, engine, partial if partial.exists() else name)
+    resumed = exists(partial)
+    known = read_frames(partial) if resumed else list(earlier)
+    _require_settings(known, engine, partial if resumed else name)
     atoms = known[-1] if known else start()
     say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
     began = time.time()

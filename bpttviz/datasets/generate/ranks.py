@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
 
 def world():
     """The communicator: GPAW's where GPAW was imported before the first call, else one process."""
     from ase.parallel import world  # chooses at first use
 
     return world
+
+
+def on_first(do: Callable[[], Result]) -> Result:
+    """Have rank 0 do something; every rank gets its result, or raises its error.
+
+    An error of rank 0 alone would leave the others waiting for ever in the next step; and what one
+    rank sees of a network's file system another may not see yet.
+    """
+    from ase.parallel import broadcast
+
+    result = error = None
+    if world().rank == 0:
+        try:
+            result = do()
+        except Exception as problem:
+            error = problem
+    result, error = broadcast((result, error), comm=world())
+    if error is not None:
+        raise error
+    return result
 
 
 def say(line: str) -> None:
