@@ -247,15 +247,21 @@ class _Method:
 
     def _trial(self, stages: Sequence[Stage], rate: float) -> tuple[Potential, dict]:
         """All stages with one learning rate: each starts from what the one before gave."""
-        potential, taken, score = self.potential, [], None
+        potential, taken, runs, score = self.potential, [], [], None
         for number, stage in enumerate(stages):
             folder = self.out / "runs" / f"{self.part.name}-{_slug(self.method)}-{rate:g}-{number}"
-            potential, epochs, score = self._stage(potential, stage, rate, folder)
+            potential, epochs, run, score = self._stage(potential, stage, rate, folder)
             taken.append(epochs)
-        return potential, {"learning_rate": rate, "epochs": taken, "validation": score}
+            runs.append(run.relative_to(self.out).as_posix())
+        return potential, {
+            "learning_rate": rate,
+            "epochs": taken,
+            "runs": runs,
+            "validation": score,
+        }
 
     def _stage(self, potential, stage: Stage, rate: float, folder: Path):
-        """(trained potential, epochs it is from, its validation score or None)."""
+        """(trained potential, epochs it is from, its run's folder, validation score or None)."""
 
         def after(epochs: int) -> Potential:
             run = finetune(
@@ -275,7 +281,7 @@ class _Method:
             return run.potential
 
         if not self.part.validation:
-            return after(stage.epochs), stage.epochs, None
+            return after(stage.epochs), stage.epochs, folder, None
         # A finished run can be prolonged, to the same result as one that was longer from the start:
         # so each epoch is kept, and judged by what this comparison is about.
         scores = []
@@ -288,8 +294,9 @@ class _Method:
                 write(kept / "score.json", json.dumps(self._score(trained)))
             scores.append(json.loads((kept / "score.json").read_text()))
         best = int(np.argmin(scores))
-        kept = load_run(folder / f"epoch-{best + 1}", copy.deepcopy(self.potential))
-        return kept.potential, best + 1, scores[best]
+        kept = folder / f"epoch-{best + 1}"
+        run = load_run(kept, copy.deepcopy(self.potential))
+        return run.potential, best + 1, kept, scores[best]
 
     def _score(self, potential: Potential) -> float:
         """Mean ΔQ at rest over the validation part; infinite where one does not come to rest."""

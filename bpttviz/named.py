@@ -18,7 +18,7 @@ class Named:
     Attributes:
         external: pretrained elsewhere, not by us.
         caveat: what is to be remembered when its numbers are read.
-        seen: names of shipped relaxations that it was pretrained on.
+        seen: names of the relaxations that it was trained on, as far as we know them.
     """
 
     potential: Potential
@@ -40,7 +40,11 @@ def potential_named(name: str, device: str = "cpu", trusted: bool = False) -> Na
         RunError: the folder's run cannot be loaded.
     """
     if (Path(name) / FILE).exists():
-        return Named(load_run(name, device=device).potential, external=False)
+        run = load_run(name, device=device)
+        seen = tuple(
+            name for part in ("train", "validation") for name in run.settings.get(part, ())
+        )
+        return Named(run.potential, external=False, seen=seen)
     family, _, which = name.partition(":")
     match family:
         case "chgnet":

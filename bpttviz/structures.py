@@ -22,13 +22,13 @@ class StructureError(ValueError):
     """A structure that cannot be used: names which one, where, and what to do.
 
     Attributes:
-        index: position in the batch, or None when the whole batch is meant.
+        index: position in the batch, where there is one and it is not all that is meant.
         reason: the complaint without the structure's name.
     """
 
     def __init__(self, reason: str, index: int | None = None, name: str = ""):
         self.reason, self.index, self.name = reason, index, name
-        where = "" if index is None else f"structure {index}" + (f" ({name})" if name else "")
+        where = name if index is None else f"structure {index}" + (f" ({name})" if name else "")
         super().__init__(f"{where}: {reason}" if where else reason)
 
 
@@ -142,7 +142,8 @@ class Structures:
             for constraint in member.constraints:
                 if not isinstance(constraint, FixAtoms):
                     raise StructureError(
-                        f"has a {type(constraint).__name__} constraint; only FixAtoms is supported",
+                        f"has a {type(constraint).__name__} constraint; only FixAtoms is "
+                        "supported: set that, or remove it",
                         index,
                         names[index],
                     )

@@ -12,6 +12,7 @@ from ase.optimize import BFGS
 
 import bpttviz as bv
 from bpttviz.datasets.admission import faults
+from bpttviz.datasets.pack import main as pack_command
 from bpttviz.datasets.pack import pack
 
 
@@ -211,11 +212,31 @@ def test_a_folder_keeps_one_kind_of_label_and_one_relaxation_a_name(relaxed, tmp
     ase.io.write(moved, list(stated(relaxed[1:], "250 eV")))
     with pytest.raises(ValueError, match=r"copper.*is another relaxation than .*moved.*rename"):
         pack(moved, tmp_path)
+    # a label that is in use gives way only when told to
+    again = [*stated(relaxed[:2], "250 eV"), *stated(relaxed[3:], "250 eV")]
+    ase.io.write(moved, again)
+    with pytest.raises(
+        ValueError, match=r"made before from the same start, with other frames.*--rep"
+    ):
+        pack(moved, tmp_path)
+    assert packed.read_bytes() == whole
+    assert len(bv.read_relaxations(pack(moved, tmp_path, replace=True))[0].frames) == len(again)
+    pack(ours, tmp_path, replace=True)
     other = dense.rename(dense.with_name("gold.extxyz"))
     with pytest.raises(ValueError, match="one folder holds one kind of label"):
         pack(other, tmp_path)
     assert packed.read_bytes() == whole
     assert len(list(tmp_path.glob("*.xz"))) == 1
+
+
+def test_a_refusal_does_not_keep_the_others_out(relaxed, tmp_path, capsys):
+    sources = [tmp_path / name for name in ("early.extxyz", "whole.extxyz")]
+    for source, frames in zip(sources, (relaxed[:-3], relaxed), strict=True):
+        ase.io.write(source, frames)
+    assert pack_command([*map(str, sources), "--out", str(tmp_path / "set")]) == 1
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["whole.extxyz.xz"]
+    assert "REFUSED: " in (shown := capsys.readouterr().out)
+    assert "early.extxyz cannot enter the set" in shown
 
 
 def test_the_energy_that_forces_derive_from_is_packed_too(relaxed, tmp_path):

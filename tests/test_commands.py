@@ -19,7 +19,7 @@ from test_objectives import labelled
 import bpttviz as bv
 from bpttviz import named
 from bpttviz.__main__ import COMMANDS, main
-from bpttviz.commands.options import unique_names
+from bpttviz.datasets.names import unique_names
 from bpttviz.named import potential_named
 
 
@@ -89,6 +89,11 @@ def test_it_runs_as_a_module_and_refuses_what_it_does_not_know():
         (["finetune", "--potential", "chgnet"], "give files of relaxations, or --dataset"),
         (["finetune", "a", "--pairs", "--potential", "chgnet"], "even number of files"),
         (["finetune", "a", "a", "--potential", "chgnet"], "is listed twice"),
+        pytest.param(
+            ["evaluate", "--dataset", "crystals", "--potential", "chgnet", "--device", "cuda"],
+            "device='cuda' was asked for",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one"),
+        ),
         (["evaluate", "--dataset", "crystals"], "evaluate needs --potential"),
         (["evaluate", "--dataset", "x", "--potential", "chgnet"], "no data set 'x'"),
         (["compare", "--potential", "magic"], "no potential 'magic'"),
@@ -291,6 +296,8 @@ def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, c
     assert np.isfinite(report.column("force_mae", str(trained))).all()
     assert (report.column("from_start", str(trained)) == "at rest").all()
     assert (out / "report.txt").read_text() in shown
+    assert f"{trained} has learned from r0, r1, r2: figures of these flatter it" in shown
+    assert f"{springs} has learned from r0: " in shown
     # a table with one structure missing is completed, to the same one
     whole = (out / "report.csv").read_text()
     (out / "report.csv").write_text("".join(whole.splitlines(keepends=True)[:-2]))

@@ -188,6 +188,7 @@ def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
     chosen = record["chosen"]
     best_rate, best_epoch = min(scores, key=scores.get)
     assert (chosen["learning_rate"], chosen["epochs"]) == (best_rate, [best_epoch])
+    assert chosen["runs"] == [f"runs/test-BPTT-{best_rate:g}-0/epoch-{best_epoch}"]
     assert chosen["validation"] == min(scores.values()) < max(scores.values())
     best = tmp_path / "runs" / f"test-BPTT-{best_rate:g}-0" / f"epoch-{best_epoch}"
     report = bv.evaluate(

@@ -1,7 +1,9 @@
 """The generator: its starts, its files, its refusals; cheap engines stand in for DFT."""
 
+import importlib.resources
 import subprocess
 import sys
+import types
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +18,9 @@ from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS as AseBFGS
 
+import bpttviz as bv
 from bpttviz.datasets import generate
-from bpttviz.datasets.generate import defects, files, measures, production, ranks, silicon
+from bpttviz.datasets.generate import defects, engines, files, measures, production, ranks, silicon
 from bpttviz.datasets.generate.__main__ import main, part
 from bpttviz.datasets.generate.bfgs import bonded, isotropic
 
@@ -61,7 +64,17 @@ def test_a_start_follows_from_its_task_alone(task):
 
 
 def test_starts_are_those_of_the_shipped_files():
-    """Figures from ASE 3.22.1 and numpy 1.24: other versions must make the same starts."""
+    """Made with ASE 3.22.1 and numpy 1.24: other versions must make the same starts."""
+    tasks = {task.name: task for task in BOTH}
+    made_anew = 0
+    for name in ("si-defects", "crystals"):
+        for reference in bv.load_dataset(name).everything:
+            task = tasks.get(reference.name)  # si-defects' 0xx and 1xx are older than the generator
+            assert task or reference.name.startswith(("0", "1"))
+            if task:
+                assert measures.same_structure(task.start(), reference.start), task.name
+                made_anew += 1
+    assert made_anew >= 89
     defect, crystal = generate.SILICON_DEFECTS[0].start(), generate.CRYSTALS[0].start()
     assert defect.positions[10] == pytest.approx(
         [-0.0022403019382, 2.7871532491255, 8.1991683324306], abs=1e-9
@@ -154,8 +167,11 @@ def test_a_relaxation_end_to_end(tmp_path):
         assert frame.get_potential_energy() == pytest.approx(again.get_potential_energy(), abs=1e-6)
         assert np.abs(frame.get_forces() - again.get_forces()).max() < 1e-5
         assert frame.info["settings"] == "EMT (ASE)"
-        assert bool(frame.info["converged"])
         assert frame.info["seed"] == 1
+    # so that a file cut short between two frames does not pass for a whole one
+    assert [bool(frame.info["converged"]) for frame in frames] == [False] * (len(frames) - 1) + [
+        True
+    ]
     assert min(np.abs(a.positions - b.positions).max() for a, b in pairwise(frames)) > 1e-6
 
 
@@ -278,6 +294,60 @@ def test_frames_known_from_another_engine_are_not_taken_for_this_one(tmp_path):
         make(tmp_path, max_steps=3)
     with pytest.raises(generate.SettingsMismatch, match=r"copper\.partial.*EMT \(ASE\).*two sta"):
         make(tmp_path, TwoStages())
+
+
+def test_two_engines_never_share_a_folder(tmp_path, monkeypatch):
+    make(tmp_path)
+    task = Copper(seed=2, name="other")
+    with pytest.raises(generate.SettingsMismatch, match=r"copper\.extxyz.*EMT \(ASE\).*two stages"):
+        generate.produce(task.name, task.start, {}, TwoStages(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["copper.extxyz"]
+
+    # nor where both found it empty, in one moment
+    empty, look = tmp_path / "empty", production.refuse_mixed_settings
+    empty.mkdir()
+
+    def looks_and_is_overtaken(folder, settings):
+        look(folder, settings)
+        if not list(folder.iterdir()):
+            monkeypatch.setattr(production, "refuse_mixed_settings", look)
+            make(folder)
+
+    monkeypatch.setattr(production, "refuse_mixed_settings", looks_and_is_overtaken)
+    with pytest.raises(generate.SettingsMismatch, match=r"copper\.extxyz"):
+        generate.produce(task.name, task.start, {}, TwoStages(), empty)
+    assert len(files.read_frames(empty / "other.partial.extxyz")) == 1
+
+
+def test_frames_of_another_relaxation_of_the_same_name_are_not_taken_up(tmp_path):
+    out = tmp_path / "out"
+    for seed in (1, 2):
+        (tmp_path / f"{seed}").mkdir()
+        ase.io.write(tmp_path / f"{seed}" / "mine.extxyz", Copper(seed).start())
+    call = ["--engine", "emt", "--out", str(out)]
+    one, two = (str(tmp_path / f"{seed}" / "mine.extxyz") for seed in (1, 2))
+    assert main(["restart", one, *call, "--max-steps", "2"]) == 1
+    before = (out / "mine.partial.extxyz").read_text()
+    assert main(["restart", two, *call]) == 1
+    assert [path.name for path in out.iterdir()] == ["mine.partial.extxyz"]
+    assert (out / "mine.partial.extxyz").read_text() == before
+    assert main(["restart", one, *call]) == 0
+
+
+def test_an_unfinished_file_has_no_end_to_start_from(tmp_path, capsys):
+    with pytest.raises(generate.NotAtRest):
+        make(tmp_path, max_steps=3)
+    partial = str(tmp_path / "copper.partial.extxyz")
+    for command in ("continue", "restart"):
+        assert main([command, partial, "--engine", "emt", "--out", str(tmp_path / "out")]) == 1
+        assert "copper.partial.extxyz says that its relaxation is not" in capsys.readouterr().out
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_shipped_file_restarts_as_it_is(tmp_path):
+    shipped = importlib.resources.files("bpttviz") / "datasets/data/crystals/345_fcc_Al.extxyz.xz"
+    assert main(["restart", str(shipped), "--engine", "emt", "--out", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["345_fcc_Al.extxyz"]
 
 
 def test_a_users_file_restarts_and_can_be_interrupted(tmp_path):
@@ -408,6 +478,11 @@ def test_delta_q_against_a_hand_calculation():
 
 
 def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
+    def refused(call, sentence):
+        with pytest.raises(SystemExit):
+            main([*call, "--engine", "emt"])
+        assert sentence in capsys.readouterr().err
+
     crystals, on = tmp_path / "crystals", tmp_path / "on"
     names = [task.name for task in generate.CRYSTALS]
     index = f"{names.index('345_fcc_Al')}/{len(names)}"
@@ -446,20 +521,72 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     del frames[1].info["settings"]
     files.write_atomically(early, frames[:4])
     again = tmp_path / "again"
-    with pytest.raises(generate.SettingsMismatch, match="frame 1 has settings 'not stated'"):
-        main(["continue", str(early), "--engine", "emt", "--out", str(again)])
+    refused(["continue", str(early), "--out", str(again)], "frame 1 has settings 'not stated'")
 
     # other settings: `continue` refuses, `restart` makes a trajectory of its own
     for frame in frames:
         frame.info["settings"] = "another code"
     files.write_atomically(early, frames[:4])
-    with pytest.raises(generate.SettingsMismatch, match="another code"):
-        main(["continue", str(early), "--engine", "emt", "--out", str(again)])
+    refused(["continue", str(early), "--out", str(again)], "another code")
     assert main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0
     fresh = files.read_frames(again / "early.extxyz")
     assert np.abs(fresh[0].positions - frames[3].positions).max() < 1e-7
-    with pytest.raises(generate.SettingsMismatch):
-        main(["restart", str(early), "--engine", "emt", "--out", str(tmp_path)])
+    refused(["restart", str(early), "--out", str(tmp_path)], "choose another --out")
+
+
+@pytest.fixture
+def gpaw(monkeypatch):
+    """GPAW's face with nothing behind it: what it was asked for is in `asked`."""
+    face, data_sets = types.ModuleType("gpaw"), types.ModuleType("gpaw.setup_data")
+    face.__version__, face.asked = "22.8.0", {}
+    face.GPAW = lambda **keywords: face.asked.update(keywords)
+    for name in ("PW", "FermiDirac", "Davidson", "Mixer"):
+        setattr(face, name, lambda *numbers, name=name: (name, *numbers))
+    face.fingerprint = engines.SILICON_OF_0_9_20000
+    data_sets.SetupData = lambda symbol, xc: types.SimpleNamespace(fingerprint=face.fingerprint)
+    monkeypatch.setitem(sys.modules, "gpaw", face)
+    monkeypatch.setitem(sys.modules, "gpaw.setup_data", data_sets)
+    return face
+
+
+def test_a_restart_leaves_no_setting_to_chance(tmp_path, gpaw, capsys):
+    ase.io.write(tmp_path / "mine.extxyz", Copper().start())
+    for given in ([], ["--cutoff", "350"], ["--kpts", "2"]):
+        with pytest.raises(SystemExit):
+            main(["restart", str(tmp_path / "mine.extxyz"), "--out", str(tmp_path / "o"), *given])
+        assert "--cutoff, and --kpts" in capsys.readouterr().err
+
+
+def test_without_gpaw_it_says_where_to_find_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gpaw", None)
+    with pytest.raises(SystemExit):
+        main(["crystals", "--out", str(tmp_path)])
+    assert "has no GPAW. Debian's package gpaw" in capsys.readouterr().err
+
+
+def test_labels_of_other_paw_data_sets_are_another_kind(gpaw):
+    ours = generate.GPAWEngine().settings
+    gpaw.fingerprint = "0123456789abcdef"
+    assert generate.GPAWEngine().settings == f"{ours}, PAW data sets with Si 01234567"
+
+
+def test_gpaw_is_asked_for_what_the_cards_say(gpaw):
+    for name, engine, mesh in (
+        ("si-defects", generate.GPAWEngine(), (1, 1, 1)),
+        ("si-defects-dense", generate.GPAWEngine(350, (2, 2, 2)), (2, 2, 2)),
+        ("crystals", generate.GPAWEngine(400, 3.0), {"density": 3.0, "gamma": True}),
+    ):
+        shipped = bv.load_dataset(name).everything[0].start.info["settings"]
+        assert engine.settings == shipped
+        engine.calculator()
+        assert (gpaw.asked["mode"], gpaw.asked["kpts"]) == (("PW", engine.cutoff), mesh)
+    assert gpaw.asked["xc"] == "PBE"
+    assert gpaw.asked["occupations"] == ("FermiDirac", 0.1)
+    assert "spinpol" not in gpaw.asked
+    assert gpaw.asked["symmetry"] == {"point_group": False}
+    assert gpaw.asked["convergence"]["density"] == 1e-4
+    assert [stage.fmax for stage in engine.stages] == [0.03, 0.01]
+    assert engine.stages[1].parameters["convergence"]["density"] == 1e-5
 
 
 def test_it_imports_and_lists_without_torch():

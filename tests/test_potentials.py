@@ -104,9 +104,9 @@ def test_springs_know_their_rest():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_missing_cuda_is_said_in_a_sentence():
-    with pytest.raises(RuntimeError, match="device='cuda' was asked for.*use device='cpu'"):
+    with pytest.raises(ValueError, match="device='cuda' was asked for.*use device='cpu'"):
         require_device("cuda")
-    with pytest.raises(RuntimeError, match="device='cuda' was asked for"):
+    with pytest.raises(ValueError, match="device='cuda' was asked for"):
         bv.CHGNet(device="cuda")
 
 

@@ -9,9 +9,12 @@ from bpttviz.commands.options import add_potential, add_recipe
 
 HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
 EXAMPLES = """\
-  python -m bpttviz compare --potential chgnet painn --out table     train and measure
-  python -m bpttviz compare --potential chgnet --only 0 --out table  one fold: share the work
-  python -m bpttviz compare --out table                              just put the table together"""
+  python -m bpttviz compare --potential chgnet painn --out table         train and measure
+  python -m bpttviz compare --potential chgnet --methods BPTT --out table  share the work
+  python -m bpttviz compare --out table                                  just make the table
+
+With --folds, --only shares the work too. The weights of a method are in the run that
+POTENTIAL/PART-METHOD.json names ("chosen"), for `evaluate --potential` and `load_run`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from bpttviz.commands.options import (
 
 HELP = "compare where potentials' relaxations end, and their forces, with references"
 EXAMPLES = """\
-  python -m bpttviz evaluate runs/*/OUTCAR --potential chgnet runs/mine --out measured
+  python -m bpttviz evaluate held-out/*/OUTCAR --potential chgnet runs/mine --out measured
   python -m bpttviz evaluate --dataset si-defects --part val --potential chgnet --out measured"""
 
 
@@ -59,10 +59,14 @@ def run(choices: argparse.Namespace) -> int:
         raise ValueError("evaluate needs --potential and at least one name; the first is 'before'")
     if len(set(choices.potential)) < len(choices.potential):
         raise ValueError("a potential is listed twice")
-    potentials = {
-        name: potential_named(name, choices.device, choices.trust).potential
-        for name in choices.potential
+    named = {
+        name: potential_named(name, choices.device, choices.trust) for name in choices.potential
     }
+    for name, one in named.items():
+        seen = [member for member in references.names if member in one.seen]
+        if seen:
+            print(f"{name} has learned from {', '.join(seen)}: figures of these flatter it")
+    potentials = {name: one.potential for name, one in named.items()}
     rule, stop = GradientDescent(choices.step_size), Stop(choices.steps)
     rest = Rest(choices.fmax, choices.rest_steps)
     out = Path(choices.out)

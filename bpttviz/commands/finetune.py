@@ -17,7 +17,8 @@ from bpttviz.commands.options import (
 
 HELP = "fine-tune a potential so that its relaxations end where the references do"
 EXAMPLES = """\
-  python -m bpttviz finetune runs/*/OUTCAR --potential chgnet --out runs/mine
+  python -m bpttviz finetune train/*/OUTCAR --validation val/*/OUTCAR \\
+      --potential chgnet --out runs/mine
   python -m bpttviz finetune --pairs a/POSCAR a/CONTCAR b/POSCAR b/CONTCAR \\
       --potential chgnet --out runs/mine --export mine.pth.tar
   python -m bpttviz finetune *.traj --potential mace:model.model \\

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bpttviz.datasets.names import unique_names
+
 ADJOINTS = ("full", "implicit", "guided")
-VASP = ("POSCAR", "CONTCAR", "OUTCAR", "XDATCAR")
 NAMES = """\
   chgnet, chgnet:0.2.0, chgnet:r2scan   CHGNet; its weights come with the package
   sevennet, sevennet:7net-l3i5          SevenNet; likewise (extra "sevennet")
@@ -79,7 +80,8 @@ def add_relaxations(parser: argparse.ArgumentParser, what: str) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--pairs", action="store_true",
-        help="the files come in pairs: start, end, start, end, ... (POSCAR CONTCAR)",
+        help="the files come in pairs: start, end, start, end, ... (POSCAR CONTCAR); whether an "
+        "end is at rest they do not say, so take those of finished relaxations only",
     )  # fmt: skip
     parser.add_argument(
         "--dataset", help="a data set that comes with bpttviz: si-defects, crystals"
@@ -103,39 +105,13 @@ def read_files(files: list[Path], pairs: bool):
     from bpttviz.datasets.read import DataError, read_pairs, read_relaxations
 
     if not pairs:
-        return read_relaxations(files, names=unique_names(files))
+        return read_relaxations(files)
     if len(files) % 2:
         raise DataError(
             f"--pairs needs an even number of files, a start and an end; got {len(files)}"
         )
     couples = list(zip(files[::2], files[1::2], strict=True))
     return read_pairs(couples, names=unique_names([start for start, _ in couples]))
-
-
-def unique_names(files: list[Path]) -> list[str]:
-    """A name for each file: its own; with as many folders before it as tell all apart.
-
-    Raises:
-        ValueError: a file is listed twice.
-    """
-    whole = [file.resolve() for file in files]
-    twice = [file for number, file in enumerate(whole) if file in whole[:number]]
-    if twice:
-        raise ValueError(f"{twice[0]} is listed twice")
-    # ASE takes a file for VASP's by these words anywhere in its name; lower case tells it apart.
-    stems = [file.name.split(".")[0] for file in files]
-    stems = [s.lower() if any(word in s for word in VASP) else s for s in stems]
-    depth = 1
-    while True:
-        names = [
-            "-".join([*file.parts[-depth:-1], stem])
-            for file, stem in zip(whole, stems, strict=True)
-        ]
-        if len(set(names)) == len(names):
-            return names
-        if depth > max(len(file.parts) for file in whole):  # only their endings differ
-            return ["-".join(file.parts[1:]) for file in whole]
-        depth += 1
 
 
 def write_frames(path: Path, frames: list) -> None:

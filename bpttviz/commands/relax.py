@@ -7,7 +7,8 @@ import csv
 import io
 from pathlib import Path
 
-from bpttviz.commands.options import add_potential, unique_names, write_frames
+from bpttviz.commands.options import add_potential, write_frames
+from bpttviz.datasets.names import unique_names
 
 HELP = "relax structures with a potential, in a fixed cell (exit status 1: not all came to rest)"
 EXAMPLES = """\

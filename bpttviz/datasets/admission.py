@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.geometry import find_mic, get_distances
 from scipy.optimize import linear_sum_assignment
 
-from bpttviz.datasets.generate.measures import largest_force, settings_of
+from bpttviz.datasets.generate.measures import largest_force, settings_of, unfinished
 
 AT_REST = 0.01  # eV/Å
 # The generator's optimiser moves no atom further than 0.15 Å in a step.
@@ -60,11 +60,6 @@ def not_finite(frame: Atoms) -> str:
 def has_labels(frame: Atoms) -> bool:
     """Whether energy (eV) and forces (eV/Å) come with a frame."""
     return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()
-
-
-def unfinished(frames: Sequence[Atoms]) -> bool:
-    """Whether the last frame says ``converged=False``, as the generator's partial files do."""
-    return not frames[-1].info.get("converged", True)
 
 
 def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:

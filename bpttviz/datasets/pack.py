@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import lzma
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.admission import AT_REST, faults
-from bpttviz.datasets.generate.measures import settings_of
+from bpttviz.datasets.generate.measures import same_structure, settings_of
 from bpttviz.datasets.identity import end_alike
 from bpttviz.datasets.read import default_group, read_frames
 
@@ -52,16 +53,22 @@ def to_extxyz(frames: list[Atoms]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
+def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = False) -> Path:
     """Write ``folder/NAME.extxyz.xz`` atomically and return its path.
 
     Where a file in the folder has the same end, the new one gets its ``info["group"]``.
+
+    Args:
+        source: frames with energies and forces, from the start to the end.
+        folder: of the set.
+        at_rest: largest force (eV/Å) that an atom of the end may feel.
+        replace: let it take the place of a file that has other frames from the same start.
 
     Raises:
         DataError: the file cannot be read.
         ValueError: the file holds constraints or masses, no relaxation that can be admitted, or
             labels of other settings than the folder's; or the folder has another relaxation of
-            this name.
+            this name, or this one with other frames (unless `replace`).
     """
     frames = read_frames(source)
     found = faults(frames, at_rest)
@@ -78,9 +85,14 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
                 f"{source} has settings {here!r}, {other} {there!r}: one folder holds one kind of "
                 "label, choose another"
             )
-        if other == target and not _same_start(theirs[0], frames[0]):
+        if other == target and not same_structure(theirs[0], frames[0]):
             raise ValueError(
                 f"{other} is another relaxation than {source}, from another start: rename one"
+            )
+        if other == target and not replace and not _same_frames(theirs, frames):
+            raise ValueError(
+                f"{other} was made before from the same start, with other frames, and is a label "
+                "that others may have used: keep it, or say that it is to be replaced (--replace)"
             )
         group = default_group(theirs[0])
         if other != target and end_alike(theirs[-1], frames[-1]):
@@ -94,27 +106,38 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST) -> Path:
     return target
 
 
-def _same_start(one: Atoms, other: Atoms) -> bool:
-    """Whether two frames are one, but for the digits lost in packing."""
-    return np.array_equal(one.numbers, other.numbers) and np.allclose(
-        one.positions, other.positions, rtol=0, atol=1e-5
+def _same_frames(some: Sequence[Atoms], others: Sequence[Atoms]) -> bool:
+    return len(some) == len(others) and all(
+        same_structure(one, other)
+        and abs(one.get_potential_energy() - other.get_potential_energy()) < 1e-5
+        for one, other in zip(some, others, strict=True)
     )
 
 
-def main() -> None:
-    """Pack the files named on the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Pack the files named on the command line; returns how many were refused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--out", required=True, type=Path, help="folder of the data set")
     parser.add_argument(
         "--at-rest", type=float, default=AT_REST, help="largest force at the end, eV/Å"
     )
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for source in arguments.files:
-        packed = pack(source, arguments.out, arguments.at_rest)
-        print(packed, default_group(read_frames(packed, "extxyz")[0]))
+    parser.add_argument(
+        "--replace", action="store_true", help="also files of the folder that have other frames"
+    )
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    refused = 0
+    for source in options.files:
+        try:
+            packed = pack(source, options.out, options.at_rest, options.replace)
+        except ValueError as error:  # the other files are none the worse for it
+            refused += 1
+            print(f"REFUSED: {error}")
+        else:
+            print(packed, default_group(read_frames(packed, "extxyz")[0]))
+    return refused
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(min(main(), 125))

@@ -5,15 +5,22 @@ from __future__ import annotations
 import glob
 import io
 import lzma
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ase.io
+import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.admission import has_labels, unfinished
+from bpttviz.datasets.admission import has_labels
+from bpttviz.datasets.generate.measures import settings_of, unfinished
+from bpttviz.datasets.names import unique_names
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
 from bpttviz.structures import StructureError
+
+# eV/Å; relaxations are stopped well below.
+FAR_FROM_REST = 0.1
 
 
 class DataError(ValueError):
@@ -35,24 +42,36 @@ def default_group(start: Atoms) -> str:
 
 def read_relaxations(
     paths: str | Path | Sequence[str | Path],
-    group: Callable[[Atoms], str] = default_group,
+    group: Callable[[Atoms], str] | Sequence[str] = default_group,
     format: str | None = None,
     names: Sequence[str] | None = None,
 ) -> RelaxationSet:
     """Read one relaxation a file: first frame the start, last frame the end.
 
+    To keep several out of training, let `group` say which belong together, then divide::
+
+        files = sorted(glob.glob("runs/*/OUTCAR"))
+        mine = read_relaxations(files, group=[kind_of(file) for file in files])
+        training, held_out = mine.folds(4)[0]
+
     Args:
-        paths: files, a pattern such as "runs/*.traj", or a folder whose files (except hidden
-            ones, README* and *.log) are all read. Any format that ASE reads, compressed or not.
-            Energies and forces are kept where every frame has them.
-        group: names the group of a relaxation from its start; see `Reference`.
+        paths: files, a pattern such as "runs/*/OUTCAR", or a folder whose files (except hidden
+            ones, README* and *.log) are all read. Any format that ASE reads, compressed or not,
+            in ASE's units (Å, eV, eV/Å). Where every frame has ASE's "energy" and "forces",
+            they are kept.
+        group: a name for each file, or what makes one from a start; see `Reference`.
         format: ASE's format name where the file name does not tell.
-        names: one for each file, where the files' own names are not unique.
+        names: one for each file; by default the files' own, with folders where those are not
+            unique.
+
+    Warns where an atom still feels more than `FAR_FROM_REST` in the last frame: a relaxation that
+    was cut short has no end to learn from.
 
     Raises:
         DataError: a missing, empty, truncated or unreadable file, one with a single frame, one
-            whose frames name different ``info["settings"]``, one that says ``converged=False``, or
-            two of one name.
+            whose frames name different ``info["settings"]``, one that says ``converged=False``; or
+            not as many groups as files.
+        ValueError: a file listed twice, or not as many names as files.
         StructureError: frames that do not fit together (see `Reference`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
@@ -70,10 +89,10 @@ def read_relaxations(
         if not files:
             raise DataError(f"{folder} holds no data files")
     if names is None:
-        names = [Path(file).name.split(".")[0] for file in files]
-        _require_unique(names, files)
+        names = unique_names([Path(file) for file in files])
+    named = _groups(group, len(files))
     references = []
-    for name, file in zip(names, map(Path, files), strict=True):
+    for number, (name, file) in enumerate(zip(names, map(Path, files), strict=True)):
         frames = read_frames(file, format)
         if len(frames) < 2:
             raise DataError(
@@ -81,36 +100,52 @@ def read_relaxations(
                 "frames or more). For separate files use read_pairs"
             )
         _require_finished(file, frames)
-        references.append(make_reference(name, frames, group))
+        _warn_if_far_from_rest(file, frames[-1])
+        try:
+            references.append(make_reference(name, frames, named(number)))
+        except StructureError as error:
+            raise StructureError(f"{error.reason} ({file})", name=error.name) from error
     return RelaxationSet(references)
 
 
 def read_pairs(
     pairs: Sequence[tuple[str | Path, str | Path]],
-    group: Callable[[Atoms], str] = default_group,
+    group: Callable[[Atoms], str] | Sequence[str] = default_group,
     names: Sequence[str] | None = None,
 ) -> RelaxationSet:
     """Read (start file, end file) pairs such as POSCAR and CONTCAR, CIF, extxyz.
 
-    No energies or forces are needed: `Endpoint` fine-tunes from the two ends alone. The last
-    structure of each file is used.
+    No energies or forces are needed: `Endpoint` fine-tunes from the two ends alone. Without them
+    nothing shows whether an end is at rest: give those of finished relaxations. The last structure
+    of each file is used; `group` as in `read_relaxations`.
 
     Raises:
-        DataError: a missing, empty or unreadable file, or an end that says ``converged=False``.
+        DataError: a missing, empty or unreadable file, an end that says ``converged=False``, or
+            not as many groups as pairs.
         StructureError: start and end are not the same atoms in the same order and cell.
     """
+    named = _groups(group, len(pairs))
     references = []
     for number, (start, end) in enumerate(pairs):
         name = names[number] if names is not None else f"pair-{number:03d}"
         ends = [read_frames(Path(path))[-1] for path in (start, end)]
         _require_finished(end, ends)
         try:
-            references.append(make_reference(name, ends, group, trajectory=False))
+            references.append(make_reference(name, ends, named(number), trajectory=False))
         except StructureError as error:
-            raise StructureError(
-                f"{error.reason} ({start} and {end})", error.index, error.name
-            ) from error
+            raise StructureError(f"{error.reason} ({start} and {end})", name=error.name) from error
     return RelaxationSet(references)
+
+
+def _groups(
+    group: Callable[[Atoms], str] | Sequence[str], count: int
+) -> Callable[[int], Callable[[Atoms], str]]:
+    """What names the group of the relaxation of a number."""
+    if callable(group):
+        return lambda number: group
+    if isinstance(group, str) or len(group) != count:
+        raise DataError(f"group= takes a function, or one name for each of the {count} relaxations")
+    return lambda number: lambda start: group[number]
 
 
 def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
@@ -121,15 +156,16 @@ def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
         )
 
 
-def _require_unique(names: Sequence[str], files: Sequence[str | Path]) -> None:
-    first = {}
-    for name, file in zip(names, files, strict=True):
-        if name in first:
-            raise DataError(
-                f"{first[name]} and {file} would both be named {name!r}; give names=[...], one for "
-                "each file"
-            )
-        first[name] = file
+def _warn_if_far_from_rest(file: Path, end: Atoms) -> None:
+    if not has_labels(end):
+        return
+    force = np.linalg.norm(end.get_forces(), axis=1).max()  # none on atoms held fixed
+    if force > FAR_FROM_REST:
+        warnings.warn(
+            f"{file}: an atom of the last frame still feels {force:.2f} eV/Å; if the relaxation "
+            "was cut short, this is no end to learn from: finish it, or leave it out",
+            stacklevel=3,
+        )
 
 
 def make_reference(
@@ -144,7 +180,7 @@ def make_reference(
         DataError: frames of different settings.
         StructureError: frames that do not fit together (see `Reference`).
     """
-    settings = {str(frame.info["settings"]) for frame in frames if "settings" in frame.info}
+    settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
     if len(settings) > 1:
         raise DataError(
             f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
@@ -185,5 +221,8 @@ def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
             "in a format that ASE does not recognise by the file's name"
         ) from error
     if not frames:
-        raise DataError(f"{path} holds no structure")
+        raise DataError(
+            f"{path} holds no structure; a program's output holds none until its first ionic step "
+            "is finished"
+        )
     return frames

@@ -52,7 +52,10 @@ class Reference:
 
     def check(self) -> None:
         for atoms, which in ((self.start, "start"), (self.end, "end")):
-            Structures.from_ase(atoms, [f"{self.name}, {which}"])  # building it checks it
+            try:
+                Structures.from_ase(atoms)  # building it checks it
+            except StructureError as error:
+                raise StructureError(error.reason, name=f"{self.name}, {which}") from error
         _require_same_atoms(self.name, self.start, self.end)
         _, distance = find_mic(
             self.end.positions - self.start.positions, self.start.cell, self.start.pbc
@@ -64,15 +67,12 @@ class Reference:
                 f"to end, more than {LARGEST_DISPLACEMENT} Å; atoms are probably listed in another "
                 "order in the two: reorder them",
                 name=self.name,
-                index=0,
             )
         for number, frame in enumerate(self.frames):
             _require_same_atoms(f"{self.name}, frame {number}", self.start, frame)
             infinite = not_finite(frame)
             if infinite:
-                raise StructureError(
-                    f"{infinite} of frame {number} are not finite", name=self.name, index=0
-                )
+                raise StructureError(f"{infinite} of frame {number} are not finite", name=self.name)
         for before, after in pairwise(self.frames or (self.start, self.end)):
             _require_same_places(self.name, before, after)
 
@@ -86,7 +86,6 @@ def _require_same_places(name: str, before: Atoms, after: Atoms) -> None:
             f"atoms {', '.join(map(str, atoms))} have traded places with their own kind, in one "
             "step; list them in one order (if they really did, give the frames between)",
             name=name,
-            index=0,
         )
 
 
@@ -94,7 +93,6 @@ def _require_same_atoms(name: str, one: Atoms, two: Atoms) -> None:
     if len(one) != len(two):
         raise StructureError(
             f"start has {len(one)} atoms, end has {len(two)}; both must list the same atoms",
-            index=0,
             name=name,
         )
     different = np.flatnonzero(one.numbers != two.numbers)
@@ -103,16 +101,24 @@ def _require_same_atoms(name: str, one: Atoms, two: Atoms) -> None:
         raise StructureError(
             f"atom {atom} is {one.symbols[atom]} at the start and {two.symbols[atom]} later; the "
             "atoms must be listed in the same order",
-            index=0,
+            name=name,
+        )
+    if (one.pbc != two.pbc).any():
+        raise StructureError(
+            f"the start is periodic in {_directions(one)}, a later frame in {_directions(two)}; "
+            "give both the same pbc",
             name=name,
         )
     if not np.allclose(one.cell.array, two.cell.array, atol=1e-3):
         raise StructureError(
             "the cell changes between start and end; relaxations in a fixed cell are compared "
             "(relax with the cell fixed, or give both the same cell)",
-            index=0,
             name=name,
         )
+
+
+def _directions(atoms: Atoms) -> str:
+    return " and ".join(np.array(["a", "b", "c"])[atoms.pbc]) or "no direction"
 
 
 class RelaxationSet(Sequence):
@@ -227,7 +233,9 @@ class RelaxationSet(Sequence):
         sizes = Counter(self.groups)
         if len(sizes) < count:
             raise ValueError(
-                f"{count} folds need at least {count} groups; this set has {len(sizes)}"
+                f"{count} folds need at least {count} groups; this set has {len(sizes)}. Groups "
+                "are compositions where nothing else names them: say with group= of "
+                "read_relaxations which relaxations could end alike"
             )
         load, home = [0] * count, {}
         for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):

@@ -94,12 +94,12 @@ def require_device(device: str | torch.device) -> torch.device:
     """The device, or a sentence about why there is none.
 
     Raises:
-        RuntimeError: CUDA was asked for and this torch sees no CUDA device.
+        ValueError: CUDA was asked for and this torch sees no CUDA device.
     """
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         build = "is a CPU-only build" if torch.version.cuda is None else "sees no GPU or driver"
-        raise RuntimeError(
+        raise ValueError(
             f"device={str(device)!r} was asked for, but torch {torch.__version__} {build}; "
             "use device='cpu', or install a CUDA build of torch (see the README)"
         )

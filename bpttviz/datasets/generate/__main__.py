@@ -1,14 +1,25 @@
 """Make the shipped relaxations: starts from a seed, relaxed by an ASE calculator.
 
-    python -m bpttviz.datasets.generate si-defects --out DIR --index 0/4
-    python -m bpttviz.datasets.generate crystals --out DIR --index 0/4
-    python -m bpttviz.datasets.generate continue FILE... --out DIR
-    python -m bpttviz.datasets.generate restart FILE... --out DIR --cutoff 350 --kpts 2
+    python3 -m bpttviz.datasets.generate si-defects --out DIR --index 0/4
+    python3 -m bpttviz.datasets.generate crystals --out DIR --index 0/4
+    python3 -m bpttviz.datasets.generate continue FILE... --out DIR
+    python3 -m bpttviz.datasets.generate restart FILE... --out DIR --cutoff 350 --kpts 2
 
-Each relaxation becomes NAME.extxyz, written whole when it is at rest, every frame with energy (eV)
-and forces (eV/Å). Until then NAME.partial.extxyz holds what is known, and a second call goes on
-from there. One folder holds one kind of label: other settings are refused. Runs under MPI too
-(`mpirun -np 4 python3 -m ...`).
+Each relaxation becomes DIR/NAME.extxyz, written whole when it is at rest, every frame with energy
+(eV) and forces (eV/Å). Until then NAME.partial.extxyz holds what is known, and a second call goes
+on from there. One folder holds one kind of label: other settings are refused.
+
+It needs the Python that has GPAW (Debian's package gpaw: /usr/bin/python3), with numpy and ASE but
+without torch; bpttviz need not be installed there, if PYTHONPATH names the folder that holds it.
+
+On a cluster: a job array of n jobs with --index i/n, i from 0 (Slurm, --array=0-19:
+--index $SLURM_ARRAY_TASK_ID/20), submitted again until nothing is left to do; and MPI within a job
+(mpirun -np 4 python3 -m ...).
+
+To make a shipped set grow, let DIR begin as a copy of it, unpacked (cp SET/*.xz DIR; unxz DIR/*):
+what it has is left alone, and labels that would not fit (another GPAW, other settings) are refused
+before the first step. Afterwards `python -m bpttviz.datasets.pack FILE... --out SET` takes in the
+new files, and refuses what is not one unbroken path to rest.
 """
 
 from __future__ import annotations
@@ -19,7 +30,6 @@ from pathlib import Path
 
 from bpttviz.datasets.generate.crystals import CRYSTALS
 from bpttviz.datasets.generate.engines import CHGNetEngine, EMTEngine, Engine, GPAWEngine
-from bpttviz.datasets.generate.files import refuse_mixed_settings
 from bpttviz.datasets.generate.production import continue_from, produce, restart_from, run
 from bpttviz.datasets.generate.silicon import SILICON_DEFECTS
 
@@ -28,8 +38,8 @@ FROM_FILES = {"continue": continue_from, "restart": restart_from}
 HELPS = {
     "si-defects": "point defects in 64-site silicon",
     "crystals": "small crystals, elements and binaries",
-    "continue": "take finished relaxations to a tighter end, appending to their frames",
-    "restart": "relax again from the ends of finished relaxations (other settings allowed)",
+    "continue": "take relaxations with the same settings on to 0.01 eV/Å, appending their frames",
+    "restart": "relax again from the ends of finished relaxations, with settings of their own",
 }
 
 
@@ -50,7 +60,15 @@ def part(items: Sequence, index: str) -> list:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the number of relaxations that failed."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (ImportError, ValueError) as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def _run(options: argparse.Namespace) -> int:
     from_file = FROM_FILES.get(options.command)
     work = part(options.files if from_file else TASKS[options.command], options.index)
     work = work[: options.limit]
@@ -60,7 +78,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     engine, out = _engine(options), options.out
     out.mkdir(parents=True, exist_ok=True)
-    refuse_mixed_settings(out, engine.settings)
     if from_file:
         jobs = [lambda file=file: from_file(file, engine, out, options.max_steps) for file in work]
     else:
@@ -75,28 +92,50 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bpttviz.datasets.generate", description=__doc__.splitlines()[0]
+        prog="python3 -m bpttviz.datasets.generate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, text in HELPS.items():
-        options = commands.add_parser(command, help=text)
+        options = commands.add_parser(command, help=text, description=text)
         if command in FROM_FILES:
-            options.add_argument("files", nargs="+", type=Path)
-        options.add_argument("--out", type=Path, required=True)
+            options.add_argument("files", nargs="+", type=Path, help="extended XYZ, or that in .xz")
+        options.add_argument(
+            "--out", type=Path, required=True, help="folder; resumed if it has any"
+        )
         options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
         options.add_argument("--limit", type=int, help="only the first N of the slice")
         options.add_argument(
-            "--max-steps", type=int, default=200, help="of one relaxation, steps known included"
+            "--max-steps",
+            type=int,
+            default=200,
+            help="of one relaxation, steps known included (default: %(default)s)",
         )
-        options.add_argument("--engine", choices=("gpaw", "emt", "chgnet"), default="gpaw")
-        crystals = command == "crystals"
         options.add_argument(
-            "--cutoff", type=float, default=400.0 if crystals else 250.0, help="GPAW only, eV"
+            "--engine",
+            choices=("gpaw", "emt", "chgnet"),
+            default="gpaw",
+            help="default: %(default)s; the others are quick checks",
+        )
+        # A restart is made to see what other settings do: none of them is a matter of course.
+        chosen, crystals = command == "restart", command == "crystals"
+        options.add_argument(
+            "--cutoff",
+            type=float,
+            default=None if chosen else 400.0 if crystals else 250.0,
+            help="GPAW only, eV" + ("" if chosen else " (default: %(default)g)"),
         )
         points = options.add_mutually_exclusive_group()
-        points.add_argument("--kpts", type=_mesh, help="GPAW only: k-points, n for n × n × n")
-        points.add_argument("--kpts-density", type=float, help="GPAW only: k-points per 1/Å")
-        options.set_defaults(default_kpts=3.0 if crystals else (1, 1, 1))
+        usual = "" if chosen or crystals else " (default: 1)"
+        points.add_argument(
+            "--kpts", type=_mesh, metavar="N", help=f"GPAW only: N × N × N k-points{usual}"
+        )
+        usual = " (default: 3)" if crystals else ""
+        points.add_argument(
+            "--kpts-density", type=float, help=f"GPAW only: k-points per 1/Å{usual}"
+        )
+        options.set_defaults(default_kpts=None if chosen else 3.0 if crystals else (1, 1, 1))
         options.add_argument("--list", action="store_true", help="name the tasks and stop")
     return parser
 
@@ -108,6 +147,10 @@ def _mesh(text: str) -> tuple[int, int, int]:
 def _engine(options: argparse.Namespace) -> Engine:
     if options.engine == "gpaw":
         kpts = options.kpts or options.kpts_density or options.default_kpts
+        if options.cutoff is None or kpts is None:
+            raise ValueError(
+                "restart needs the settings it is for: --cutoff, and --kpts or --kpts-density"
+            )
         return GPAWEngine(options.cutoff, kpts)
     return EMTEngine() if options.engine == "emt" else CHGNetEngine()
 

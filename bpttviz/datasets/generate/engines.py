@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+# Of the PAW data sets that the shipped labels were made with, which they therefore do not name.
+SILICON_OF_0_9_20000 = "ee77bee481871cc2cb65ac61239ccafa"
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,16 @@ class GPAWEngine:
     """
 
     def __init__(self, cutoff: float = 250.0, kpts: tuple[int, int, int] | float = (1, 1, 1)):
-        import gpaw  # before anything asks ASE for its MPI world, which is chosen at first use
+        try:
+            import gpaw  # before anything asks ASE for its MPI world, which is chosen at first use
+            from gpaw.setup_data import SetupData
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{sys.executable} has no GPAW. Debian's package gpaw brings one for "
+                "/usr/bin/python3: run the generator with that, and PYTHONPATH naming the folder "
+                "that holds bpttviz",
+                name="gpaw",
+            ) from error
 
         self._gpaw = gpaw
         self.cutoff, self.kpts = cutoff, kpts
@@ -46,6 +59,9 @@ class GPAWEngine:
             f"GPAW {gpaw.__version__} PBE PW {cutoff:g} eV, kpts {mesh}, spin-paired, neutral, "
             "Fermi-Dirac 0.1 eV, SCF density 1e-4 to fmax 0.03 then 1e-5 to fmax 0.01 eV/A"
         )
+        silicon = SetupData("Si", "PBE").fingerprint  # its release has that of every element
+        if silicon != SILICON_OF_0_9_20000:
+            self.settings += f", PAW data sets with Si {silicon[:8]}"
 
     def calculator(self, log: Path | None = None):
         """As `Engine.calculator`; without `log`, GPAW says nothing."""

@@ -6,6 +6,8 @@ inside, and tells the others what it found.
 
 from __future__ import annotations
 
+import io
+import lzma
 import os
 from pathlib import Path
 
@@ -36,24 +38,27 @@ def write_atomically(path: Path, frames: list[Atoms]) -> None:
 
 
 def read_frames(path: Path) -> list[Atoms]:
-    """All frames of a file, with their labels.
+    """All frames of a file (also one compressed with xz, as shipped), with their labels.
 
     Raises:
         ValueError: the file cannot be read.
     """
+    return on_first(lambda: _read(path, ":"))
 
-    def read() -> list[Atoms]:
-        try:
-            return ase.io.read(str(path), ":", format="extxyz", parallel=False)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # ASE's reader raises whatever its parser tripped over
-            raise ValueError(
-                f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it "
-                "may be truncated"
-            ) from error
 
-    return on_first(read)
+def _read(path: Path, index: str) -> list[Atoms]:
+    try:
+        source = str(path)
+        if path.suffix == ".xz":
+            source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
+        return ase.io.read(source, index, format="extxyz", parallel=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # ASE's reader raises whatever its parser tripped over
+        raise ValueError(
+            f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it may "
+            "be truncated"
+        ) from error
 
 
 def exists(path: Path) -> bool:
@@ -71,14 +76,19 @@ def refuse_mixed_settings(folder: Path, settings: str) -> None:
 
     Raises:
         SettingsMismatch: one was made with others, or does not say.
+        ValueError: one cannot be read.
     """
-    for path in sorted(folder.glob("*.extxyz")):
-        try:
-            first = ase.io.read(str(path), 0, format="extxyz", parallel=False)
-        except FileNotFoundError:
-            continue  # another job has just finished it, and removed its partial file
-        found = settings_of(first)
-        if found != settings:
-            raise SettingsMismatch(
-                f"{path} has settings {found!r}, this run {settings!r}; choose another --out"
-            )
+
+    def look() -> None:
+        for path in sorted(folder.glob("*.extxyz")):
+            try:
+                first = _read(path, ":1")
+            except FileNotFoundError:
+                continue  # another job has just finished it, and removed its partial file
+            found = settings_of(first[0])
+            if found != settings:
+                raise SettingsMismatch(
+                    f"{path} has settings {found!r}, this run {settings!r}; choose another --out"
+                )
+
+    on_first(look)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
@@ -10,6 +12,21 @@ from ase.geometry import find_mic
 def settings_of(frame: Atoms) -> str:
     """The settings that a frame's labels were made with, in the engine's words."""
     return str(frame.info.get("settings", "not stated"))
+
+
+def unfinished(frames: Sequence[Atoms]) -> bool:
+    """Whether the last frame says ``converged=False``, as the generator's partial files do."""
+    return not frames[-1].info.get("converged", True)
+
+
+def same_structure(one: Atoms, other: Atoms) -> bool:
+    """Whether two frames are one, but for the digits lost in a file."""
+    return (
+        np.array_equal(one.numbers, other.numbers)
+        and np.array_equal(one.pbc, other.pbc)
+        and np.allclose(one.cell.array, other.cell.array, rtol=0, atol=1e-5)
+        and np.allclose(one.positions, other.positions, rtol=0, atol=1e-5)
+    )
 
 
 def largest_force(frame: Atoms) -> float:

@@ -15,10 +15,11 @@ from bpttviz.datasets.generate.files import (
     SettingsMismatch,
     exists,
     read_frames,
+    refuse_mixed_settings,
     remove,
     write_atomically,
 )
-from bpttviz.datasets.generate.measures import delta_q, settings_of
+from bpttviz.datasets.generate.measures import delta_q, same_structure, settings_of, unfinished
 from bpttviz.datasets.generate.ranks import say
 from bpttviz.datasets.generate.relaxation import relax
 
@@ -37,15 +38,17 @@ def produce(
 ) -> Path | None:
     """One relaxation into out/NAME.extxyz; None where that file exists already.
 
-    `earlier` frames open the trajectory (for continuing a finished relaxation). A partial file
-    from an interrupted call takes precedence over `start` and `earlier`. Every frame carries
-    `info`, the engine's settings, its stage, and whether the file ends at rest ("converged").
-    `guess`: as in `relax`.
+    `earlier` frames open the trajectory (for continuing a finished relaxation). The partial file
+    of an interrupted call is taken up where it stopped. Every frame carries `info`, the engine's
+    settings, its stage, and whether it is the end, at rest ("converged"). `guess`: as in `relax`.
 
     Raises what `relax` raises, the partial file then holding the frames so far, and
-    SettingsMismatch where the frames known were labelled with other settings.
+
+        SettingsMismatch: a file in the folder, or the frames known, have other settings.
+        ValueError: the partial file is of another relaxation.
     """
     path, partial = out / f"{name}.extxyz", out / f"{name}{PARTIAL}"
+    refuse_mixed_settings(out, engine.settings)
     if exists(path):
         say(f"{name}: {path} exists already and is left alone")
         return None
@@ -53,20 +56,34 @@ def produce(
 
     def save(target: Path, frames: list[Atoms], converged: bool) -> None:
         for frame in frames:
-            frame.info = {**info, "converged": converged, "stage": frame.info.get("stage", 0)}
+            end = converged and frame is frames[-1]  # a file cut short then says that it is not
+            frame.info = {**info, "converged": end, "stage": frame.info.get("stage", 0)}
         write_atomically(target, frames)
 
-    resumed = exists(partial)
-    known = read_frames(partial) if resumed else list(earlier)
-    _require_settings(known, engine, partial if resumed else name)
-    atoms = known[-1] if known else start()
+    first = earlier[0] if earlier else start()
+    known, source = (read_frames(partial), partial) if exists(partial) else (list(earlier), name)
+    _require_settings(known, engine, source)
+    if known and not same_structure(known[0], first):
+        raise ValueError(
+            f"{partial} was left by a relaxation from another start than this one of the same "
+            "name; choose another --out, or remove it"
+        )
+    atoms = known[-1] if known else first
     say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
-    began = time.time()
+    began, alone = time.time(), False
+
+    def record(frames: list[Atoms]) -> None:
+        nonlocal alone
+        save(partial, frames, False)
+        if not alone:  # another job may have looked at the folder in the same moment as we did
+            refuse_mixed_settings(out, engine.settings)
+            alone = True
+
     frames = relax(
         atoms,
         engine,
         known,
-        record=lambda frames: save(partial, frames, False),
+        record=record,
         max_steps=max_steps,
         guess=guess,
         log=out / f"{name}.log",
@@ -88,8 +105,9 @@ def continue_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -
 
     Raises:
         SettingsMismatch: the file was made with other settings, or does not state them.
+        ValueError: the file says that it is not finished.
     """
-    frames = read_frames(path)
+    frames = _read_finished(path)
     return _produce_from_end(path, frames[-1].copy(), engine, out, max_steps, frames)
 
 
@@ -104,8 +122,22 @@ def _require_settings(frames: Sequence[Atoms], engine: Engine, source: Path | st
 
 
 def restart_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -> Path | None:
-    """Relax again from a finished relaxation's end, as a trajectory of its own."""
-    return _produce_from_end(path, read_frames(path)[-1].copy(), engine, out, max_steps, ())
+    """Relax again from a finished relaxation's end, as a trajectory of its own.
+
+    Raises:
+        ValueError: the file says that it is not finished.
+    """
+    return _produce_from_end(path, _read_finished(path)[-1].copy(), engine, out, max_steps, ())
+
+
+def _read_finished(path: Path) -> list[Atoms]:
+    frames = read_frames(path)
+    if unfinished(frames):
+        raise ValueError(
+            f"{path} says that its relaxation is not finished (converged=F), so its last frame is "
+            "no end; finish it first"
+        )
+    return frames
 
 
 def _produce_from_end(
@@ -116,10 +148,11 @@ def _produce_from_end(
     # the first shipped relaxations name both in one word, and a user's neither
     if "family" not in info and "defect" in info:
         info["family"], _, info["species"] = info["defect"].partition(":")
-    written = produce(path.stem, lambda: end, info, engine, out, earlier, max_steps, guess=bonded)
+    name = path.name.split(".")[0]
+    written = produce(name, lambda: end, info, engine, out, earlier, max_steps, guess=bonded)
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
-        say(f"{path.stem}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
+        say(f"{name}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
     return written
 
 

@@ -95,7 +95,8 @@ def _from_nearest_centre(atoms: Atoms, centres: np.ndarray) -> tuple[np.ndarray,
     return all_vectors[nearest, every], lengths[nearest, every]
 
 
-# New defects first, so that unseen groups exist early; then more starts of each.
+# New defects first, so that unseen groups exist early; then more starts of each. A task's place
+# decides its number and seed, so that more of them can only be appended.
 _NEW = [
     (sub, "Sn"), (subvac, "P"), (tet, "Ge"), (subsub, "Ge"), (split, "Ge"), (sub, "B"),
     (hex, "P"), (subvac, "Sb"), (sub, "Al"), (subsub, "P"), (sub, "C"), (tet, "Al"),
