@@ -73,7 +73,7 @@ def parts_of(data: Dataset, folds: int | None = None, seen: Collection[str] = ()
             is measured on none. A part with nothing left to measure is left out.
 
     Raises:
-        ValueError: nothing is left to measure.
+        ValueError: nothing is left to measure, or to validate on.
     """
 
     def unseen(references: RelaxationSet) -> RelaxationSet:
@@ -87,6 +87,11 @@ def parts_of(data: Dataset, folds: int | None = None, seen: Collection[str] = ()
     parts = [part for part in parts if len(part.held_out)]
     if not parts:
         raise ValueError("the potential was pretrained on all relaxations that could be measured")
+    if any(part.validation is not None and not part.validation for part in parts):
+        raise ValueError(
+            "the potential was pretrained on the whole validation part, so that nothing is left to "
+            "choose an epoch by; cross-validate instead (folds, --folds 4)"
+        )
     return parts
 
 
@@ -127,6 +132,7 @@ def compare_methods(
     """
     recipe, out = Recipe(scales=SCALES) if recipe is None else recipe, Path(out)
     rates = tuple(learning_rates or (recipe.learning_rate,))
+    seen = sorted(set(seen).intersection(data.everything.names))
     parts = parts_of(data, folds, seen)
     _check(recipe, rates, methods, only, parts)
     claim(
@@ -138,7 +144,7 @@ def compare_methods(
             "potential": describe(potential)["class"],
             "weights": fingerprint(potential),
             "data": data.everything.fingerprint(),
-            "seen": sorted(seen),
+            "seen": seen,
             "parts": {p.name: p.held_out.names for p in parts},
             "unfamiliar": [name for p in parts for name in p.training.unfamiliar_in(p.held_out)],
             "noise_floor": data.noise_floor,

@@ -18,7 +18,8 @@ class Named:
     Attributes:
         external: pretrained elsewhere, not by us.
         caveat: what is to be remembered when its numbers are read.
-        seen: names of the relaxations that it was trained on, as far as we know them.
+        seen: names of the relaxations that it was trained on: in its own run, and for our students
+            also before it.
     """
 
     potential: Potential
@@ -41,9 +42,7 @@ def potential_named(name: str, device: str = "cpu", trusted: bool = False) -> Na
     """
     if (Path(name) / FILE).exists():
         run = load_run(name, device=device)
-        seen = tuple(
-            name for part in ("train", "validation") for name in run.settings.get(part, ())
-        )
+        seen = (*run.settings.get("train", ()), *_seen_by_students(run.potential))
         return Named(run.potential, external=False, seen=seen)
     family, _, which = name.partition(":")
     match family:
@@ -65,11 +64,19 @@ def potential_named(name: str, device: str = "cpu", trusted: bool = False) -> Na
         case "painn" | "transformer":
             from bpttviz.potentials.painn import PaiNN
             from bpttviz.potentials.transformer import CoordinateTransformer
-            from bpttviz.pretrain import RELAXATIONS
 
             student = PaiNN if family == "painn" else CoordinateTransformer
-            return Named(student.pretrained(device), external=False, seen=RELAXATIONS)
+            potential = student.pretrained(device)
+            return Named(potential, external=False, seen=_seen_by_students(potential))
     raise ValueError(
         f"there is no potential {name!r}, nor a folder of that name with a run in it; --help lists "
         "the names"
     )
+
+
+def _seen_by_students(potential: Potential) -> tuple[str, ...]:
+    from bpttviz.potentials.painn import PaiNN
+    from bpttviz.potentials.transformer import CoordinateTransformer
+    from bpttviz.pretrain import RELAXATIONS
+
+    return tuple(RELAXATIONS) if isinstance(potential, (PaiNN, CoordinateTransformer)) else ()

@@ -213,6 +213,12 @@ def test_a_folder_keeps_one_kind_of_label_and_one_relaxation_a_name(relaxed, tmp
     with pytest.raises(ValueError, match=r"copper.*is another relaxation than .*moved.*rename"):
         pack(moved, tmp_path)
     # a label that is in use gives way only when told to
+    for change in ("energy", "forces"):
+        again = list(stated(relaxed, "250 eV"))
+        again[2].calc.results[change] = again[2].calc.results[change] + 1e-4
+        ase.io.write(moved, again)
+        with pytest.raises(ValueError, match="with other frames"):
+            pack(moved, tmp_path)
     again = [*stated(relaxed[:2], "250 eV"), *stated(relaxed[3:], "250 eV")]
     ase.io.write(moved, again)
     with pytest.raises(

@@ -1,5 +1,6 @@
 """The command line: files in, files out, resumed where they are, and errors in a sentence."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -123,10 +124,22 @@ def test_names_say_where_a_potential_comes_from():
     assert "r2SCAN" in potential_named("chgnet:r2scan").caveat
 
 
+def test_a_student_that_was_trained_further_has_not_forgotten(tmp_path):
+    student = potential_named("painn")
+    data = bv.load_dataset("si-defects").everything
+    new = next(name for name in data.names if name not in student.seen)
+    recipe = {"epochs": 1, "out": tmp_path, "progress": False}
+    bv.finetune(student.potential, data[[new]], bv.Forces(1), **recipe)
+    assert set(potential_named(str(tmp_path)).seen) == {new, *student.seen}
+
+
 def test_files_get_names_that_tell_them_apart():
     assert unique_names([Path("a/one.traj"), Path("b/two.traj")]) == ["one", "two"]
     assert unique_names([Path("a/OUTCAR"), Path("b/OUTCAR")]) == ["a-outcar", "b-outcar"]
-    assert len(set(unique_names([Path("a/x.traj"), Path("a/x.xyz")]))) == 2
+    assert unique_names([Path("a/x.traj"), Path("a/x.xyz")]) == ["x.traj", "x.xyz"]
+    dotted = [Path("a/relax.1.traj"), Path("a/relax.2.traj"), Path("b/relax.2.traj")]
+    assert unique_names(dotted) == ["a-relax.1.traj", "a-relax.2.traj", "b-relax.2.traj"]
+    assert len(set(unique_names([Path("a/OUTCAR"), Path("a/outcar")]))) == 2
 
 
 # --- relax ---------------------------------------------------------------------------------------
@@ -296,8 +309,8 @@ def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, c
     assert np.isfinite(report.column("force_mae", str(trained))).all()
     assert (report.column("from_start", str(trained)) == "at rest").all()
     assert (out / "report.txt").read_text() in shown
-    assert f"{trained} has learned from r0, r1, r2: figures of these flatter it" in shown
-    assert f"{springs} has learned from r0: " in shown
+    assert f"{trained} has learned from relaxations named r0, r1, r2: if these are they" in shown
+    assert f"{springs} has learned from relaxations named r0: " in shown
     # a table with one structure missing is completed, to the same one
     whole = (out / "report.csv").read_text()
     (out / "report.csv").write_text("".join(whole.splitlines(keepends=True)[:-2]))
@@ -353,6 +366,11 @@ def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
     assert "(student)" in capsys.readouterr().out
     assert run("compare", "--out", out) == 0
     assert (out / "table.txt").read_text() in capsys.readouterr().out
+    # the run that was named as a potential has learned from r0, which is therefore not measured
+    settings = json.loads(next(out.glob("*/settings.json")).read_text())
+    assert settings["seen"] == ["r0"]
+    measured = [name for names in settings["parts"].values() for name in names]
+    assert sorted(measured) == ["r1", "r2", "r3"]
 
 
 # --- a real potential ----------------------------------------------------------------------------

@@ -69,6 +69,12 @@ def test_nothing_is_measured_on_what_the_potential_was_pretrained_on(data):
     assert [(part.number, part.name) for part in gone] == [(1, "fold-1")]
     with pytest.raises(ValueError, match="pretrained on all"):
         parts_of(data, 2, seen=data.everything.names)
+    shipped = bv.load_dataset("si-defects")
+    less = parts_of(shipped, seen=[*shipped.val.names[1:], *shipped.test.names[:2]])[0]
+    assert less.validation.names == shipped.val.names[:1]
+    assert less.held_out.names == shipped.test.names[2:]
+    with pytest.raises(ValueError, match="pretrained on the whole validation part.*--folds"):
+        parts_of(shipped, seen=shipped.val.names)
 
 
 def test_a_large_set_has_parts_of_its_own():

@@ -353,6 +353,9 @@ def test_frames_of_different_settings_are_refused():
         make_reference("sample", mixed)
     mixed[-1].calc = None  # none: an end from elsewhere
     assert not make_reference("sample", mixed).frames
+    two = frames(2)
+    two[-1].info["settings"] = "PW 250 eV"
+    assert not make_reference("sample", two, trajectory=False).frames  # labels are left aside
 
 
 def test_twins_that_pass_each_other_frame_by_frame_are_no_error():

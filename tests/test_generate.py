@@ -344,6 +344,15 @@ def test_an_unfinished_file_has_no_end_to_start_from(tmp_path, capsys):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_files_are_told_apart_by_all_of_their_names(tmp_path):
+    for seed in (1, 2):
+        ase.io.write(tmp_path / f"mine.{seed}.extxyz", Copper(seed).start())
+    sources = sorted(map(str, tmp_path.glob("*.extxyz")))
+    out = tmp_path / "out"
+    assert main(["restart", *sources, "--engine", "emt", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["mine.1.extxyz", "mine.2.extxyz"]
+
+
 def test_a_shipped_file_restarts_as_it_is(tmp_path):
     shipped = importlib.resources.files("bpttviz") / "datasets/data/crystals/345_fcc_Al.extxyz.xz"
     assert main(["restart", str(shipped), "--engine", "emt", "--out", str(tmp_path)]) == 0
@@ -360,6 +369,12 @@ def test_a_users_file_restarts_and_can_be_interrupted(tmp_path):
     frames = files.read_frames(out / "mine.extxyz")
     assert {frame.info["settings"] for frame in frames} == {"EMT (ASE)"}
     assert not {"family", "species", "defect"} & frames[0].info.keys()
+
+
+def test_an_empty_file_is_named(tmp_path):
+    (tmp_path / "empty.extxyz").touch()
+    with pytest.raises(ValueError, match=r"empty\.extxyz could not be read.*no frame"):
+        make(tmp_path)
 
 
 def test_a_truncated_file_is_named(tmp_path, capsys):
@@ -451,6 +466,21 @@ def test_under_mpi_an_error_of_rank_0_is_everyones(tmp_path, monkeypatch):
     errors = on_both_ranks(monkeypatch, lambda rank: files.read_frames(broken))
     assert all(isinstance(error, ValueError) for error in errors)
     assert str(errors[0]) == str(errors[1])
+
+
+def test_under_mpi_an_error_of_one_rank_stops_all(monkeypatch):
+    """A calculator's log on a full disk, say; the other ranks wait in the calculator."""
+
+    def fails():
+        raise OSError("disk full")
+
+    monkeypatch.setattr(ranks, "world", lambda: Rank(0, []))
+    with pytest.raises(OSError, match="disk full"):
+        production.run([fails])
+    shared = on_both_ranks(
+        monkeypatch, lambda rank: production.run([lambda: ranks.on_first(fails)])
+    )
+    assert shared == [1, 1]
 
 
 def test_one_failure_does_not_stop_the_others(capsys):

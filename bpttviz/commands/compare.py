@@ -13,8 +13,9 @@ EXAMPLES = """\
   python -m bpttviz compare --potential chgnet --methods BPTT --out table  share the work
   python -m bpttviz compare --out table                                  just make the table
 
-With --folds, --only shares the work too. The weights of a method are in the run that
-POTENTIAL/PART-METHOD.json names ("chosen"), for `evaluate --potential` and `load_run`."""
+With --folds, --only shares the work too; a table needs the method "pretrained". A method's weights
+are in the last of the runs that POTENTIAL/PART-METHOD.json names as "chosen", in the folder of the
+potential: for `evaluate --potential` and `load_run`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -65,7 +65,10 @@ def run(choices: argparse.Namespace) -> int:
     for name, one in named.items():
         seen = [member for member in references.names if member in one.seen]
         if seen:
-            print(f"{name} has learned from {', '.join(seen)}: figures of these flatter it")
+            print(
+                f"{name} has learned from relaxations named {', '.join(seen)}: if these are they, "
+                "their figures flatter it"
+            )
     potentials = {name: one.potential for name, one in named.items()}
     rule, stop = GradientDescent(choices.step_size), Stop(choices.steps)
     rest = Rest(choices.fmax, choices.rest_steps)

@@ -9,7 +9,11 @@ VASP = ("POSCAR", "CONTCAR", "OUTCAR", "XDATCAR")
 
 
 def unique_names(files: list[Path]) -> list[str]:
-    """A name for each file: its own; with as many folders before it as tell all apart.
+    """A name for each file: its own up to a dot; with as many folders before it as tell all apart.
+
+    Names of VASP's files are written small ("a/OUTCAR", "b/OUTCAR": a-outcar, b-outcar), so that
+    nothing named after them is taken for one. Files that no folder tells apart keep all after the
+    dot.
 
     Raises:
         ValueError: a file is listed twice.
@@ -18,17 +22,16 @@ def unique_names(files: list[Path]) -> list[str]:
     twice = [file for number, file in enumerate(whole) if file in whole[:number]]
     if twice:
         raise ValueError(f"{twice[0]} is listed twice")
-    # In lower case, so that a file of that name is not taken for VASP's.
-    stems = [file.name.split(".")[0] for file in files]
-    stems = [s.lower() if any(word in s for word in VASP) else s for s in stems]
-    depth = 1
-    while True:
-        names = [
-            "-".join([*file.parts[-depth:-1], stem])
-            for file, stem in zip(whole, stems, strict=True)
-        ]
-        if len(set(names)) == len(names):
-            return names
-        if depth > max(len(file.parts) for file in whole):  # only their endings differ
-            return ["-".join(file.parts[1:]) for file in whole]
-        depth += 1
+    deepest = max((len(file.parts) for file in whole), default=0)
+    for own in (lambda file: file.name.split(".")[0], lambda file: file.name):
+        last = [_small(own(file)) for file in whole]
+        for depth in range(deepest):
+            pairs = zip(whole, last, strict=True)
+            names = ["-".join([*file.parts[-1 - depth : -1], name]) for file, name in pairs]
+            if len(set(names)) == len(names):
+                return names
+    return [str(file) for file in whole]  # that differ in capitals only, some of VASP's
+
+
+def _small(name: str) -> str:
+    return name.lower() if any(word in name for word in VASP) else name

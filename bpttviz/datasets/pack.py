@@ -110,6 +110,7 @@ def _same_frames(some: Sequence[Atoms], others: Sequence[Atoms]) -> bool:
     return len(some) == len(others) and all(
         same_structure(one, other)
         and abs(one.get_potential_energy() - other.get_potential_energy()) < 1e-5
+        and np.allclose(one.get_forces(), other.get_forces(), rtol=0, atol=2e-5)
         for one, other in zip(some, others, strict=True)
     )
 

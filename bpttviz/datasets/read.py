@@ -61,8 +61,7 @@ def read_relaxations(
             they are kept.
         group: a name for each file, or what makes one from a start; see `Reference`.
         format: ASE's format name where the file name does not tell.
-        names: one for each file; by default the files' own, with folders where those are not
-            unique.
+        names: one for each file; by default those that `unique_names` makes of the files' own.
 
     Warns where an atom still feels more than `FAR_FROM_REST` in the last frame: a relaxation that
     was cut short has no end to learn from.
@@ -181,7 +180,7 @@ def make_reference(
         StructureError: frames that do not fit together (see `Reference`).
     """
     settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
-    if len(settings) > 1:
+    if trajectory and len(settings) > 1:
         raise DataError(
             f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
             "their energies and forces do not belong together; make one file of each"

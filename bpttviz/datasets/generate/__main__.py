@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         if command in FROM_FILES:
             options.add_argument("files", nargs="+", type=Path, help="extended XYZ, or that in .xz")
         options.add_argument(
-            "--out", type=Path, required=True, help="folder; resumed if it has any"
+            "--out", type=Path, required=True, help="folder; what it has is resumed"
         )
         options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
         options.add_argument("--limit", type=int, help="only the first N of the slice")

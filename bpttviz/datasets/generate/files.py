@@ -51,7 +51,10 @@ def _read(path: Path, index: str) -> list[Atoms]:
         source = str(path)
         if path.suffix == ".xz":
             source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
-        return ase.io.read(source, index, format="extxyz", parallel=False)
+        frames = ase.io.read(source, index, format="extxyz", parallel=False)
+        if not frames:
+            raise EOFError("it holds no frame")
+        return frames
     except FileNotFoundError:
         raise
     except Exception as error:  # ASE's reader raises whatever its parser tripped over

@@ -20,7 +20,7 @@ from bpttviz.datasets.generate.files import (
     write_atomically,
 )
 from bpttviz.datasets.generate.measures import delta_q, same_structure, settings_of, unfinished
-from bpttviz.datasets.generate.ranks import say
+from bpttviz.datasets.generate.ranks import may_be_alone, say
 from bpttviz.datasets.generate.relaxation import relax
 
 PARTIAL = ".partial.extxyz"
@@ -70,14 +70,14 @@ def produce(
         )
     atoms = known[-1] if known else first
     say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
-    began, alone = time.time(), False
+    began, checked_again = time.time(), False
 
     def record(frames: list[Atoms]) -> None:
-        nonlocal alone
+        nonlocal checked_again
         save(partial, frames, False)
-        if not alone:  # another job may have looked at the folder in the same moment as we did
+        if not checked_again:  # another job may have looked at the folder when it was empty, too
             refuse_mixed_settings(out, engine.settings)
-            alone = True
+            checked_again = True
 
     frames = relax(
         atoms,
@@ -148,7 +148,7 @@ def _produce_from_end(
     # the first shipped relaxations name both in one word, and a user's neither
     if "family" not in info and "defect" in info:
         info["family"], _, info["species"] = info["defect"].partition(":")
-    name = path.name.split(".")[0]
+    name = Path(path.name.removesuffix(".xz")).stem
     written = produce(name, lambda: end, info, engine, out, earlier, max_steps, guess=bonded)
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
@@ -161,6 +161,7 @@ def run(jobs: list[Callable[[], Path | None]]) -> int:
 
     Raises:
         SettingsMismatch: from a job, at once, because it is the order that is wrong.
+        OSError: from a job of one rank under MPI, so that all are stopped and none waits for ever.
     """
     failed = 0
     for job in jobs:
@@ -169,6 +170,8 @@ def run(jobs: list[Callable[[], Path | None]]) -> int:
         except SettingsMismatch:
             raise
         except Exception as error:  # an SCF that does not converge must not stop the other jobs
+            if may_be_alone(error):
+                raise
             failed += 1
             say(f"  FAILED: {type(error).__name__}: {error}")
     return failed

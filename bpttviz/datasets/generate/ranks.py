@@ -31,8 +31,17 @@ def on_first(do: Callable[[], Result]) -> Result:
             error = problem
     result, error = broadcast((result, error), comm=world())
     if error is not None:
+        error.on_every_rank = True
         raise error
     return result
+
+
+def may_be_alone(error: Exception) -> bool:
+    """Whether other ranks may not have met this error, and wait for this one.
+
+    What files do to one rank alone, they do outside of `on_first`: a calculator writes its log.
+    """
+    return world().size > 1 and isinstance(error, OSError) and not hasattr(error, "on_every_rank")
 
 
 def say(line: str) -> None:
