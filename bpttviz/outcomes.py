@@ -109,6 +109,9 @@ class Outcome:
             lines.append(f"{PRETRAINED} → {method}")
             for column in ("dq_k", "dq_rest", "dq_k_rest", "dq_from_start", "force_mae"):
                 lines.append("  " + change_in_words(self.report, column, method))
+            if len({row.group for row in rows}) < len(self.report.structures):
+                for column in (ENDPOINT, FORCE):
+                    lines.append("  " + change_in_words(self.report, column, method, by_group=True))
             lines.append(
                 "  same basin under both: " + change_in_words(self.report, ENDPOINT, method, True)
             )

@@ -97,7 +97,8 @@ class Comparison:
         before, after: (n,) values of the structures where both are finite.
         names: those structures.
         ratio: geometric mean of after/before; below 1 is better.
-        interval: 95 % bootstrap interval of the ratio over structures.
+        interval: 95 % bootstrap interval of the ratio over what was drawn: structures, or groups.
+        drawn: how many of those there are.
         mean_before, mean_after: arithmetic means.
         worse: how many structures got worse.
         left_out: structures without both values.
@@ -113,12 +114,13 @@ class Comparison:
     mean_after: float
     worse: int
     left_out: tuple[str, ...]
+    drawn: int
 
     @property
     def direction(self) -> str:
         """ "falls" or "rises" where that is beyond chance, "" where it cannot be told."""
         low, high = self.interval
-        if len(self.before) < FEWEST_FOR_A_VERDICT:
+        if self.drawn < FEWEST_FOR_A_VERDICT:
             return ""
         return "falls" if high < 1 else "rises" if low > 1 else ""
 
@@ -129,6 +131,8 @@ class Comparison:
             f"{100 * (low - 1):+.1f} to {100 * (high - 1):+.1f}); mean {self.mean_before:.4g} → "
             f"{self.mean_after:.4g}; {self.worse} of {len(self.before)} worse"
         )
+        if self.drawn < len(self.before):
+            text += f"; {self.drawn} groups drawn whole"
         if self.left_out:
             text += f"; left out: {', '.join(self.left_out)}"
         return text
@@ -139,10 +143,20 @@ def compare(
     names: Sequence[str],
     before: np.ndarray,
     after: np.ndarray,
+    groups: Sequence[str] | None = None,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
     """Paired comparison of positive numbers; see `Comparison`.
+
+    Args:
+        column: what the numbers are.
+        names: of the structures.
+        before, after: (n,) the numbers.
+        groups: (n,) of the structures. Those of one group are then drawn together, because several
+            starts of one defect are little more evidence than one (the cluster bootstrap). Each
+            structure is drawn for itself where none are given.
+        resamples, seed: of the bootstrap.
 
     Raises:
         ValueError: no structure has both values.
@@ -152,8 +166,13 @@ def compare(
     if not usable.any():
         raise ValueError(f"no structure has {column} both before and after")
     logs = np.log(after[usable] / before[usable])
-    draws = np.random.default_rng(seed).integers(len(logs), size=(resamples, len(logs)))
-    low, high = np.exp(np.percentile(logs[draws].mean(1), [2.5, 97.5]))
+    member = np.arange(len(logs))  # of what is drawn
+    if groups is not None:
+        member = np.unique(np.asarray(groups)[usable], return_inverse=True)[1]
+    size, total = np.bincount(member), np.bincount(member, logs)
+    draws = np.random.default_rng(seed).integers(len(size), size=(resamples, len(size)))
+    means = total[draws].sum(1) / size[draws].sum(1)
+    low, high = np.exp(np.percentile(means, [2.5, 97.5]))
     return Comparison(
         column=column,
         before=before[usable],
@@ -165,6 +184,7 @@ def compare(
         mean_after=float(after[usable].mean()),
         worse=int((logs > 0).sum()),
         left_out=tuple(n for n, u in zip(names, usable, strict=True) if not u),
+        drawn=len(size),
     )
 
 
@@ -249,11 +269,12 @@ class Report:
         before: str | None = None,
         after: str | None = None,
         same_basin: bool = False,
+        by_group: bool = False,
     ) -> Comparison:
         """Paired change of ``column`` from ``before`` (first potential) to ``after`` (last).
 
         ``same_basin`` keeps only structures that end in the reference's own minimum under both: a
-        few missed basins can swamp a mean.
+        few missed basins can swamp a mean. ``by_group`` draws groups whole for the interval.
         """
         before = self.potentials[0] if before is None else before
         after = self.potentials[-1] if after is None else after
@@ -264,7 +285,8 @@ class Report:
                 self.column("basin", after) == "same"
             )
             values = [np.where(same, v, np.nan) for v in values]
-        return compare(column, names, *values)
+        groups = [self.row(before, name).group for name in names] if by_group else None
+        return compare(column, names, *values, groups)
 
     def verdicts(self, before: str | None = None, after: str | None = None) -> list[str]:
         """Plain sentences: is the endpoint better, the force worse, and is that beyond chance?"""

@@ -197,11 +197,16 @@ def in_words(report: Report, informed: Collection[str] = ()) -> str:
 
 
 def change_in_words(
-    report: Report, column: str, after: str, same_basin: bool = False, before: str = PRETRAINED
+    report: Report,
+    column: str,
+    after: str,
+    same_basin: bool = False,
+    by_group: bool = False,
+    before: str = PRETRAINED,
 ) -> str:
     """`Report.compare` as a line, also where there is nothing to compare."""
     try:
-        return str(report.compare(column, before, after, same_basin))
+        return str(report.compare(column, before, after, same_basin, by_group))
     except ValueError as nothing_to_compare:
         return str(nothing_to_compare)
 

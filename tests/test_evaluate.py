@@ -98,6 +98,36 @@ def test_bootstrap_interval_covers_as_often_as_it_says():
     assert 86 <= hits <= 99
 
 
+def test_several_starts_of_one_defect_are_not_so_many_defects():
+    """Their errors have most in common; only drawing groups whole covers what it says."""
+    rng = np.random.default_rng(1)
+    groups = [f"g{number // 4}" for number in range(40)]
+    hits = {True: 0, False: 0}
+    for seed in range(200):
+        shared = np.repeat(rng.normal(-0.3, 0.4, size=10), 4)
+        after = np.exp(shared + rng.normal(0, 0.1, size=40))
+        for whole in hits:
+            change = reports.compare(
+                "x", groups, np.ones(40), after, groups if whole else None, resamples=500, seed=seed
+            )
+            low, high = change.interval
+            hits[whole] += low < np.exp(-0.3) < high
+            assert change.drawn == (10 if whole else 40)
+    assert hits[True] > 0.82 * 200  # ten groups are few; the bootstrap is a little too sure
+    assert hits[False] < 0.75 * 200
+
+
+def test_one_in_each_group_is_each_for_itself(report):
+    rows = [replace(row, group=row.structure) for row in report.rows]
+    alone, grouped = (bv.Report(rows).compare("dq_rest", by_group=by) for by in (False, True))
+    assert grouped.interval == pytest.approx(alone.interval)
+    assert "drawn whole" not in str(grouped)
+    one = report.compare("dq_rest", by_group=True)  # all of one group
+    assert one.interval == pytest.approx((one.ratio, one.ratio))
+    assert one.direction == ""
+    assert str(one).endswith("; 1 groups drawn whole")
+
+
 def test_verdicts_are_sentences_about_what_was_measured(report):
     sentences = report.verdicts()
     assert "does not change beyond" in sentences[0]
