@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
-import lzma
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.admission import has_labels
+from bpttviz.datasets.generate.files import decompressed
 from bpttviz.datasets.generate.measures import settings_of, unfinished
 from bpttviz.datasets.names import unique_names
 from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
@@ -89,9 +88,9 @@ def read_relaxations(
             raise DataError(f"{folder} holds no data files")
     if names is None:
         names = unique_names([Path(file) for file in files])
-    named = _groups(group, len(files))
+    groups = _one_each(group, len(files))
     references = []
-    for number, (name, file) in enumerate(zip(names, map(Path, files), strict=True)):
+    for name, file, grouped in zip(names, map(Path, files), groups, strict=True):
         frames = read_frames(file, format)
         if len(frames) < 2:
             raise DataError(
@@ -101,7 +100,7 @@ def read_relaxations(
         _require_finished(file, frames)
         _warn_if_far_from_rest(file, frames[-1])
         try:
-            references.append(make_reference(name, frames, named(number)))
+            references.append(make_reference(name, frames, grouped))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({file})", name=error.name) from error
     return RelaxationSet(references)
@@ -123,28 +122,28 @@ def read_pairs(
             not as many groups as pairs.
         StructureError: start and end are not the same atoms in the same order and cell.
     """
-    named = _groups(group, len(pairs))
+    groups = _one_each(group, len(pairs))
     references = []
-    for number, (start, end) in enumerate(pairs):
+    for number, ((start, end), grouped) in enumerate(zip(pairs, groups, strict=True)):
         name = names[number] if names is not None else f"pair-{number:03d}"
         ends = [read_frames(Path(path))[-1] for path in (start, end)]
         _require_finished(end, ends)
         try:
-            references.append(make_reference(name, ends, named(number), trajectory=False))
+            references.append(make_reference(name, ends, grouped, trajectory=False))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({start} and {end})", name=error.name) from error
     return RelaxationSet(references)
 
 
-def _groups(
+def _one_each(
     group: Callable[[Atoms], str] | Sequence[str], count: int
-) -> Callable[[int], Callable[[Atoms], str]]:
-    """What names the group of the relaxation of a number."""
+) -> list[Callable[[Atoms], str]]:
+    """For each relaxation, what names its group."""
     if callable(group):
-        return lambda number: group
+        return [group] * count
     if isinstance(group, str) or len(group) != count:
         raise DataError(f"group= takes a function, or one name for each of the {count} relaxations")
-    return lambda number: lambda start: group[number]
+    return [lambda start, name=name: name for name in group]
 
 
 def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
@@ -210,8 +209,7 @@ def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
     try:
         source = path
         if path.name.endswith((".extxyz.xz", ".xyz.xz")):
-            # ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
-            source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
+            source = decompressed(path)
             format = format or "extxyz"
         frames = ase.io.read(source, ":", format=format)
     except Exception as error:  # ASE's readers raise whatever the parser tripped over

@@ -48,9 +48,7 @@ def read_frames(path: Path) -> list[Atoms]:
 
 def _read(path: Path, index: str) -> list[Atoms]:
     try:
-        source = str(path)
-        if path.suffix == ".xz":
-            source = io.StringIO(lzma.decompress(path.read_bytes()).decode())
+        source = decompressed(path) if path.suffix == ".xz" else str(path)
         frames = ase.io.read(source, index, format="extxyz", parallel=False)
         if not frames:
             raise EOFError("it holds no frame")
@@ -62,6 +60,14 @@ def _read(path: Path, index: str) -> list[Atoms]:
             f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it may "
             "be truncated"
         ) from error
+
+
+def decompressed(path: Path) -> io.StringIO:
+    """The text of an xz file, whole.
+
+    ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
+    """
+    return io.StringIO(lzma.decompress(path.read_bytes()).decode())
 
 
 def exists(path: Path) -> bool:

@@ -20,7 +20,7 @@ def unfinished(frames: Sequence[Atoms]) -> bool:
 
 
 def same_structure(one: Atoms, other: Atoms) -> bool:
-    """Whether two frames are one, but for the digits lost in a file."""
+    """Whether two frames are one, but for the digits lost in a file (1e-5 Å)."""
     return (
         np.array_equal(one.numbers, other.numbers)
         and np.array_equal(one.pbc, other.pbc)
