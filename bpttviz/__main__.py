@@ -6,8 +6,8 @@ import argparse
 import sys
 import warnings
 
-from bpttviz.commands import basins, compare, cost, evaluate, finetune, relax, reproduce
-from bpttviz.commands.options import NAMES
+from bpttviz.cli import basins, compare, cost, evaluate, finetune, relax, reproduce
+from bpttviz.cli.options import NAMES
 
 COMMANDS = {
     "relax": relax,

@@ -4,6 +4,8 @@ Everything works on flat batches: N atoms of B structures, with ``owner`` (N,) n
 structure.
 """
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np

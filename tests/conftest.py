@@ -10,9 +10,9 @@ import torch
 from ase import Atoms
 
 import bpttviz as bv
-from bpttviz.iterate import Divergence
-from bpttviz.relax import Relaxation
-from bpttviz.report import Report
+from bpttviz.evaluation.report import Report
+from bpttviz.relaxation.loop import Divergence
+from bpttviz.relaxation.relax import Relaxation
 from bpttviz.structures import Structures
 
 

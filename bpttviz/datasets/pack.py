@@ -3,7 +3,7 @@
 ``python -m bpttviz.datasets.pack FILE... --out FOLDER``. Positions keep 1e-6 Å and forces
 1e-5 eV/Å, well below what the labels are good for; any tool that reads extended XYZ can open the
 result after ``unxz``. A relaxation that is not one unbroken path to rest is refused (see
-`bpttviz.datasets.admission`). One that ends where one in the folder does, up to symmetry, joins its
+`bpttviz.datasets.validate`). One that ends where one in the folder does, up to symmetry, joins its
 group, wherever it started: no split may divide them.
 """
 
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.admission import AT_REST, faults
-from bpttviz.datasets.generate.measures import same_structure, settings_of
-from bpttviz.datasets.identity import end_alike
+from bpttviz.datasets.labels import same_structure, settings_of
+from bpttviz.datasets.matching import end_alike
 from bpttviz.datasets.read import default_group, read_frames
+from bpttviz.datasets.validate import AT_REST, faults
 
 
 def to_extxyz(frames: list[Atoms]) -> str:

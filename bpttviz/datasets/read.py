@@ -11,11 +11,9 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.admission import has_labels
-from bpttviz.datasets.generate.files import decompressed
-from bpttviz.datasets.generate.measures import settings_of, unfinished
+from bpttviz.datasets.labels import decompressed, has_labels, settings_of, unfinished
 from bpttviz.datasets.names import unique_names
-from bpttviz.datasets.relaxation_set import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import Reference, RelaxationSet
 from bpttviz.structures import StructureError
 
 # eV/Å; relaxations are stopped well below.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bpttviz.calculator import Calculator
+from bpttviz.potentials.calculator import Calculator
 from bpttviz.structures import Structures
 
 

@@ -7,6 +7,9 @@ made for structures, `relax`, `Endpoint`, `evaluate`, works here unchanged, and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from ase import Atoms
 from ase.constraints import FixAtoms
@@ -14,6 +17,31 @@ from torch import Tensor, nn
 
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import StructureError, Structures
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of the plane that is shown: low and high x and y, Å."""
+
+    x: tuple[float, float] = (-1.6, 1.6)
+    y: tuple[float, float] = (-1.2, 1.6)
+
+    def __post_init__(self):
+        for name, (low, high) in (("x", self.x), ("y", self.y)):
+            if not low < high:
+                raise ValueError(f"{name} must go from low to high, got {low:g} to {high:g}")
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """As matplotlib's imshow takes it."""
+        return (*self.x, *self.y)
+
+    def grid(self, count: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        """x (count,), y (count,) and all points (count², 2), row by row upwards, Å."""
+        x, y = np.linspace(*self.x, count), np.linspace(*self.y, count)
+        points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        return x, y, torch.from_numpy(points)
+
 
 # The anchor stands this far under the plane (Å): out of the way, wherever the walker goes.
 DEPTH = 5.0

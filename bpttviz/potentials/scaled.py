@@ -1,5 +1,7 @@
 """A potential with all its forces multiplied by one number: the scalar baseline."""
 
+from __future__ import annotations
+
 from bpttviz.potentials.base import Potential, Prediction
 
 

@@ -7,10 +7,11 @@ import uuid
 import ipywidgets
 import traitlets
 
-from bpttviz import frames, plots
-from bpttviz.picture import Picture
-from bpttviz.report import Report
-from bpttviz.widgets.clip import as_json, clip
+from bpttviz.evaluation.report import Report
+from bpttviz.plotting import results as plots
+from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting.figure import Picture
+from bpttviz.widgets.payload import as_json, clip
 from bpttviz.widgets.player import Canvas, Player, source
 from bpttviz.widgets.static import SelfContained
 
@@ -30,7 +31,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         structure: number or name of the first one to show.
         before, after: names of two potentials; by default the report's first and last.
         viewer: what shows the atoms: `bpttviz.widgets.Canvas` (the player's own) or
-            `bpttviz.widgets.pane.NGLPanes`. By default nglview, in which atoms can also be picked
+            `bpttviz.widgets.ngl.NGLPanes`. By default nglview, in which atoms can also be picked
             and measured; the canvas where nglview cannot be imported, and also where its front
             end turns out to be missing in the browser (VS Code and Colab without it): only the
             browser knows, so it decides there, and Python hears of it.
@@ -41,7 +42,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         step: the step shown, kept between 0 and `steps`. A path that has ended, or was given up,
             stays at its last frame.
         arrows, images: whether displacement arrows, and periodic images, are shown.
-        paths: the two `bpttviz.frames.Path` (not a trait).
+        paths: the two `bpttviz.plotting.trajectory.Path` (not a trait).
 
     Raises:
         KeyError: the report holds no such structure or potential.
@@ -159,7 +160,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
 def _default_viewer():
     try:
-        from bpttviz.widgets.pane import NGLPanes  # slow to load, and not always there
+        from bpttviz.widgets.ngl import NGLPanes  # slow to load, and not always there
     except ImportError:
         return Canvas()
     return NGLPanes()

@@ -7,10 +7,11 @@ import uuid
 import anywidget
 import traitlets
 
-from bpttviz import plane, plane_plots
-from bpttviz.picture import Picture
-from bpttviz.report import Report
-from bpttviz.widgets.page import joined
+from bpttviz.evaluation.report import Report
+from bpttviz.plotting import error_plane as plane
+from bpttviz.plotting import error_plane_figure as plane_plots
+from bpttviz.plotting.figure import Picture
+from bpttviz.widgets.bundle import joined
 from bpttviz.widgets.static import SelfContained
 
 
@@ -40,7 +41,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             next).
         shown: titles of the layers that are shown; by default those that were asked for, or the
             last.
-        plane: the `bpttviz.plane.Plane` of all layers (not a trait).
+        plane: the `bpttviz.plotting.error_plane.Plane` of all layers (not a trait).
 
     Raises:
         KeyError: the report holds no such potential.

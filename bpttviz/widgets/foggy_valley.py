@@ -13,18 +13,24 @@ import anywidget
 import numpy as np
 import traitlets
 
-from bpttviz.diagnose import EXPLODED, FADED, STABLE, GradientDiagnosis, diagnose_gradient
-from bpttviz.iterate import Stop
-from bpttviz.landscape_plots import Path, landscape_picture
-from bpttviz.palette import BLUE, POTENTIALS
-from bpttviz.picture import Picture
+from bpttviz.plotting.figure import Picture
+from bpttviz.plotting.landscapes import Path, landscape_picture
+from bpttviz.plotting.palette import BLUE, POTENTIALS
 from bpttviz.potentials.landscape import Landscape, walkers
-from bpttviz.rules import GradientDescent
-from bpttviz.runs import Run
-from bpttviz.terrain import NOWHERE, Terrain, descend, resurveyed, terrain
-from bpttviz.valleys import Valley, bend, valleys
-from bpttviz.widgets.clip import as_json
-from bpttviz.widgets.page import joined
+from bpttviz.relaxation.diagnose import (
+    EXPLODED,
+    FADED,
+    STABLE,
+    GradientDiagnosis,
+    diagnose_gradient,
+)
+from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.stopping import Stop
+from bpttviz.teaching.examples import Valley, bend, valleys
+from bpttviz.teaching.surface import NOWHERE, Terrain, descend, resurveyed, terrain
+from bpttviz.training.runs import Run
+from bpttviz.widgets.bundle import joined
+from bpttviz.widgets.payload import as_json
 from bpttviz.widgets.static import SelfContained
 
 SIZES = (0.005, 2.0)  # Å²/eV, the step sizes that the slider offers
@@ -33,7 +39,6 @@ HIGHEST = 1.5  # eV above the lowest place, where colours end
 NEAR = 0.02  # Å: training has arrived
 KEPT = 10  # states of a training that are kept, to be looked at again
 DRAINED = 6  # updates of a training between two basin maps: they take longer than the update
-
 SHARED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames")
 
 
@@ -77,7 +82,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     1e-3 Å along the path; no kernel is asked. Training runs here, in a thread.
 
     Args:
-        places: title → `Valley`; by default those of `bpttviz.valleys.valleys`. Surveying one takes
+        places: title → `Valley`; by default those of `bpttviz.teaching.examples.valleys`. Surveying one takes
             about half a second.
 
     Attributes:

@@ -8,22 +8,10 @@ from __future__ import annotations
 
 import html
 import json
-import re
 import secrets
-from pathlib import Path
 
-from bpttviz.picture import Picture
-
-HERE = Path(__file__).parent
-
-
-def joined(*names: str) -> str:
-    """Files of this folder, in order, as one ES module: imports from one another are left out.
-
-    No bundler is needed as long as no two files define the same name.
-    """
-    texts = [(HERE / name).read_text(encoding="utf-8") for name in names]
-    return re.sub(r'^import .* from "\./.*";\n', "", "\n".join(texts), flags=re.MULTILINE)
+from bpttviz.plotting.figure import Picture
+from bpttviz.widgets.bundle import joined
 
 
 def page(title: str, body: str) -> str:

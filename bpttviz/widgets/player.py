@@ -8,7 +8,7 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from bpttviz.widgets.page import joined
+from bpttviz.widgets.bundle import joined
 
 FILES = (
     "elements.js", "clip.js", "clock.js", "axes.js", "curves.js", "canvas.js", "nglstage.js",
@@ -25,7 +25,7 @@ class Player(anywidget.AnyWidget):
     """Two relaxations on one clock, their controls, curves and legend.
 
     Attributes:
-        payload: what `bpttviz.widgets.clip.clip` returns (a trait, as all that follow).
+        payload: what `bpttviz.widgets.payload.clip` returns (a trait, as all that follow).
         step: the step shown.
         arrows: whether arrows go from every atom to its place in the reference end.
         images: whether atoms are repeated beyond the cell's faces.

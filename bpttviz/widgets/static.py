@@ -6,7 +6,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from bpttviz.picture import Picture
+from bpttviz.plotting.figure import Picture
 from bpttviz.widgets.page import fragment, page
 
 

@@ -12,16 +12,17 @@ import anywidget
 import torch
 import traitlets
 
-from bpttviz import learning, plots
-from bpttviz.background import Training, training_in
-from bpttviz.diagnose import EXPLODED, FADED
-from bpttviz.finetune import Trainer
-from bpttviz.meters import memory_now
-from bpttviz.objectives import Forces
-from bpttviz.palette import BLUE, ORANGE, PURPLE
-from bpttviz.picture import Picture
-from bpttviz.runs import Run, load_run
-from bpttviz.widgets.page import joined
+from bpttviz.plotting import results as plots
+from bpttviz.plotting.figure import Picture
+from bpttviz.plotting.palette import BLUE, ORANGE, PURPLE
+from bpttviz.profiling import memory_now
+from bpttviz.relaxation.diagnose import EXPLODED, FADED
+from bpttviz.training import summary as learning
+from bpttviz.training.background import Training, training_in
+from bpttviz.training.objectives import Forces
+from bpttviz.training.runs import Run, load_run
+from bpttviz.training.trainer import Trainer
+from bpttviz.widgets.bundle import joined
 from bpttviz.widgets.static import SelfContained
 
 MOST = 300  # points of a curve that are sent: the panels are no wider
@@ -226,6 +227,7 @@ BUTTONS = {  # status -> what the button does, what it says
     "interrupted": ["start", "▶ Resume"],
     "failed": ["start", "▶ Try again"],
 }
+
 HEADLINES = {
     "ready": "ready to start",
     "stopping": "stopping after this step",

@@ -35,6 +35,7 @@ from bpttviz.datasets.generate.silicon import SILICON_DEFECTS
 
 TASKS = {"si-defects": SILICON_DEFECTS, "crystals": CRYSTALS}
 FROM_FILES = {"continue": continue_from, "restart": restart_from}
+
 HELPS = {
     "si-defects": "point defects in 64-site silicon",
     "crystals": "small crystals, elements and binaries",

@@ -126,6 +126,7 @@ _STRAINED = [
     face_centred("rocksalt", "NaCl", 5.64, 0, 1 / 2),
     known_to_ase("cesiumchloride", "CsCl", a=4.12),
 ]
+
 CRYSTALS = (
     *(CrystalTask(300 + k, crystal) for k, crystal in enumerate(_STRAINED)),
     CrystalTask(345, known_to_ase("fcc", "Al", a=4.05, cubic=True), strain=0.0),

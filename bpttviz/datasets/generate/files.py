@@ -6,16 +6,14 @@ inside, and tells the others what it found.
 
 from __future__ import annotations
 
-import io
-import lzma
 import os
 from pathlib import Path
 
 import ase.io
 from ase import Atoms
 
-from bpttviz.datasets.generate.measures import settings_of
-from bpttviz.datasets.generate.ranks import on_first
+from bpttviz.datasets.generate.mpi import on_first
+from bpttviz.datasets.labels import decompressed, settings_of
 
 
 class SettingsMismatch(ValueError):
@@ -60,14 +58,6 @@ def _read(path: Path, index: str) -> list[Atoms]:
             f"{path} could not be read as extended XYZ ({type(error).__name__}: {error}); it may "
             "be truncated"
         ) from error
-
-
-def decompressed(path: Path) -> io.StringIO:
-    """The text of an xz file, whole.
-
-    ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
-    """
-    return io.StringIO(lzma.decompress(path.read_bytes()).decode())
 
 
 def exists(path: Path) -> bool:

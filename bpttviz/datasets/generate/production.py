@@ -19,9 +19,9 @@ from bpttviz.datasets.generate.files import (
     remove,
     write_atomically,
 )
-from bpttviz.datasets.generate.measures import delta_q, same_structure, settings_of, unfinished
-from bpttviz.datasets.generate.ranks import may_be_alone, say
+from bpttviz.datasets.generate.mpi import may_be_alone, say
 from bpttviz.datasets.generate.relaxation import relax
+from bpttviz.datasets.labels import delta_q, same_structure, settings_of, unfinished
 
 PARTIAL = ".partial.extxyz"
 

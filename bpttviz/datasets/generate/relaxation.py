@@ -12,8 +12,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from bpttviz.datasets.generate.bfgs import BFGS, isotropic
 from bpttviz.datasets.generate.engines import Engine
-from bpttviz.datasets.generate.measures import largest_force
-from bpttviz.datasets.generate.ranks import say
+from bpttviz.datasets.generate.mpi import say
+from bpttviz.datasets.labels import largest_force
 
 
 class NotAtRest(RuntimeError):

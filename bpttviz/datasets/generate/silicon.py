@@ -104,6 +104,7 @@ _NEW = [
     (tet, "As"), (split, "C"), (sub, "In"), (subsub, "B"), (subvac, "C"), (hex, "Al"),
     (sub, "N"), (subsub, "C"), (tet, "B"), (split, "B"), (subvac, "Al"), (subsub, "Sb"),
 ]  # fmt: skip
+
 _VARIANTS = [
     (vac, "Si", 1), (split, "Si", 1), (divac, "Si", 1), (tet, "Si", 1), (subvac, "Ge", 1),
     (vac, "Si", 2), (hex, "Si", 1), (subvac, "As", 1), (sub, "P", 1), (subvac, "P", 1),
@@ -113,5 +114,4 @@ _VARIANTS = [
     (sub, "As", 1), (split, "C", 1), (subsub, "P", 1), (subvac, "B", 1), (hex, "Si", 2),
     (split, "Si", 2), (subvac, "Ge", 2), (subvac, "P", 2), (tet, "Ge", 2), (split, "Ge", 2),
 ]  # fmt: skip
-
 SILICON_DEFECTS = tuple(DefectTask(200 + k, *row) for k, row in enumerate(_NEW + _VARIANTS))

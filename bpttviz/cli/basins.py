@@ -1,0 +1,42 @@
+"""Which gradient leads to the right minimum."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "how often each gradient leads to the right one of two minima"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument(
+        "--problem", choices=("landscape", "silicon"), default="landscape",
+        help="two valleys in a plane (minutes), or interstitials in silicon with CHGNet (an hour)",
+    )  # fmt: skip
+
+
+def run(choices: argparse.Namespace) -> int:
+    """Writes basins.jsonl and basins.txt."""
+    from bpttviz.datasets.library import load_dataset
+    from bpttviz.evaluation.rest import Rest
+    from bpttviz.experiments import basins
+    from bpttviz.potentials.pretrained.chgnet import CHGNet
+
+    out = Path(choices.out) / "basins.jsonl"
+    if choices.problem == "landscape":
+        problem_of, rest = basins.two_valleys, Rest(fmax=1e-3)
+    else:
+        data = load_dataset("si-defects").everything
+        potential = CHGNet(device=choices.device)
+        rest = Rest()
+
+        def problem_of(seed: int) -> basins.Problem:
+            return basins.interstitials(data, seed, potential)
+
+    counts = basins.count_basins(choices.problem, problem_of, range(choices.seeds), out, rest)
+    text = basins.in_words(counts)
+    (out.parent / "basins.txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0

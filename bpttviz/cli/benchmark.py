@@ -1,0 +1,72 @@
+"""Methods of fine-tuning side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bpttviz.cli.options import add_potential, add_recipe
+
+HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
+
+EXAMPLES = """\
+  python -m bpttviz compare --potential chgnet painn --out table           train and measure
+  python -m bpttviz compare --potential chgnet --methods BPTT --out table  share the work
+  python -m bpttviz compare --out table                                    just make the table
+
+With --folds, --only shares the work too; a table needs the method "pretrained". A method's weights
+are in the last of the runs that POTENTIAL/PART-METHOD.json names as "chosen", in the folder of the
+potential: for `evaluate --potential` and `load_run`."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_potential(parser, several=True)
+    parser.add_argument("--dataset", default="si-defects", help="si-defects or crystals")
+    parser.add_argument(
+        "--folds", type=int,
+        help="cross-validate with so many folds; by default 4 where the data has no test part",
+    )  # fmt: skip
+    parser.add_argument("--only", type=int, nargs="+", help="do just these folds (from 0)")
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD",
+        help='do just these: pretrained, scalar, force-matched, BPTT, "forces, then BPTT"',
+    )  # fmt: skip
+    add_recipe(parser, learning_rates=True)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def run(choices: argparse.Namespace) -> int:
+    """Writes a folder a potential, table.txt and table.csv."""
+    from bpttviz.datasets.library import load_dataset
+    from bpttviz.experiments.benchmark import METHODS, SCALES, compare_methods
+    from bpttviz.experiments.benchmark_report import summarise
+    from bpttviz.experiments.protocol import Recipe
+    from bpttviz.experiments.registry import potential_named
+
+    out = Path(choices.out)
+    data = load_dataset(choices.dataset)
+    for name in choices.potential or ():
+        named = potential_named(name, choices.device, choices.trust)
+        compare_methods(
+            named.potential,
+            data,
+            out / name.replace("/", "-").replace(":", "-"),
+            Recipe(
+                step_size=choices.step_size,
+                steps=choices.steps,
+                epochs=choices.epochs,
+                learning_rate=choices.learning_rate[0],
+                seed=choices.seed,
+                scales=SCALES,
+            ),
+            folds=choices.folds,
+            seen=named.seen,
+            learning_rates=choices.learning_rate,
+            methods=choices.methods or METHODS,
+            only=choices.only,
+            about={"name": name, "external": named.external, "caveat": named.caveat},
+            progress=not choices.quiet,
+        )
+    print(summarise(out))
+    return 0

@@ -1,0 +1,128 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bpttviz.datasets.names import unique_names
+
+ADJOINTS = ("full", "implicit", "guided")
+
+NAMES = """\
+  chgnet, chgnet:0.2.0, chgnet:r2scan   CHGNet; its weights come with the package
+  sevennet, sevennet:7net-l3i5          SevenNet; likewise (extra "sevennet")
+  sevennet:FILE                         a SevenNet checkpoint of your own
+  mace:FILE                             a MACE model file; needs --trust, as opening one runs code
+  mace:small, mace:medium, ...          a MACE foundation model, downloaded (extra "mace")
+  painn, transformer                    the small potentials that come with bpttviz
+  FOLDER                                a run of `finetune`"""
+
+
+def add_potential(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """--potential, and --trust."""
+    parser.add_argument(
+        "--potential",
+        required=not several,
+        nargs="+" if several else None,
+        metavar="NAME",
+        help="which potential; the names are listed below",
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="open a MACE file, which can run any program"
+    )
+
+
+def add_recipe(parser: argparse.ArgumentParser, learning_rates: bool = False) -> None:
+    """The options of `bpttviz.experiments.protocol.Recipe`."""
+    recipe = parser.add_argument_group("how it is fine-tuned")
+    recipe.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
+    recipe.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
+    recipe.add_argument("--epochs", type=int, default=3, help="passes over the training data")
+    if learning_rates:
+        recipe.add_argument(
+            "--learning-rate", type=float, nargs="+", default=[5e-4],
+            help="of Adam; of several, each method takes the best on the validation part",
+        )  # fmt: skip
+    else:
+        recipe.add_argument("--learning-rate", type=float, default=5e-4, help="of Adam")
+    recipe.add_argument("--seed", type=int, default=0, help="of the order of structures")
+
+
+def add_adjoint(parser: argparse.ArgumentParser) -> None:
+    """How the gradient goes back; see `adjoint_of`."""
+    parser.add_argument(
+        "--adjoint", choices=ADJOINTS, default="full",
+        help="gradient through all steps; at the resting place; or through a window of steps and "
+        "at the resting place",
+    )  # fmt: skip
+    parser.add_argument("--window", type=int, default=10, help="steps of a guided window")
+    parser.add_argument("--weight", type=float, default=1.0, help="of the guided window's loss")
+
+
+def adjoint_of(choices: argparse.Namespace):
+    """The adjoint object that --adjoint, --window and --weight stand for."""
+    from bpttviz.relaxation.adjoints.guided import Guided
+    from bpttviz.relaxation.adjoints.implicit import Implicit
+    from bpttviz.relaxation.adjoints.unrolled import Checkpointed
+
+    implicit = Implicit(strict=False)  # one bad member must not end hours of work
+    return {
+        "full": Checkpointed(),
+        "implicit": implicit,
+        "guided": Guided(choices.window, choices.weight, implicit),
+    }[choices.adjoint]
+
+
+def add_relaxations(parser: argparse.ArgumentParser, what: str) -> None:
+    """Files of relaxations or a shipped data set; see `read_files`."""
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", type=Path,
+        help=f"{what}: one relaxation a file, first frame the start, last frame the end, in any "
+        "format that ASE reads (OUTCAR, vasprun.xml, extxyz, traj, db, ...)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pairs", action="store_true",
+        help="the files come in pairs: start, end, start, end, ... (POSCAR CONTCAR); whether an "
+        "end is at rest they do not say, so take those of finished relaxations only",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dataset", help="a data set that comes with bpttviz: si-defects, crystals"
+    )
+
+
+def require_one_source(choices: argparse.Namespace) -> None:
+    """See that `add_relaxations` was given files or a data set, and only what goes with it.
+
+    Raises:
+        ValueError: both or neither, or --pairs beside --dataset.
+    """
+    if bool(choices.files) == bool(choices.dataset):
+        raise ValueError("give files of relaxations, or --dataset; one of the two")
+    if choices.dataset and choices.pairs:
+        raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
+
+
+def read_files(files: list[Path], pairs: bool):
+    """The relaxations in files, each named so that no two have the same name."""
+    from bpttviz.datasets.read import DataError, read_pairs, read_relaxations
+
+    if not pairs:
+        return read_relaxations(files)
+    if len(files) % 2:
+        raise DataError(
+            f"--pairs needs an even number of files, a start and an end; got {len(files)}"
+        )
+    couples = list(zip(files[::2], files[1::2], strict=True))
+    return read_pairs(couples, names=unique_names([start for start, _ in couples]))
+
+
+def write_frames(path: Path, frames: list) -> None:
+    """Write extended XYZ in one move, so that no reader ever finds half a file."""
+    import os
+
+    import ase.io
+
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    ase.io.write(unfinished, frames, format="extxyz")
+    os.replace(unfinished, path)

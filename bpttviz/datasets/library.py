@@ -1,0 +1,43 @@
+"""The data sets that come with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from bpttviz.datasets.read import read_relaxations
+from bpttviz.datasets.splits import Dataset
+
+# Choices of method were made while looking at the relaxations with these numbers.
+_INFORMED = dict.fromkeys(
+    ("si-defects", "si-defects-dense"), tuple(f"00{digit}_" for digit in range(8))
+)
+
+# How far ends at 0.01 eV/Å still are from rest (median, see the card); amu^½ Å.
+_NOISE_FLOOR = {"si-defects": 0.08}
+
+
+def load_dataset(name: str = "si-defects") -> Dataset:
+    """A shipped data set, divided into training, validation and test.
+
+    "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "si-defects-dense":
+    some of their ends, relaxed further with more k-points and plane waves; see
+    `RelaxationSet.against`. "crystals": relaxations of small ordered crystals, elements and
+    binaries, PBE. ``.card`` tells how they were made and how far they can be trusted.
+
+    Raises:
+        ValueError: no such data set.
+    """
+    shelf = Path(str(files("bpttviz") / "datasets" / "data"))
+    available = sorted(p.name for p in shelf.iterdir() if p.is_dir())
+    if name not in available:
+        raise ValueError(f"no data set {name!r}; shipped are {', '.join(available)}")
+    folder = shelf / name
+    everything = read_relaxations(sorted(folder.glob("*.extxyz.xz")), format="extxyz")
+    informed = {
+        reference.group
+        for reference in everything
+        if reference.name.startswith(_INFORMED.get(name, ()))
+    }
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    return Dataset(everything, frozenset(informed), card, _NOISE_FLOOR.get(name))

@@ -1,0 +1,105 @@
+"""What a relaxation must be to enter a shipped set: one unbroken path that ends at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.geometry import find_mic, get_distances
+from scipy.optimize import linear_sum_assignment
+
+from bpttviz.datasets.labels import has_labels, largest_force, not_finite, settings_of, unfinished
+
+AT_REST = 0.01  # eV/Å
+
+# The generator's optimiser moves no atom further than 0.15 Å in a step.
+LONGEST_STEP = 0.3  # Å
+SAME_PLACE = 1e-6  # Å
+
+# How much shorter (summed squares) the way from start to end may be if atoms of one element trade
+# places. Above it, the file most likely lists them in another order at the end.
+SHORTER_WAY = 0.1  # Å²
+
+
+def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
+    """Why these frames cannot enter a set, in sentences; nothing if they can.
+
+    Args:
+        frames: of one relaxation, from the start to the end.
+        at_rest: largest force (eV/Å) that an atom of the last frame may feel.
+    """
+    if len(frames) < 2:
+        return ["a relaxation has a start and an end, two frames at least"]
+    first = frames[0]
+    for number, frame in enumerate(frames):
+        if len(frame) != len(first) or (frame.numbers != first.numbers).any():
+            return [f"frame {number} lists other atoms, or in another order, than the start"]
+        if not np.allclose(frame.cell.array, first.cell.array, atol=1e-6):
+            return [f"frame {number} has another cell than the start"]
+        if (frame.pbc != first.pbc).any():
+            return [f"frame {number} is periodic in other directions than the start"]
+        if not has_labels(frame):
+            return [f"frame {number} comes without energy or forces"]
+        infinite = not_finite(frame)
+        if infinite:
+            return [f"{infinite} of frame {number} are not finite"]
+    return [
+        *_of_labels(frames, at_rest),
+        *(fault for number in range(1, len(frames)) for fault in _of_step(frames, number)),
+        *_of_order(first, frames[-1]),
+    ]
+
+
+def _of_labels(frames: Sequence[Atoms], at_rest: float) -> list[str]:
+    found = []
+    settings = {settings_of(frame) for frame in frames}
+    if len(settings) > 1:
+        found.append(f"labels of different settings in one file: {'; '.join(sorted(settings))}")
+    if unfinished(frames):
+        found.append("the file says that its relaxation is not finished; continue it")
+    force = largest_force(frames[-1])
+    if not force <= at_rest:
+        found.append(
+            f"the end is not at rest: an atom feels {force:.4f} eV/Å, more than {at_rest:g}; "
+            "continue the relaxation"
+        )
+    return found
+
+
+def _of_step(frames: Sequence[Atoms], number: int) -> list[str]:
+    before, after = frames[number - 1], frames[number]
+    moved = after.positions - before.positions
+    shortest, distance = find_mic(moved, before.cell, before.pbc)
+    atom = int(distance.argmax())
+    if distance[atom] > LONGEST_STEP:
+        return [
+            f"atom {atom} jumps {distance[atom]:.2f} Å from frame {number - 1} to {number}: atoms "
+            "swapped, frames missing, or a step into another basin"
+        ]
+    if distance[atom] < SAME_PLACE:
+        return [f"frame {number} is where frame {number - 1} was: keep one of the two"]
+    wrapped = np.abs(moved - shortest).max(axis=1)
+    if wrapped.max() > SAME_PLACE:
+        return [
+            f"atom {int(wrapped.argmax())} is wrapped into the cell between frames {number - 1} "
+            f"and {number}: unwrap the positions"
+        ]
+    return []
+
+
+def _of_order(start: Atoms, end: Atoms) -> list[str]:
+    atoms = traded_places(start, end)
+    if not atoms:
+        return []
+    named = ", ".join(map(str, atoms))
+    return [f"atoms {named} have traded places from start to end: list them in one order"]
+
+
+def traded_places(start: Atoms, end: Atoms) -> list[int]:
+    """Atoms that would have a clearly shorter way if they traded places with their own kind."""
+    _, distances = get_distances(start.positions, end.positions, start.cell, start.pbc)
+    cost = np.where(start.numbers[:, None] == end.numbers, distances**2, 1e6)
+    row, partner = linear_sum_assignment(cost)
+    saved = cost.trace() - cost[row, partner].sum()
+    return np.flatnonzero(row != partner).tolist() if saved > SHORTER_WAY else []

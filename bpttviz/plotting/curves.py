@@ -1,0 +1,70 @@
+"""Curves in one panel, told apart by colour, mark and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bpttviz.plotting.figure import Picture, tidy
+from bpttviz.plotting.palette import GREY, INK, POTENTIALS
+
+# Curves of one panel, told apart by mark and line where colours cannot be.
+MARKERS, LINES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1)))
+
+
+def curves(
+    values: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    logarithmic: str = "",
+    floor: tuple[float, str] | None = None,
+) -> Picture:
+    """Any curves in one panel, told apart by colour, mark and line.
+
+    Args:
+        values: label → (x, y).
+        x_label, y_label: with units.
+        logarithmic: the axes that are, "x", "y" or "xy".
+        floor: a value of y below which differences mean nothing, and what to call it; shaded.
+
+    Raises:
+        ValueError: nothing to show.
+    """
+    if not values:
+        raise ValueError("there is no curve to show")
+    picture = Picture((7.2, 4.2))
+    axes = picture.subplots()
+    tidy(axes)
+    words = []
+    for place, (label, (x, y)) in enumerate(values.items()):
+        axes.plot(x, y, label=label, **curve_style(place), ms=5, lw=1.6)
+        low, high = np.nanargmin(y), np.nanargmax(y)
+        words.append(
+            f"{label}: lowest {y[low]:.3g} at {x[low]:.3g}, highest {y[high]:.3g} at {x[high]:.3g}"
+        )
+    for name in logarithmic:
+        getattr(axes, f"set_{name}scale")("log")
+    if floor:
+        bottom = min(axes.get_ylim()[0], floor[0] / 2) if "y" in logarithmic else 0
+        axes.axhspan(bottom, floor[0], color=GREY, alpha=0.15, lw=0)
+        axes.set_ylim(bottom=bottom)
+        axes.annotate(
+            floor[1], (1, floor[0]), (-4, -3), textcoords="offset points", ha="right", va="top",
+            xycoords=("axes fraction", "data"), fontsize=8.5, color=INK, style="italic",
+        )  # fmt: skip
+        words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.legend(fontsize=9, frameon=False)
+    picture.alt_text = f"{y_label} against {x_label}. " + "; ".join(words) + "."
+    return picture
+
+
+def curve_style(place: int) -> dict[str, object]:
+    """Colour, mark and line of the curve with this number."""
+    return {
+        "color": POTENTIALS[place % len(POTENTIALS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": LINES[place % len(LINES)],
+    }

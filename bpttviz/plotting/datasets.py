@@ -1,0 +1,94 @@
+"""A data set at a glance: what is in it, how far its relaxations go, how well they end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from bpttviz.datasets.labels import delta_q, largest_force
+from bpttviz.datasets.relaxations import Reference
+from bpttviz.datasets.splits import Dataset
+from bpttviz.plotting.figure import Picture, tidy
+from bpttviz.plotting.palette import BLUE, GREEN, GREY, INK, ORANGE
+
+# A part's colour, and the mark of its relaxations for whoever cannot see it.
+PARTS = {"train": (BLUE, "o"), "val": (GREEN, "s"), "test": (ORANGE, "D")}
+
+
+def overview(data: Dataset, title: str = "") -> Picture:
+    """Three panels over the families of a data set.
+
+    How many relaxations each family has in training, validation and test; ΔQ from start to end of
+    each relaxation, with the noise floor; and the largest force of each frame, for sets that come
+    with trajectories.
+
+    Args:
+        data: at least one relaxation.
+        title: above the panels.
+    """
+    families = Counter(reference.family for reference in data.everything)
+    order = [family for family, _ in sorted(families.items(), key=lambda kv: (-kv[1], kv[0]))]
+    picture = Picture((9.6, 1.6 + 0.24 * len(order)))
+    counts, distances, forces = picture.subplots(1, 3)
+    distances.sharey(counts)
+    members = {
+        part: [r for r in data.everything if data.part_of(r.group) == part] for part in PARTS
+    }
+    _draw_counts(counts, members, order)
+    moved = {r.name: delta_q(r.start, r.end) for r in data.everything}
+    _draw_distances(distances, members, order, moved, data.noise_floor)
+    _draw_forces(forces, members)
+    if title:
+        picture.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+    handles, labels = counts.get_legend_handles_labels()
+    picture.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
+    listed = ", ".join(f"{family} {families[family]}" for family in order)
+    picture.alt_text = (
+        f"{len(data)} relaxations by family: {listed}. Training {len(members['train'])}, "
+        f"validation {len(members['val'])}, test {len(members['test'])}. ΔQ from start to end: "
+        f"median {np.median([*moved.values()]):.2f}, largest {max(moved.values()):.2f} amu^½ Å."
+    )
+    return picture
+
+
+def _draw_counts(axes, members: dict[str, list[Reference]], order: list[str]) -> None:
+    tidy(axes)
+    left = np.zeros(len(order))
+    for part, (colour, _) in PARTS.items():
+        number = Counter(reference.family for reference in members[part])
+        width = np.array([number[family] for family in order])
+        axes.barh(range(len(order)), width, 0.7, left=left, color=colour, label=part)
+        left += width
+    axes.set_yticks(range(len(order)), order)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("relaxations")
+
+
+def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) -> None:
+    tidy(axes)
+    for part, (colour, mark) in PARTS.items():
+        places = [order.index(reference.family) for reference in members[part]]
+        far = [moved[reference.name] for reference in members[part]]
+        axes.plot(far, places, mark, color=colour, ms=5, mec="white", mew=0.5)
+    if noise_floor:
+        axes.axvline(noise_floor, color=GREY, ls="dashed", lw=1)
+        axes.text(noise_floor, -0.8, " noise floor", fontsize=8, color=GREY)
+    axes.tick_params(labelleft=False)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("ΔQ, start to end / amu$^{1/2}$ Å")
+
+
+def _draw_forces(axes, members) -> None:
+    tidy(axes)
+    axes.set_yscale("log")
+    axes.set_xlabel("frame")
+    axes.set_ylabel("largest force / eV/Å")
+    if not any(reference.frames for part in members.values() for reference in part):
+        axes.text(0.5, 0.5, "ends alone", transform=axes.transAxes, ha="center", color=GREY)
+    for part, (colour, _) in PARTS.items():
+        for reference in (r for r in members[part] if r.frames):
+            largest = [largest_force(frame) for frame in reference.frames]
+            axes.plot(largest, color=colour, lw=0.8, alpha=0.7)

@@ -1,0 +1,273 @@
+"""The error plane: what fine-tuning did to forces and to endpoints, structure by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bpttviz.evaluation.report import Report
+from bpttviz.evaluation.statistics import FEWEST_FOR_A_VERDICT
+from bpttviz.plotting.figure import UNIT
+
+# What an arrow can say, by (endpoint better, force better).
+MEANINGS = {
+    (True, True): "endpoint and forces better",
+    (True, False): "endpoint better, forces worse",
+    (False, True): "endpoint worse, forces better",
+    (False, False): "endpoint and forces worse",
+}
+PARADOX = MEANINGS[True, False]
+
+# What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
+# or the potentials on the way to it (training epochs).
+After = str | Sequence[str] | Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """One structure's way over the plane.
+
+    Attributes:
+        structure: its name.
+        points: (force MAE in eV/Å, ΔQ at rest in amu^½ Å) before, on the way, and after.
+    """
+
+    structure: str
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def meaning(self) -> str:
+        """One of `MEANINGS`."""
+        (x0, _), (x1, _) = self.points[0], self.points[-1]
+        return MEANINGS[self.better, x1 < x0]
+
+    @property
+    def better(self) -> bool:
+        """Whether the endpoint is."""
+        return self.points[-1][1] < self.points[0][1]
+
+    def in_words(self) -> str:
+        """What the errors were, and what that means."""
+        force, endpoint = zip(*self.points, strict=True)
+        return (
+            f"endpoint error {' → '.join(f'{e:.3f}' for e in endpoint)} {UNIT}, "
+            f"force error {' → '.join(f'{f:.4f}' for f in force)} eV/Å; {self.meaning}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One way of fine-tuning.
+
+    Attributes:
+        title: what it is called.
+        potentials: names, in the order of training; the last one is "after".
+        arrows: one a structure that has both errors under all of them, and before.
+        left_out: structure → why it has no arrow.
+        mean: arithmetic means (P + 1, 2): [before, *potentials] × [force, endpoint], over the
+            structures that every layer of the plane shows; None where there are none.
+        interval: (P + 1, 2, 2) its 95 % bootstrap interval over structures: [..., (low, high)];
+            None where there are too few structures for one.
+    """
+
+    title: str
+    potentials: tuple[str, ...]
+    arrows: tuple[Arrow, ...]
+    left_out: dict[str, str]
+    mean: np.ndarray | None
+    interval: np.ndarray | None
+
+    def count(self, meaning: str) -> int:
+        """How many arrows say ``meaning``."""
+        return sum(arrow.meaning == meaning for arrow in self.arrows)
+
+    def counts_in_words(self) -> str:
+        """How many arrows say what."""
+        return "; ".join(f"{m}: {self.count(m)}" for m in MEANINGS.values() if self.count(m))
+
+    def better_in_words(self) -> str:
+        """How many ends got better."""
+        better = sum(arrow.better for arrow in self.arrows)
+        return f"endpoint better in {better} of {len(self.arrows)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Everything that a picture of the error plane shows.
+
+    Attributes:
+        before: name of the potential that all layers start from.
+        layers: the ways from there.
+        noise_floor: amu^½ Å, or None.
+    """
+
+    before: str
+    layers: tuple[Layer, ...]
+    noise_floor: float | None
+
+    @property
+    def title(self) -> str:
+        """From where to where."""
+        return f"{self.before} → {', '.join(layer.title for layer in self.layers)}"
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """The mean before (2,): [force, endpoint]; None where layers share no structure."""
+        means = [layer.mean[0] for layer in self.layers if layer.mean is not None]
+        return means[0] if means else None
+
+    @property
+    def structures(self) -> list[str]:
+        """Those with an arrow in at least one layer, in the report's order within a layer."""
+        names = (arrow.structure for layer in self.layers for arrow in layer.arrows)
+        return list(dict.fromkeys(names))
+
+    def limits(self) -> np.ndarray:
+        """(2, 2): [force, endpoint] × (low, high) of logarithmic axes that hold everything."""
+        places = [p for layer in self.layers for arrow in layer.arrows for p in arrow.points]
+        for layer in self.layers:
+            if layer.interval is not None:
+                places += layer.interval.transpose(0, 2, 1).reshape(-1, 2).tolist()
+        low, high = np.min(places, 0), np.max(places, 0)
+        if self.noise_floor:
+            low[1] = min(low[1], self.noise_floor)
+        margin = np.maximum(0.12 * np.log(high / low), 0.05)
+        return np.stack([low * np.exp(-margin), high * np.exp(margin)], axis=1)
+
+    def left_out_in_words(self) -> list[str]:
+        """Which structures have no arrow: one phrase a layer and reason."""
+        reasons: dict[str, list[str]] = {}
+        for layer in self.layers:
+            under = f" under {layer.title}" if len(self.layers) > 1 else ""
+            for name, reason in layer.left_out.items():
+                reasons.setdefault(f"{reason}{under}", []).append(name)
+        return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
+
+    def in_words(self) -> str:
+        """The plane as a paragraph."""
+        if not self.structures:
+            return "; ".join(
+                ["No structure can be placed on the error plane", *self.left_out_in_words()]
+            )
+        several = len(self.layers) > 1
+        text = [f"Error plane, {len(self.structures)} structures, an arrow each from {self.before}"]
+        if several:
+            text[0] += " in each layer."
+        for layer in self.layers:
+            on_the_way = ", ".join(layer.potentials[:-1])
+            by_way = f" by way of {on_the_way}" if on_the_way else ""
+            text.append(f"{'To' if several else 'to'} {layer.title}{by_way}.")
+            text += [f"{layer.counts_in_words()}."] * bool(layer.arrows) + [_mean_in_words(layer)]
+        return " ".join([*text, *(f"{note}." for note in self.left_out_in_words())])
+
+
+def error_plane(report: Report, before: str | None = None, after: After | None = None) -> Plane:
+    """Arrange a report on the error plane.
+
+    Args:
+        report: what was measured.
+        before: name of a potential; by default the report's first.
+        after: names of one or more potentials; by default the report's last. A name, or several of
+            which each is a layer; or title → name, or names of the potentials of training epochs
+            in their order, the last of which is "after".
+
+    Raises:
+        KeyError: the report holds no such potential.
+        ValueError: no layer.
+    """
+    before = report.potentials[0] if before is None else before
+    ways = _ways(report, after)
+    if unknown := {before, *(n for names in ways.values() for n in names)} - {*report.potentials}:
+        known = ", ".join(report.potentials)
+        raise KeyError(f"no potential {min(unknown)!r} in the report; there are {known}")
+    placed = {title: _arrows(report, (before, *names)) for title, names in ways.items()}
+    common = set.intersection(*({a.structure for a in arrows} for arrows, _ in placed.values()))
+    layers = []
+    for title, (arrows, left_out) in placed.items():
+        points = np.array([arrow.points for arrow in arrows if arrow.structure in common])
+        layers.append(Layer(title, ways[title], tuple(arrows), left_out, *_means(points)))
+    return Plane(before, tuple(layers), report.noise_floor)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Readable places between ``low`` and ``high`` on a logarithmic axis: 1, 2, 5 of each decade.
+
+    On a short axis that leaves too few; there the steps are even ones.
+    """
+    if high / low > 6:
+        decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+        places = [m * 10.0**d for d in decades for m in (1, 2, 5)]
+    else:
+        rough = (high - low) / 4
+        unit = 10.0 ** np.floor(np.log10(rough))
+        step = unit * min((1, 2, 5, 10), key=lambda m: abs(np.log(m * unit / rough)))
+        places = [k * step for k in range(int(np.ceil(low / step)), int(high / step) + 1)]
+    return [float(f"{place:.6g}") for place in places if low <= place <= high]
+
+
+def _ways(report: Report, after: After | None) -> dict[str, tuple[str, ...]]:
+    """Title → names of potentials, of what ``after`` means."""
+    if after is None:
+        after = report.potentials[-1]
+    if isinstance(after, str):
+        after = [after]
+    if not isinstance(after, Mapping):
+        after = {name: name for name in after}
+    ways = {t: (names,) if isinstance(names, str) else tuple(names) for t, names in after.items()}
+    if not ways or not all(ways.values()):
+        raise ValueError("the error plane needs at least one potential after, in each layer")
+    return ways
+
+
+def _arrows(report: Report, potentials: tuple[str, ...]) -> tuple[list[Arrow], dict[str, str]]:
+    """An arrow for every structure that can be placed, and why the others cannot."""
+    arrows, left_out = [], {}
+    for name in report.structures:
+        rows = [report.row(potential, name) for potential in potentials]
+        points = tuple((row.force_mae, row.dq_rest) for row in rows)
+        values = np.array(points, float)
+        if any(row.diverged for row in rows):
+            left_out[name] = "diverged"
+        elif not np.isfinite(values[:, 0]).all():
+            left_out[name] = "no reference forces"
+        elif not all(row.rest_converged for row in rows):
+            left_out[name] = "did not come to rest"
+        elif not (np.isfinite(values) & (values > 0)).all():
+            left_out[name] = "no error that a logarithmic axis can show"
+        else:
+            arrows.append(Arrow(name, points))
+    return arrows, left_out
+
+
+def _means(points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Means (T, 2) over structures of ``points`` (S, T, 2), and bootstrap intervals (T, 2, 2).
+
+    Structures are resampled whole, and the same ones in every layer.
+    """
+    if not len(points):
+        return None, None
+    if len(points) < FEWEST_FOR_A_VERDICT:
+        return points.mean(0), None
+    draws = np.random.default_rng(0).integers(len(points), size=(5000, len(points)))
+    interval = np.percentile(points[draws].mean(1), [2.5, 97.5], axis=0)
+    return points.mean(0), np.moveaxis(interval, 0, -1)
+
+
+def _mean_in_words(layer: Layer) -> str:
+    if layer.mean is None:
+        return "No structure is common to all layers, so there are no means."
+
+    def value(step: int, error: int) -> str:
+        text = f"{layer.mean[step, error]:.3g}"
+        if layer.interval is None:
+            return text
+        low, high = layer.interval[step, error]
+        return f"{text} ({low:.3g} to {high:.3g})"
+
+    note = "" if layer.interval is None else " (95 % intervals)"
+    return (
+        f"Mean force error {value(0, 0)} to {value(-1, 0)} eV/Å, mean endpoint error at rest "
+        f"{value(0, 1)} to {value(-1, 1)} {UNIT}{note}."
+    )

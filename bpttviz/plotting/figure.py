@@ -1,0 +1,58 @@
+"""`Picture`: a matplotlib figure that carries its description, and shows itself with it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+
+from matplotlib.figure import Figure
+
+from bpttviz.plotting.palette import GREY, INK
+
+
+class Picture(Figure):
+    """A figure with alternative text, made without pyplot and without any global state.
+
+    In a notebook it displays as an image with that text; in a terminal as the text alone. A
+    matplotlib `Figure` in every other respect: ``picture.savefig("error-plane.png")``.
+
+    Attributes:
+        alt_text: what the picture shows, in words.
+    """
+
+    def __init__(self, size: tuple[float, float], alt_text: str = ""):
+        super().__init__(figsize=size, dpi=100, layout="constrained", facecolor="white")
+        self.alt_text = alt_text
+
+    def png(self, dpi: int = 100) -> bytes:
+        """The picture as PNG."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=dpi)
+        return buffer.getvalue()
+
+    def to_html(self) -> str:
+        """An ``<img>`` element that holds the picture and its alternative text; no other file."""
+        data = base64.b64encode(self.png()).decode()
+        return (
+            f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt_text)}" '
+            'style="max-width: 100%; height: auto">'
+        )
+
+    def __repr__(self) -> str:
+        return self.alt_text
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": self.alt_text}
+
+
+def tidy(axes) -> None:
+    """Take away what an axis does not need: two of its four lines, and weight from the rest."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.set_facecolor("white")
+
+
+UNIT = "amu^½ Å"
+DELTA_Q = "ΔQ to the reference / amu$^{1/2}$ Å"

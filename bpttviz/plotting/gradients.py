@@ -1,0 +1,193 @@
+"""What a gradient costs, and how it fares on its way back through a relaxation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from bpttviz.plotting import error_plane as plane
+from bpttviz.plotting.curves import curve_style
+from bpttviz.plotting.figure import Picture, tidy
+from bpttviz.plotting.palette import GREY, INK
+from bpttviz.relaxation.diagnose import EXPLODED, FADED, GradientDiagnosis
+
+
+def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
+    """Peak memory and time of one gradient against K, a line an adjoint.
+
+    Args:
+        costs: what `bpttviz.experiments.cost.measure_costs` returns.
+        limit: bytes, drawn as a line: what a free Binder has.
+    """
+    made = [r for r in costs if "skipped" not in r]
+    modes = list(dict.fromkeys(r["mode"] for r in made))
+    picture = Picture((9.6, 4.0))
+    words = []
+    for axes, what in zip(picture.subplots(1, 2), ("memory", "time"), strict=True):
+        tidy(axes)
+        for place, mode in enumerate(modes):
+            rows = sorted((r for r in made if r["mode"] == mode), key=lambda r: r["steps"])
+            steps = [r["steps"] for r in rows]
+            values = [r["peak_bytes"] / 1e9 if what == "memory" else r["seconds"] for r in rows]
+            axes.plot(steps, values, label=mode, **curve_style(place))
+            if what == "memory":
+                words.append(f"{mode} {values[0]:.2f} to {values[-1]:.2f} GB")
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        ticks = sorted({r["steps"] for r in made})
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_major_formatter(FixedFormatter([str(k) for k in ticks]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("steps of the relaxation, K")
+        axes.set_ylabel("peak memory of the process / GB" if what == "memory" else "seconds")
+    memory, _ = picture.axes
+    memory.axhline(limit / 1e9, color=GREY, linewidth=1)
+    memory.annotate(
+        f"{limit / 1e9:g} GB", (memory.get_xlim()[0], limit / 1e9), xytext=(3, 3),
+        textcoords="offset points", fontsize=8, color=INK,
+    )  # fmt: skip
+    memory.legend(frameon=False, fontsize=9)
+    for axes in picture.axes:
+        places = plane.ticks(*axes.get_ylim())
+        axes.yaxis.set_major_locator(FixedLocator(places))
+        axes.yaxis.set_major_formatter(FixedFormatter([f"{place:g}" for place in places]))
+        axes.yaxis.set_minor_locator(NullLocator())
+    ticks = sorted({r["steps"] for r in made})
+    picture.alt_text = (
+        f"Cost of one gradient against K = {ticks[0]} to {ticks[-1]} steps. Peak memory: "
+        + "; ".join(words)
+    )
+    return picture
+
+
+def gradient_through_time(
+    diagnoses: Mapping[str, GradientDiagnosis],
+    factors: Mapping[str, Sequence[float]] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Picture:
+    """How the gradient fares on its way back from the last step to the first.
+
+    Left, its size, relative to the size it set out with: in the shaded bands it has faded, or
+    exploded. Right, what each step adds to dL/dθ, as a share of all. The verdicts stand in the
+    legend.
+
+    Args:
+        diagnoses: label → what `diagnose_gradient` found.
+        factors: label → 1 - eta λ of the modes there (λ eV/Å², eigenvalues of the Hessian): what a
+            step multiplies each mode of the gradient by. They are drawn below: between -1 and 1
+            a mode fades, outside it grows.
+        limits: of the left axis; the right one then goes up to 100 %. For pictures that are to be
+            compared; by default the axes fit what is shown.
+
+    Raises:
+        KeyError: factors of something that is not shown.
+        ValueError: nothing to show.
+    """
+    factors = dict(factors or {})
+    if unknown := [label for label in factors if label not in diagnoses]:
+        raise KeyError(
+            f"factors were given for {unknown[0]!r}; there are diagnoses of {', '.join(diagnoses)}"
+        )
+    if not diagnoses:
+        raise ValueError("there is no diagnosis to show")
+    picture = Picture((9.6, 5.4 if factors else 4.2))
+    rows = [["size", "share"], ["factors", "factors"]] if factors else [["size", "share"]]
+    below = (0.09 + 0.09 * len(factors),) * bool(factors)
+    panels = picture.subplot_mosaic(rows, height_ratios=(1, *below))
+    size, share = panels["size"], panels["share"]
+    for axes in panels.values():
+        tidy(axes)
+    words = []
+    for place, (label, diagnosis) in enumerate(diagnoses.items()):
+        curve = curve_style(place) | {
+            "label": f"{label}: {diagnosis.verdict}", "lw": 1.6, "ms": 5,
+            "markevery": max(1, diagnosis.steps // 10),
+        }  # fmt: skip
+        relative, shares = _relative(diagnosis)
+        size.plot(relative, **curve)
+        share.plot(100 * shares, **curve)
+        words.append(_gradient_in_words(label, diagnosis))
+    size.set_yscale("log")
+    size.set_ylim(limits)
+    low, high = size.get_ylim() if limits else limits_with_bands(size.get_ylim())
+    for edge, end, word in ((FADED, low, "faded"), (EXPLODED, high, "exploded")):
+        size.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
+        size.annotate(
+            word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
+            xycoords=("axes fraction", "data"), ha="right", va="bottom" if end > edge else "top",
+            fontsize=8.5, color=INK, style="italic",
+        )  # fmt: skip
+    size.set_ylim(low, high)
+    size.set_title(
+        "size of the gradient on its way back (1 at the end)", loc="left", fontsize=10, color=INK
+    )
+    size.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|")
+    share.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=INK)
+    share.set_ylabel("share / %")
+    longest = max(d.steps for d in diagnoses.values())
+    # A flat curve is to look flat: the axis always shows thrice an equal share.
+    share.set_ylim(0, 100 if limits else max(share.get_ylim()[1], 300 / longest))
+    for axes in (size, share):
+        axes.set_xlim(-0.03 * longest, 1.03 * longest)
+        axes.set_xlabel("step t  (← the gradient's way)")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if factors:
+        _factors(panels["factors"], factors, list(diagnoses))
+        words += [
+            f"Factors of a step, {label}: {', '.join(f'{f:.2f}' for f in sorted(values))}."
+            for label, values in factors.items()
+        ]
+    handles, labels = size.get_legend_handles_labels()
+    picture.legend(
+        handles, labels, loc="outside upper left", ncols=min(3, len(labels)), fontsize=9,
+        frameon=False,
+    )  # fmt: skip
+    picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
+    return picture
+
+
+def _relative(diagnosis: GradientDiagnosis) -> tuple[np.ndarray, np.ndarray]:
+    """Sensitivity (K+1,) with 1 at the end, and shares (K,) of the contributions; NaN where
+    nothing, or something infinite, would be divided by."""
+    parts = []
+    for values, whole in (
+        (diagnosis.sensitivity, diagnosis.sensitivity[-1]),
+        (diagnosis.contribution, diagnosis.contribution.sum()),
+    ):
+        whole = float(whole)
+        parts.append(values.double().numpy() / (whole if 0 < whole < np.inf else np.nan))
+    return parts[0], parts[1]
+
+
+def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
+    if diagnosis.verdict == "nothing to learn":
+        return f"{label}: nothing to learn."
+    relative, _ = _relative(diagnosis)
+    return (
+        f"{label}: {diagnosis.verdict}; of a gradient of size 1 at step {diagnosis.steps}, "
+        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.reach} steps hold 90 % of "
+        "what θ learns from."
+    )
+
+
+def limits_with_bands(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of a logarithmic axis that show at least one unit and the edges of both bands."""
+    return min(limits[0], 0.4 * FADED), max(limits[1], 2.5 * EXPLODED)
+
+
+def _factors(axes, factors: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
+    """The factors of each label as marks on a line of its own; outside -1 to 1 is shaded."""
+    reach = 1.1 * max(1.15, *(abs(f) for values in factors.values() for f in values))
+    for row, (label, values) in enumerate(factors.items()):
+        look = curve_style(labels.index(label))
+        axes.axhline(row, color=look["color"], ls=look["linestyle"], lw=0.8)
+        axes.plot(
+            values, [row] * len(values), ls="none", marker=look["marker"], color=look["color"], ms=7
+        )
+    for edge in (-1, 1):
+        axes.axvspan(edge, edge * reach, color=GREY, alpha=0.15, lw=0)
+    axes.set(xlim=(-reach, reach), ylim=(len(factors) - 0.4, -0.6), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("factor of a step, 1 - ηλ, one mark a mode (shaded: it grows)")

@@ -1,0 +1,165 @@
+"""The contract that relaxing through a potential relies on, check by check.
+
+A failure is explained in one sentence: what was wrong, the likely cause, what to do.
+"""
+
+from __future__ import annotations
+
+from bpttviz.potentials.conformance.check import Clause
+from bpttviz.potentials.conformance.context import Bench
+from bpttviz.potentials.conformance.measures import (
+    _batch,
+    _curl,
+    _energy_slope,
+    _images,
+    _input,
+    _net_force,
+    _output,
+    _parameters,
+    _permutation,
+    _repeat,
+    _rotation,
+    _second_derivative,
+    _symmetric_places,
+    _translation,
+)
+
+
+def _same(bench: Bench) -> float:
+    return bench.precision.same * bench.force_scale
+
+
+CLAUSES = (
+    Clause(
+        "energies and forces are finite",
+        _output,
+        lambda bench: 0,
+        "values",
+        "{figure} of energy or forces are NaN or infinite; an atom without neighbours, a division "
+        "by a distance or a logarithm is the usual cause: guard that expression, or refuse the "
+        "structure with a StructureError",
+    ),
+    Clause(
+        "input is left alone",
+        _input,
+        lambda bench: 0,
+        "",
+        "",
+    ),
+    Clause(
+        "the same twice",
+        _repeat,
+        _same,
+        "eV/Å",
+        "two calls differ by {figure}; something random is left on in eval() mode (dropout, "
+        "noise), or the first call left something behind: switch it off outside training, and "
+        "keep no state between calls",
+    ),
+    Clause(
+        "forces are -dE/dx",
+        _energy_slope,
+        lambda bench: bench.precision.slope * bench.force_scale,
+        "eV/Å",
+        "forces differ from the slope of the energy by {figure}; part of the energy is probably "
+        "computed outside the graph (numpy, .detach(), no_grad, distances from a neighbour list) "
+        "or the forces have a head of their own: rebuild distances in torch from the positions, "
+        "or say conservative = False",
+        lambda potential: potential.conservative,
+    ),
+    Clause(
+        "forces have no curl",
+        _curl,
+        lambda bench: bench.precision.derivative,
+        "",
+        "the forces' Jacobian is not symmetric (by {figure} of its size); there is no energy of "
+        "which they are the slope, so that relaxations may go round in circles: derive forces "
+        "from an energy, or say conservative = False, which makes Implicit use GMRES",
+        lambda potential: potential.conservative,
+    ),
+    Clause(
+        "forces add up to zero",
+        _net_force,
+        lambda bench: 10 * _same(bench),
+        "eV/Å",
+        "forces on a structure add up to {figure}; something knows absolute positions, or forces "
+        "are predicted atom by atom: use differences of positions only, subtract the mean force, "
+        "or say net_force_free = False",
+        lambda potential: potential.net_force_free,
+    ),
+    Clause(
+        "translation changes nothing",
+        _translation,
+        _same,
+        "eV/Å",
+        "moving a whole structure changes energy or forces by {figure}; absolute coordinates "
+        "enter somewhere (a wrapped cell, an origin, a grid): use differences of positions, or "
+        "say equivariant = net_force_free = False",
+        lambda potential: potential.equivariant or potential.net_force_free,
+    ),
+    Clause(
+        "rotation turns the forces",
+        _rotation,
+        _same,
+        "eV/Å",
+        "turning a whole structure changes the energy, or the forces do not turn with it, by "
+        "{figure}; coordinates are used as plain numbers somewhere, or the cell is not turned "
+        "along: build on distances, angles or equivariant features, or say equivariant = False",
+        lambda potential: potential.equivariant,
+    ),
+    Clause(
+        "the order of atoms does not matter",
+        _permutation,
+        _same,
+        "eV/Å",
+        "listing the atoms in another order changes energy or forces by {figure}; an atom's place "
+        "in the list is used as if it meant something (an index, a position encoding, a fixed "
+        "table of pairs): use the element instead, or say exchangeable = False",
+        lambda potential: potential.exchangeable,
+    ),
+    Clause(
+        "periodic images are the same",
+        _images,
+        _same,
+        "eV/Å",
+        "moving an atom by a lattice vector changes energy or forces by {figure}; periodic images "
+        "are missed or counted wrongly (no shifts, a wrapped copy of the positions, a neighbour "
+        "list from other positions): take pairs and shifts from potentials.graph.neighbours",
+    ),
+    Clause(
+        "a batch equals its members",
+        _batch,
+        _same,
+        "eV/Å",
+        "a structure alone differs from the same one in a batch by {figure}; structures of a "
+        "batch see each other (a normalisation, an attention or a mean over all atoms, a wrong "
+        "index offset): work by structures.owner, and keep batch normalisation out",
+    ),
+    Clause(
+        "forces know their positions",
+        _second_derivative,
+        lambda bench: bench.precision.derivative,
+        "",
+        "the derivative of the forces by positions is off by {figure} of its size; part of the "
+        "graph is lost between positions and forces (a detach, no_grad around geometry, a cached "
+        "neighbour distance, TorchScript): recompute geometry in torch at every call",
+    ),
+    Clause(
+        "forces know the parameters",
+        _parameters,
+        lambda bench: bench.precision.parameters,
+        "",
+        "the gradient through two steps is off by {figure} from central differences over the "
+        "parameters; part of it is lost (retain_graph instead of create_graph=True, a detach, a "
+        "cached feature): keep the whole graph from parameters to forces",
+    ),
+    Clause(
+        "finite at symmetric places",
+        _symmetric_places,
+        lambda bench: 0,
+        "values",
+        "{figure} of the second derivatives are NaN, infinite or beyond 1e6, on ideal straight "
+        "lines of atoms or the structures given; a norm at zero, an arccos at 180° or a masked "
+        "branch is the usual cause: use geometry.safe_norm, avoid angles themselves (use cosines), "
+        "and mask the input of a branch, not only its result",
+    ),
+)

@@ -1,0 +1,129 @@
+"""Bring your own: a PyTorch module or function that gives energies or forces, as a `Potential`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.structures import Structures
+
+
+class _Function(Potential):
+    """What the two wrappers share: the function, the weights behind it, and its number type."""
+
+    def __init__(self, function: Callable, module: nn.Module | None):
+        super().__init__()
+        self.function = function  # registered, and its weights trained, if it is a module
+        if module is not None:
+            self.module = module
+
+    def _call(self, structures: Structures, positions: Tensor):
+        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), positions.dtype)
+        return self.function(structures.to(dtype=dtype), positions.to(dtype))
+
+    def _require(self, value, shape: tuple[int, ...], what: str) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"the function of this {type(self).__name__} returned a {type(value).__name__} "
+                f"where a tensor of {what} was expected"
+            )
+        if tuple(value.shape) != shape:
+            raise ValueError(
+                f"the function of this {type(self).__name__} returned {what} of shape "
+                f"{tuple(value.shape)}; expected {shape}"
+            )
+        return value
+
+
+class EnergyFunction(_Function):
+    """A potential from a function that gives energies; forces follow as the exact gradient.
+
+    Args:
+        function: called as ``function(structures, positions)`` with `Structures` and their
+            positions (N, 3) Å, which carry the gradient; returns energies (B,) eV. Both arguments
+            come in the floating-point type of the weights (where there are any). Distances must be
+            built in torch from ``positions``; ``structures.owner`` (N,) says which structure an
+            atom belongs to, `bpttviz.potentials.neighbors.neighbours` who its neighbours are.
+        module: the weights to train, where ``function`` is not a module itself but calls one.
+        equivariant, net_force_free, exchangeable: what the function claims; see `Potential`.
+
+    Raises:
+        TypeError, ValueError: (when called) something else than (B,) energies came back.
+
+    Example::
+
+        net = torch.nn.Sequential(torch.nn.Linear(1, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1))
+
+        def energy(structures, positions):
+            graph = neighbours(structures, 4.0)
+            distance = graph.vectors(positions).norm(dim=1, keepdim=True)  # (E, 1) Å
+            pair = 0.5 * (net(distance) * (1 - distance / 4.0) ** 3).squeeze(1)  # (E,) eV
+            return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+        potential = bv.EnergyFunction(energy, net)
+        bv.check_potential(potential)
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Structures, Tensor], Tensor],
+        module: nn.Module | None = None,
+        *,
+        equivariant: bool = True,
+        net_force_free: bool = True,
+        exchangeable: bool = True,
+    ):
+        super().__init__(function, module)
+        self.equivariant, self.net_force_free = equivariant, net_force_free
+        self.exchangeable = exchangeable
+
+    def energy(self, structures: Structures) -> Tensor:
+        energy = self._call(structures, structures.positions)
+        return self._require(energy, (len(structures),), "energies").to(structures.dtype)
+
+
+class ForceFunction(_Function):
+    """A potential from a function that gives forces of its own, which no energy stands behind.
+
+    Energies are reported as zero: such a model has none. Anything that compares energies (symmetry-
+    equivalent minima, energy plots) says nothing about it.
+
+    Args:
+        function: called as ``function(structures, positions)`` like that of `EnergyFunction`;
+            returns forces (N, 3) eV/Å that depend on ``positions`` and the weights by a graph.
+        module: the weights to train, where ``function`` is not a module itself but calls one.
+        conservative, equivariant, net_force_free, exchangeable: what the function claims; a direct
+            force model usually claims none of the first three unless it is built that way.
+
+    Raises:
+        TypeError, ValueError: (when called) something else than (N, 3) forces came back.
+        RuntimeError: (when called) forces without a graph, where one is wanted.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Structures, Tensor], Tensor],
+        module: nn.Module | None = None,
+        *,
+        conservative: bool = False,
+        equivariant: bool = False,
+        net_force_free: bool = False,
+        exchangeable: bool = True,
+    ):
+        super().__init__(function, module)
+        self.conservative, self.equivariant = conservative, equivariant
+        self.net_force_free, self.exchangeable = net_force_free, exchangeable
+
+    def forward(self, structures: Structures) -> Prediction:
+        positions = structures.positions
+        forces = self._call(structures, positions)
+        forces = self._require(forces, tuple(positions.shape), "forces").to(structures.dtype)
+        if torch.is_grad_enabled() and positions.requires_grad and not forces.requires_grad:
+            raise RuntimeError(
+                "the function of this ForceFunction returned forces without a graph to the "
+                "positions; compute them in torch, without detach(), no_grad() or numpy"
+            )
+        return Prediction(positions.new_zeros(len(structures)), forces)

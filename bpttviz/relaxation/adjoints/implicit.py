@@ -1,0 +1,149 @@
+"""The gradient of a resting place, from the equations that hold there; through no step at all."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bpttviz.relaxation.adjoints.base import Backward, Driven
+from bpttviz.relaxation.linear_solvers import GMRES, ConjugateGradient
+from bpttviz.relaxation.loop import Loop
+from bpttviz.relaxation.rules import FIRE, State
+from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.zero_modes import ZeroModes
+
+
+class ImplicitError(RuntimeError):
+    """An implicit gradient that would mean nothing: not at rest, or its equations not solved."""
+
+
+class ImplicitWarning(UserWarning):
+    """An implicit gradient that was given in spite of an `ImplicitError`."""
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """The gradient of the resting place itself: no step is differentiated, memory is that of one.
+
+    At rest F(X*, θ) = 0, so dX*/dθ = H⁻¹ ∂F/∂θ with the Hessian H = -∂F/∂X. With Hᵀλ = ∂L/∂X* the
+    gradient of a loss is λᵀ ∂F/∂θ. Products with Hᵀ are backward passes through one force graph;
+    zero modes (`ZeroModes`) are projected out of both sides.
+
+    The relaxation first follows the rule and stop given to `relax`, then goes on to rest by a rule
+    of its own. Neither the start, nor the path, nor the step size gets any gradient: at an exact
+    fixed point their influence is zero, but for the choice of basin, which no derivative sees.
+
+    Args:
+        solver: `ConjugateGradient` by default, `GMRES` for a potential that is not conservative.
+        damping: eV/Å², added to the Hessian; tames soft modes, and biases what they learn.
+        rule: how to reach rest; `FIRE` by default.
+        rest: what rest is; it needs an ``fmax``.
+        strict: refuse to give a gradient where a structure is not at rest or its equations are not
+            solved. Otherwise warn, and give what there is (as truncated Newton methods do).
+
+    Raises:
+        ImplicitError: (from `relax`) not at rest; (from the backward pass) no solution.
+    """
+
+    solver: ConjugateGradient | GMRES | None = None
+    damping: float = 0.0
+    rule: nn.Module = field(default_factory=FIRE)
+    rest: Stop = field(default_factory=lambda: Stop(steps=500, fmax=0.005))
+    strict: bool = True
+
+    def __post_init__(self):
+        if not self.damping >= 0:
+            raise ValueError(f"damping must not be negative, got {self.damping}")
+        if self.rest.fmax is None:
+            raise ValueError("rest needs an fmax (eV/Å): otherwise nothing says what rest is")
+
+    def drive(self, loop: Loop) -> Driven:
+        backward = Backward()
+        with torch.no_grad():
+            state = loop.advance(loop.begin(), loop.stop.steps)
+        return Driven(self.settle(loop, state, backward), backward)
+
+    def settle(self, loop: Loop, state: State, backward: Backward) -> State:
+        """Go on from ``state`` to rest, and attach the gradient there."""
+        with torch.no_grad():
+            state = loop.follow(state, self.rule, self.rest)
+            state = loop.advance(state, self.rest.steps)
+            state = State(state.positions.detach(), (), state.t)
+        parameters = [p for p in loop.potential.parameters() if p.requires_grad]
+        if not torch.is_grad_enabled() or not parameters:
+            return state
+        self._require_rest(loop, state)
+        positions = _FixedPoint.apply(loop, self, backward, state.positions, *parameters)
+        return backward.watch(state._replace(positions=positions))
+
+    def _require_rest(self, loop: Loop, state: State) -> None:
+        fmax = loop.measure(state).fmax
+        moving = (fmax > self.rest.fmax) & ~loop.given_up
+        if moving.any():
+            worst = int(torch.where(moving, fmax, 0.0).argmax())
+            self._complain(
+                f"structure {worst} ({loop.structures.names[worst]}) is not at rest: its largest "
+                f"force is {float(fmax[worst]):.2g} eV/Å after {int(loop.steps[worst])} steps, and "
+                f"an implicit gradient was asked for at {self.rest.fmax:g} eV/Å. Allow more steps "
+                "(rest=Stop(steps=..., fmax=...)), or choose another adjoint"
+            )
+
+    def _complain(self, message: str) -> None:
+        if self.strict:
+            raise ImplicitError(message + "; strict=False gives the gradient all the same")
+        warnings.warn(message, ImplicitWarning, stacklevel=2)
+
+
+class _FixedPoint(torch.autograd.Function):
+    """Resting positions as a function of the potential's parameters."""
+
+    @staticmethod
+    def forward(ctx, loop, implicit, record, positions, *parameters):
+        ctx.loop, ctx.implicit, ctx.record = loop, implicit, record
+        ctx.save_for_backward(positions, *parameters)
+        return positions.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, incoming):
+        loop, implicit = ctx.loop, ctx.implicit
+        positions, *parameters = ctx.saved_tensors
+        structures = loop.structures.with_positions(positions)
+        internal = ZeroModes(structures, loop.potential)
+        lost = loop.given_up[structures.owner][:, None]
+        with torch.enable_grad():
+            leaf = positions.clone().requires_grad_()
+            forces = loop.predict(leaf).forces
+
+        def product(vectors: Tensor) -> Tensor:
+            # -(∂F/∂X)ᵀ u, one backward pass. No create_graph: nobody differentiates it further.
+            (slope,) = torch.autograd.grad(
+                forces, leaf, internal.remove(vectors), retain_graph=True
+            )
+            return implicit.damping * vectors - internal.remove(slope)
+
+        solver = implicit.solver
+        if solver is None:
+            solver = ConjugateGradient() if loop.potential.conservative else GMRES()
+        target = internal.remove(torch.where(lost, 0.0, incoming))
+        solution = solver(product, target, structures.owner, len(structures))
+        ctx.record.solutions.append(solution)
+        for index, failure in solution.failures.items():
+            implicit._complain(
+                f"structure {index} ({structures.names[index]}): no implicit gradient, {failure}. "
+                + _advice(failure)
+            )
+        gradients = torch.autograd.grad(
+            forces, parameters, internal.remove(solution.x), allow_unused=True
+        )
+        return (None, None, None, None, *gradients)
+
+
+def _advice(failure: str) -> str:
+    if "curvature" in failure:
+        return "It rests on a saddle: displace its start a little, or add damping"
+    return "Allow the solver more iterations, a larger tolerance, or add damping"

@@ -1,0 +1,118 @@
+"""Valleys to lose one's way in: landscapes with a start, a place to reach, and a step to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.potentials.landscape import (
+    Landscape,
+    MullerBrown,
+    NeuralLandscape,
+    Wells,
+    Window,
+    walker,
+)
+from bpttviz.relaxation.adjoints.unrolled import Full
+from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.stopping import Stop
+from bpttviz.training.finetune import finetune
+from bpttviz.training.objectives import Endpoint
+from bpttviz.training.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Valley:
+    """A landscape, and how a visit to it begins.
+
+    Attributes:
+        landscape: the surface.
+        start, target: (x, y) Å: where a walker starts, and where it should end.
+        window: the part to look at.
+        step_size: eta, Å²/eV.
+        steps: K.
+        learning_rate: of Adam, in `bend`.
+    """
+
+    landscape: Landscape
+    start: tuple[float, float]
+    target: tuple[float, float]
+    window: Window = field(default_factory=Window)
+    step_size: float = 0.1
+    steps: int = 12
+    learning_rate: float = 0.02
+
+
+def valleys() -> dict[str, Valley]:
+    """Four of them: title → `Valley`. The last was learned from the second, from 144 places."""
+    three = Wells(
+        [[-0.9, -0.4], [0.95, -0.25], [0.1, 0.95]], [1.0, 1.1, 0.9], [0.5, 0.5, 0.45], bowl=0.3
+    )
+    window = Window()
+    return {
+        "two valleys": Valley(
+            Wells([[-1.0, 0.0], [1.0, 0.0]], [1.25, 0.75], [0.72, 0.48], bowl=0.3),
+            start=(0.2, 0.95),
+            target=(0.9, 0.0),
+        ),
+        "three valleys": Valley(three, start=(0.12, 0.2), target=(0.83, -0.22)),
+        "Müller-Brown": Valley(
+            MullerBrown(),
+            start=(-0.9, 0.7),
+            target=(-0.05, 0.47),
+            window=Window((-1.7, 1.2), (-0.4, 2.1)),
+            step_size=0.03,
+            steps=15,
+            learning_rate=5.0,  # amplitudes are in the hundreds
+        ),
+        "learned": Valley(
+            _learned(three, window), start=(0.12, 0.2), target=(0.83, -0.22), learning_rate=0.005
+        ),
+    }
+
+
+def _learned(truth: Landscape, window: Window) -> NeuralLandscape:
+    """A small network that has seen a landscape at 144 places only."""
+    draw = torch.Generator().manual_seed(1)
+    low, high = (torch.tensor(side).double() for side in zip(window.x, window.y, strict=True))
+    seen = low + (high - low) * torch.rand(144, 2, generator=draw, dtype=torch.float64)
+    network = NeuralLandscape(width=16)
+    network.fit(truth, seen, steps=300)
+    return network
+
+
+def bend(
+    landscape: Landscape,
+    start: tuple[float, float],
+    target: tuple[float, float],
+    rule: GradientDescent,
+    stop: Stop,
+    updates: int = 60,
+    learning_rate: float = 0.02,
+    on_update: Callable[[Run], None] | None = None,
+    stop_when: Callable[[], bool] | None = None,
+) -> Run:
+    """Train a copy of a landscape through the path, until the walker from start ends at target.
+
+    Args:
+        landscape: stays as it is.
+        start, target: (x, y) Å.
+        rule, stop: the map.
+        updates: at most so many.
+        learning_rate: of Adam.
+        on_update, stop_when: as in `finetune`, whose errors are raised here too.
+    """
+    reference = Reference("walker", "walker", walker(*start), walker(*target))
+    return finetune(
+        landscape,
+        RelaxationSet([reference]),
+        Endpoint(rule, stop, Full()),
+        epochs=updates,
+        learning_rate=learning_rate,
+        progress=False,
+        on_update=on_update,
+        stop_when=stop_when,
+    )

@@ -1,0 +1,213 @@
+"""Fine-tuning in a thread of its own: started, stopped and waited for from any other."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from bpttviz.training.runs import Run, check_settings
+from bpttviz.training.trainer import Measures, Trainer
+
+
+class Training:
+    """A fine-tuning in the background; get it from `training_in`.
+
+    All methods may be called from any thread.
+
+    Attributes:
+        trainer: what trains; a new one after each stop.
+        error: what ended training, if an exception did.
+        steps: how many steps, forward, replayed and back, the update in the making has taken.
+        steps_before: how many the update before took; 0 if there was none.
+    """
+
+    def __init__(self, make: Callable[[], Trainer], trainer: Trainer, measures: Measures):
+        self.make, self.trainer, self.measures = make, trainer, measures
+        self.error: BaseException | None = None
+        self.steps = self.steps_before = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._running = False
+        self._spent = False  # a trainer trains once
+        self._watchers: list[Callable[[bool], None]] = []
+        self._starting, self._watching = threading.Lock(), threading.Lock()
+
+    @property
+    def run(self) -> Run:
+        """The run so far; while training, its potential has the current weights."""
+        return self.trainer.run
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is training now."""
+        return self._running
+
+    @property
+    def status(self) -> str:
+        """ "ready", "running", "stopping", "interrupted", "failed", "stopped early", "finished"."""
+        if self.alive:
+            return "stopping" if self._stop.is_set() else "running"
+        if self.error is not None:
+            return "failed"
+        run = self.run
+        if not run.history and not run.validations:
+            return "ready" if not self._spent else run.status
+        # What a process that was killed left behind says "running", and longer runs are to go on.
+        ended = run.status == "stopped early" or self.trainer.progress.epoch >= self.trainer.epochs
+        return run.status if ended else "interrupted"
+
+    def watch(self, watcher: Callable[[bool], None]) -> None:
+        """Have ``watcher`` called at every step, in the thread that made it.
+
+        It is told whether something happened that must not be missed: an update, a start, an end.
+        """
+        with self._watching:
+            self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[bool], None]) -> None:
+        """Call it no more."""
+        with self._watching:
+            self._watchers = [w for w in self._watchers if w != watcher]
+
+    def start(self) -> None:
+        """Train, or go on where a stop left off; nothing happens while it is training.
+
+        Raises:
+            RunError: the folder now holds something else.
+        """
+        with self._starting:
+            if self.alive and not self._stop.is_set():
+                return
+            if self._thread is not None:
+                self._thread.join()
+            if self._spent:
+                self.trainer = self.make()
+            self._spent, self.error, self.steps = True, None, 0
+            self._stop.clear()
+            self._running = True
+            # A daemon: the end of the process stops it (see `_stop_all`) instead of waiting for it.
+            self._thread = threading.Thread(
+                target=self._train, args=(self.trainer,), name="bpttviz training", daemon=True
+            )
+            self._thread.start()
+        self._tell(True)
+
+    def stop(self) -> None:
+        """End it between two steps; the run is saved, and `start` goes on with it."""
+        if self.alive:
+            self._stop.set()
+            self._tell(True)
+
+    def wait(self) -> Run:
+        """Wait until training has ended, and return the run. Starts it, if nobody has.
+
+        Ctrl-C (a notebook's ■) stops training as `stop` does.
+
+        Raises:
+            BaseException: whatever ended training.
+        """
+        if not self._spent:
+            self.start()
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            self.stop()
+            self._thread.join()
+        if self.error is not None:
+            raise self.error
+        return self.run
+
+    async def ended(self) -> Run:
+        """`wait`, for a caller whose event loop has other things to do meanwhile."""
+        if not self._spent:
+            self.start()
+        try:
+            while self.alive:
+                await asyncio.sleep(0.05)
+        except asyncio.CancelledError:  # what Ctrl-C does to a coroutine
+            self.stop()
+        return self.wait()
+
+    def _train(self, trainer: Trainer) -> None:
+        try:
+            trainer.fit(
+                progress=False,
+                on_update=self._updated,
+                stop_when=self._step,
+                measures=self.measures,
+            )
+        except BaseException as error:
+            self.error = error
+        finally:
+            # Whoever is told now must find it ended: so it is not the thread that is asked.
+            self._running = False
+            self._tell(True)
+
+    def _step(self) -> bool:
+        self.steps += 1
+        self._tell(False)
+        return self._stop.is_set()
+
+    def _updated(self, _: Run) -> None:
+        self.steps, self.steps_before = 0, self.steps
+        self._tell(True)
+
+    def _tell(self, important: bool) -> None:
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(important)
+            except Exception as error:  # a view that is gone is no reason to lose a training
+                self.unwatch(watcher)
+                warnings.warn(f"training goes on unwatched: {error!r}", stacklevel=2)
+
+
+_known: weakref.WeakValueDictionary[Path, Training] = weakref.WeakValueDictionary()
+_known_lock = threading.Lock()
+
+
+def training_in(make: Callable[[], Trainer], measures: Measures | None = None) -> Training:
+    """The training in a folder: the one that this process knows, or a new one.
+
+    So a cell that is run again finds the training that it has started. One that goes on takes over
+    the number of epochs and the patience asked for now.
+
+    Args:
+        make: makes the `Trainer`; its run has a path.
+        measures: as in `finetune`.
+
+    Raises:
+        RunError: the folder holds, or a training goes on in it with, other settings.
+    """
+    with _known_lock:
+        trainer = make()
+        path = trainer.run.path.resolve()
+        training = _known.get(path)
+        if training is None:
+            training = Training(make, trainer, measures or {})
+            _known[path] = training
+            return training
+        with training._starting:
+            if training.alive:
+                check_settings(training.run.settings, trainer.run.settings, path)
+                training.trainer.epochs = trainer.epochs
+                training.trainer.patience = trainer.patience
+            else:
+                training.trainer, training.error, training._spent = trainer, None, False
+            training.make, training.measures = make, measures or {}
+    training._tell(True)
+    return training
+
+
+@atexit.register
+def _stop_all() -> None:
+    """A process that ends leaves runs that can be resumed."""
+    running = [training for training in list(_known.values()) if training.alive]
+    for training in running:
+        training.stop()
+    for training in running:
+        training._thread.join(10)

@@ -1,0 +1,162 @@
+"""A clip: two relaxations as numbers small enough for a page, for `player.js` to show."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+
+from bpttviz.evaluation.report import Report
+from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting.palette import DISTANCE, GHOST, POTENTIALS
+from bpttviz.plotting.scene import PERSPECTIVE, RADIUS, cell_edges, minority, view
+
+MOST = 40_000  # atoms × frames of a path: 64 atoms × 60 frames ten times over, 0.24 MB a path
+MARGIN = 2.5  # Å beyond each face in which periodic images are shown: about one bond
+LONGEST_ARROW = 3.0  # Å, when drawn
+
+
+def clip(paths: tuple[frames.Path, frames.Path], report: Report) -> dict:
+    """Two paths of one structure, as the browser needs them.
+
+    Positions are a float32 reference (N, 3) and, for each path, int16 displacements from it with
+    one scale, so their resolution is the path's largest displacement over 32767: 2e-5 Å where no
+    atom moves more than 0.5 Å. Frames are thinned beyond `MOST`, and frames after a divergence,
+    which are NaN, are not there: a path says where it ended and why.
+
+    Args:
+        paths: before and after, as `bpttviz.plotting.trajectory.pair` returns them.
+        report: where they come from; it knows what they come to at rest.
+
+    Returns:
+        what the ``Payload`` of clip.js describes. Arrays are little-endian ``bytes``, which widgets
+        transfer as they are; `as_json` makes text of them.
+    """
+    kept = frames.thinned(paths, MOST)
+    reference = paths[0].reference
+    symbols = paths[0].symbols
+    species = sorted(set(symbols))
+    shown, shifts = images(paths[0])
+    limit = frames.colour_limit(paths)
+    middle, reach = extent(paths[0])
+    return {
+        "structure": paths[0].structure,
+        "steps": max(p.steps for p in paths),
+        "kept": kept.tolist(),
+        "notes": _notes(paths, kept),
+        "radii": [round(float(covalent_radii[atomic_numbers[s]]), 3) for s in species],
+        "drawn": RADIUS,
+        "species": np.array([species.index(s) for s in symbols], "u1").tobytes(),
+        "labels": [[atom, symbols[atom]] for atom in minority(symbols)],
+        "reference": reference.astype("<f4").tobytes(),
+        "cell": cell_edges(paths[0]).reshape(-1, 3).round(3).tolist(),
+        "imageOf": shown.astype("<u2").tobytes(),
+        "imageShift": shifts.astype("<f4").tobytes(),
+        "middle": middle.round(3).tolist(),
+        "reach": round(reach, 3),
+        "margin": MARGIN,
+        "view": view().round(6).tolist(),
+        "perspective": PERSPECTIVE,
+        "limit": round(float(limit), 3),
+        "scale": list(DISTANCE),
+        "ghost": GHOST,
+        "magnified": magnification(paths),
+        "noiseFloor": report.noise_floor,
+        "paths": [
+            _path(p, kept, report, colour) for p, colour in zip(paths, POTENTIALS, strict=False)
+        ],
+    }
+
+
+def as_json(payload: dict) -> dict:
+    """The same clip with base64 text for bytes, for a page without a kernel."""
+
+    def text(value):
+        if isinstance(value, bytes):
+            return base64.b64encode(value).decode()
+        if isinstance(value, dict):
+            return {key: text(item) for key, item in value.items()}
+        return [text(item) for item in value] if isinstance(value, list) else value
+
+    return text(payload)
+
+
+def images(path: frames.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Periodic images within `MARGIN` of the cell: the atom (M,) and its translation (M, 3) Å.
+
+    Chosen by the reference end and kept throughout, so that no image comes and goes on the way.
+    """
+    cell = path.cell
+    if not path.pbc.any() or abs(np.linalg.det(cell)) < 1e-6:
+        return np.empty(0, int), np.empty((0, 3))
+    inverse = np.linalg.inv(cell)
+    heights = 1 / np.linalg.norm(inverse, axis=0)
+    margin = MARGIN / heights
+    fractional = path.reference @ inverse
+    reach = [(-1, 0, 1) if periodic else (0,) for periodic in path.pbc]
+    atoms, shifts = [], []
+    for shift in itertools.product(*reach):
+        if not any(shift):
+            continue
+        place = fractional + shift
+        near = np.flatnonzero(((place > -margin) & (place < 1 + margin)).all(1))
+        atoms.append(near)
+        shifts.append(np.tile(np.array(shift) @ cell, (len(near), 1)))
+    return np.concatenate(atoms), np.concatenate(shifts)
+
+
+def magnification(paths: tuple[frames.Path, ...]) -> int:
+    """How many times their length arrows are drawn, so that they reach out of the spheres."""
+    largest = max(float(p.distance[: p.last + 1].max()) for p in paths)
+    return max((n for n in (1, 2, 5, 10) if n * largest <= LONGEST_ARROW), default=1)
+
+
+def extent(path: frames.Path) -> tuple[np.ndarray, float]:
+    """Middle (3,) and radius, Å, of a sphere around the cell, the start and the reference end."""
+    corners = cell_edges(path).reshape(-1, 3)
+    points = np.concatenate([path.reference, path.positions[0], corners])
+    middle = (points.min(0) + points.max(0)) / 2
+    return middle, max(float(np.linalg.norm(points - middle, axis=1).max()), 2.0)
+
+
+def _path(path: frames.Path, kept: np.ndarray, report: Report, colour: str) -> dict:
+    moved = (path.positions - path.reference)[kept[kept <= path.last]]
+    scale = max(float(np.abs(moved).max()), 1e-6) / 32767
+    rest = report.row(path.potential, path.structure).dq_rest
+    return {
+        "potential": path.potential,
+        "colour": colour,
+        "last": path.last,
+        "lost": path.lost,
+        "scale": scale,
+        "moved": (moved / scale).round().astype("<i2").tobytes(),
+        "energy": _numbers(path.energy - path.energy[0]),
+        "fmax": _numbers(path.fmax),
+        "deltaQ": _numbers(path.delta_q),
+        "deltaQAtRest": float(f"{rest:.5g}") if np.isfinite(rest) else None,
+    }
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """Five digits are more than a curve can show; JSON knows no NaN."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
+
+
+def _notes(paths: tuple[frames.Path, ...], kept: np.ndarray) -> list[str]:
+    notes = [
+        f"⚠ {p.potential} {p.lost}; it stays at its last frame, step {p.last}."
+        for p in paths
+        if p.lost
+    ]
+    notes += sorted({p.note for p in paths if p.note})
+    steps = max(p.steps for p in paths)
+    if steps == 0:
+        notes.append("Only one frame: nothing to play.")
+    elif len(kept) <= steps:
+        notes.append(
+            f"Thinned: one step in {np.diff(kept).max()} is shown, because {len(paths[0].symbols)} "
+            f"atoms × {steps + 1} frames would be heavy and slow. The curves hold all steps."
+        )
+    return notes

@@ -1,0 +1,52 @@
+"""The form in which a reader answers a prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from bpttviz.teaching.lesson import Prediction
+
+
+class _Form(anywidget.AnyWidget):
+    """Buttons or a field for one `Prediction`, which it keeps up to date."""
+
+    _esm = Path(__file__).parent / "prediction.js"
+
+    question = traitlets.Unicode().tag(sync=True)
+    choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    unit = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, prediction: Prediction):
+        super().__init__(
+            question=prediction.question, choices=list(prediction.choices), unit=prediction.unit
+        )
+        self._prediction = prediction
+        self.update_from(prediction)
+        self.observe(self._answered, "answer")
+
+    def update_from(self, prediction: Prediction) -> None:
+        """Show the prediction's answer."""
+        answer = prediction.answer
+        words = "" if answer is None else prediction.in_words(answer)
+        self.status = f"stored: {words}" if words else "no answer yet"
+        # :g keeps what was typed; in_words rounds for reading
+        self.answer = "" if answer is None else answer if prediction.choices else f"{answer:g}"
+
+    def _answered(self, change) -> None:
+        try:
+            self._prediction.answer = change["new"]
+        except ValueError as error:  # something typed that is no number
+            self.status = str(error)
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**data, "text/plain": repr(self)}, metadata
+
+    def __repr__(self) -> str:
+        return f"({self.status})"

@@ -1,0 +1,407 @@
+"""The command line: files in, files out, resumed where they are, and errors in a sentence."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from springs import network
+from test_evaluate import Explodes
+from test_finetune import interrupt_after, references
+from test_objectives import labelled
+
+import bpttviz as bv
+from bpttviz.__main__ import COMMANDS, main
+from bpttviz.datasets.names import unique_names
+from bpttviz.experiments import registry as named
+from bpttviz.experiments.registry import potential_named
+
+
+@pytest.fixture(scope="module")
+def springs(tmp_path_factory):
+    """A run on disk: the way to name a potential that has no name."""
+    folder = tmp_path_factory.mktemp("run")
+    bv.finetune(
+        network(), references(1), bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(2)), epochs=1,
+        learning_rate=1e-6, out=folder, progress=False,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def trajectories(tmp_path):
+    """Three relaxations with forces, as ASE trajectories."""
+    files = []
+    for reference in labelled(3, frames=4):
+        files.append(tmp_path / f"{reference.name}.traj")
+        ase.io.write(files[-1], reference.frames)
+    return files
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+# --- help and errors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_instant_and_says_where_results_go(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "resumed" in shown
+    assert "None" not in shown
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys; from bpttviz.__main__ import _parser; _parser().format_help(); "
+        "print('torch' in sys.modules, 'ase' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == [
+        "False",
+        "False",
+    ]
+
+
+def test_it_runs_as_a_module_and_refuses_what_it_does_not_know():
+    done = subprocess.run(
+        [sys.executable, "-m", "bpttviz", "relax"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["reproduce", "--checkpoint", "1.0"], "no CHGNet checkpoint '1.0'"),
+        (["reproduce", "--only", "7"], "no fold 7"),
+        (["relax", "nowhere.xyz", "--potential", "chgnet"], "nowhere.xyz does not exist"),
+        (["finetune", "--potential", "chgnet"], "give files of relaxations, or --dataset"),
+        (["finetune", "a", "--pairs", "--potential", "chgnet"], "even number of files"),
+        (["finetune", "a", "a", "--potential", "chgnet"], "is listed twice"),
+        pytest.param(
+            ["evaluate", "--dataset", "crystals", "--potential", "chgnet", "--device", "cuda"],
+            "device='cuda' was asked for",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has one"),
+        ),
+        (["evaluate", "--dataset", "crystals"], "evaluate needs --potential"),
+        (["evaluate", "--dataset", "x", "--potential", "chgnet"], "no data set 'x'"),
+        (["compare", "--potential", "magic"], "no potential 'magic'"),
+        (["compare", "--potential", "chgnet", "--only", "9"], "no part 9, or nothing"),
+    ],
+)
+def test_an_error_is_a_sentence(tmp_path, capsys, arguments, sentence):
+    assert run(*arguments, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"bpttviz {arguments[0]}: ")
+    assert sentence in said
+    with pytest.raises(ValueError, match=sentence):
+        run(*arguments, "--out", tmp_path / "out", "--traceback")
+
+
+def test_a_mace_file_is_opened_only_when_trusted(tmp_path, capsys):
+    pytest.importorskip("mace")
+    file = tmp_path / "some.model"
+    file.write_bytes(b"a pickle")
+    with pytest.raises(ValueError, match="trusted=True"):
+        potential_named(f"mace:{file}")
+
+
+def test_names_say_where_a_potential_comes_from():
+    assert potential_named("chgnet").external
+    assert not potential_named("chgnet").caveat
+    assert "r2SCAN" in potential_named("chgnet:r2scan").caveat
+
+
+def test_a_student_that_was_trained_further_has_not_forgotten(tmp_path):
+    student = potential_named("painn")
+    data = bv.load_dataset("si-defects").everything
+    new = next(name for name in data.names if name not in student.seen)
+    recipe = {"epochs": 1, "out": tmp_path, "progress": False}
+    bv.finetune(student.potential, data[[new]], bv.Forces(1), **recipe)
+    assert set(potential_named(str(tmp_path)).seen) == {new, *student.seen}
+
+
+def test_files_get_names_that_tell_them_apart():
+    assert unique_names([Path("a/one.traj"), Path("b/two.traj")]) == ["one", "two"]
+    assert unique_names([Path("a/OUTCAR"), Path("b/OUTCAR")]) == ["a-outcar", "b-outcar"]
+    assert unique_names([Path("a/x.traj"), Path("a/x.xyz")]) == ["x.traj", "x.xyz"]
+    dotted = [Path("a/relax.1.traj"), Path("a/relax.2.traj"), Path("b/relax.2.traj")]
+    assert unique_names(dotted) == ["a-relax.1.traj", "a-relax.2.traj", "b-relax.2.traj"]
+    assert len(set(unique_names([Path("a/OUTCAR"), Path("a/outcar")]))) == 2
+
+
+# --- relax ---------------------------------------------------------------------------------------
+
+
+def test_relax_writes_what_ase_reads(springs, tmp_path):
+    starts = [r.start for r in references(3)]
+    ase.io.write(tmp_path / "two.extxyz", starts[:2])
+    ase.io.write(tmp_path / "one.traj", starts[2])
+    files, out = [tmp_path / "two.extxyz", tmp_path / "one.traj"], tmp_path / "out"
+    call = ["relax", *files, "--potential", springs, "--fmax", "1e-3", "--out", out]
+    assert run(*call) == 0
+    potential = bv.load_run(springs).potential
+    for name, start in zip(("two-0000", "two-0001", "one"), starts, strict=True):
+        path = ase.io.read(out / f"{name}.extxyz", ":")
+        assert np.allclose(path[0].positions, start.positions)
+        for frame in (path[0], path[-1]):
+            atoms = frame.copy()
+            atoms.calc = potential.calculator()
+            assert frame.get_potential_energy() == pytest.approx(atoms.get_potential_energy())
+            assert np.allclose(frame.get_forces(), atoms.get_forces(), atol=1e-6)
+        assert np.linalg.norm(path[-1].get_forces(), axis=1).max() < 1e-3
+    assert len(ase.io.read(out / "ends.extxyz", ":")) == 3
+    table = (out / "relax.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in table] == ["name", "two-0000", "two-0001", "one"]
+    assert not [p for p in out.iterdir() if p.name.startswith(".")]
+    # resumed: what is there is not made again, what is missing is
+    made = (out / "one.extxyz").stat().st_mtime_ns
+    (out / "two-0001.extxyz").unlink()
+    assert run(*call) == 0
+    assert (out / "one.extxyz").stat().st_mtime_ns == made
+    assert (out / "two-0001.extxyz").exists()
+    assert (out / "relax.csv").read_text().splitlines() == table
+
+
+def test_relax_refuses_a_folder_of_other_results(springs, tmp_path, capsys):
+    file, out = tmp_path / "x.traj", tmp_path / "out"
+    one, two = (r.start for r in references(2))
+    ase.io.write(file, one)
+    call = ["relax", file, "--potential", springs, "--steps", "3", "--out", out]
+    assert run(*call) == 1  # three steps do not bring it to rest
+    assert "converged False" in capsys.readouterr().out
+    ase.io.write(file, two)
+    assert run(*call) == 2
+    assert "another structure of that name" in capsys.readouterr().err
+    assert run(*call, "--rule", "gradient-descent") == 2
+    assert "other settings (rule differ" in capsys.readouterr().err
+
+
+def test_relax_takes_the_frames_asked_for(springs, trajectories, tmp_path, capsys):
+    call = ["relax", trajectories[0], "--potential", springs, "--steps", "1"]
+    run(*call, "--index", "-1", "--out", tmp_path / "a")
+    first = ase.io.read(tmp_path / "a" / "r0.extxyz", 0)
+    assert np.allclose(first.positions, ase.io.read(trajectories[0], -1).positions)
+    assert run(*call, "--index", "9", "--out", tmp_path / "b") == 2
+    assert "has 4 structures; there is no 9" in capsys.readouterr().err
+
+
+def test_relax_says_what_was_given_up(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(named, "potential_named", lambda *_: named.Named(Explodes()))
+    file, out = tmp_path / "x.traj", tmp_path / "out"
+    ase.io.write(file, references(1)[0].start)
+    call = ["relax", file, "--potential", "any", "--rule", "gradient-descent"]
+    with pytest.warns(bv.DivergenceWarning):
+        assert run(*call, "--out", out) == 1
+    assert "given up at step" in capsys.readouterr().out
+    frames = ase.io.read(out / "x.extxyz", ":")
+    assert all(np.isfinite(frame.positions).all() for frame in frames)
+
+
+# --- finetune and evaluate -----------------------------------------------------------------------
+
+
+RECIPE = [
+    "--steps",
+    "4",
+    "--step-size",
+    "0.1",
+    "--epochs",
+    "2",
+    "--learning-rate",
+    "0.01",
+    "--quiet",
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "objective"),
+    [
+        ([], "Endpoint("),
+        (["--forces", "0.5", "--frames", "3"], "+ 0.5 * Forces(frames=3)"),
+        (["--forces-only"], "Forces(frames=20)"),
+        (["--adjoint", "guided", "--window", "2"], "Guided(window=2"),
+    ],
+)
+def test_finetune_trains_what_it_is_told(springs, trajectories, tmp_path, options, objective):
+    out = tmp_path / "out"
+    call = ["finetune", *trajectories, "--potential", springs, *RECIPE, *options]
+    assert run(*call, "--out", out) == 0
+    found = bv.load_run(out)
+    assert objective in found.settings["objective"]
+    assert found.status == "finished"
+    assert len(found.history) == 6
+
+
+def test_finetune_on_pairs_with_validation_is_what_the_library_does(springs, tmp_path):
+    files = []
+    data = references(3)
+    for reference in data:
+        for atoms, which in ((reference.start, "start"), (reference.end, "end")):
+            files.append(tmp_path / f"{reference.name}-{which}.traj")
+            ase.io.write(files[-1], atoms)
+    out = tmp_path / "out"
+    call = ["finetune", "--pairs", *files[:4], "--validation", *files[4:], "--potential", springs]
+    assert run(*call, *RECIPE, "--out", out) == 0
+    found = bv.load_run(out)
+    assert len(found.validations) == 3
+    library = bv.finetune(
+        bv.load_run(springs).potential, data[:2],
+        bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(4)), epochs=2, learning_rate=0.01,
+        validation=data[2:], progress=False,
+    )  # fmt: skip
+    for ours, theirs in zip(
+        found.potential.parameters(), library.potential.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_finetune_goes_on_after_ctrl_c(springs, trajectories, tmp_path, monkeypatch, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    call = ["finetune", *trajectories, "--potential", springs, *RECIPE, "--out", tmp_path / "out"]
+    whole = bv.finetune
+
+    def interrupted(*arguments, **named):
+        return whole(*arguments, **named, on_update=interrupt_after(2))
+
+    monkeypatch.setattr(sys.modules["bpttviz.training.trainer"], "finetune", interrupted)
+    assert run(*call) == 130
+    assert "goes on from here" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert run(*call) == 0
+    assert len(bv.load_run(tmp_path / "out").history) == 6
+
+
+def test_export_is_refused_before_training_where_there_is_no_format(
+    springs, trajectories, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    call = ["finetune", *trajectories, "--potential", springs, "--out", out]
+    assert run(*call, "--export", tmp_path / "x.pt") == 2
+    assert "Springs has no checkpoint format" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, capsys):
+    trained, out = tmp_path / "trained", tmp_path / "out"
+    run("finetune", *trajectories, "--potential", springs, *RECIPE, "--out", trained)
+    call = [
+        "evaluate", *trajectories, "--potential", springs, trained, "--steps", "4", "--step-size",
+        "0.1", "--fmax", "1e-3", "--from-start", "--quiet", "--out", out,
+    ]  # fmt: skip
+    assert run(*call) == 0
+    shown = capsys.readouterr().out
+    report = bv.Report.from_csv(out / "report.csv")
+    assert report.potentials == [str(springs), str(trained)]
+    assert report.structures == ["r0", "r1", "r2"]
+    assert np.isfinite(report.column("force_mae", str(trained))).all()
+    assert (report.column("from_start", str(trained)) == "at rest").all()
+    assert (out / "report.txt").read_text() in shown
+    assert f"{trained} has learned from relaxations named r0, r1, r2: if these are they" in shown
+    assert f"{springs} has learned from relaxations named r0: " in shown
+    # a table with one structure missing is completed, to the same one
+    whole = (out / "report.csv").read_text()
+    (out / "report.csv").write_text("".join(whole.splitlines(keepends=True)[:-2]))
+    assert run(*call) == 0
+    assert (out / "report.csv").read_text() == whole
+    call[call.index("--steps") + 1] = "5"
+    assert run(*call) == 2
+    assert "stop differ" in capsys.readouterr().err
+
+
+def test_evaluate_judges_by_other_ends(tmp_path, capsys):
+    ours, dense = bv.load_dataset("si-defects"), bv.load_dataset("si-defects-dense").everything
+    files = ["--dataset", "si-defects", "--part", "test", "--ends", "si-defects-dense"]
+    options = ["--potential", "painn", "--steps", "1", "--rest-steps", "0", "--quiet"]
+    assert run("evaluate", *files, *options, "--out", tmp_path / "out") == 0
+    report = bv.Report.from_csv(tmp_path / "out" / "report.csv")
+    assert report.structures == [name for name in ours.test.names if name in dense.names]
+    name = report.structures[0]
+    ends = (bv.Structures.from_ase(a) for a in (ours.everything[name].start, dense[name].end))
+    assert report.rows[0].dq_start == pytest.approx(float(bv.delta_q(*ends)), abs=1e-9)
+    assert np.isnan(report.rows[0].force_mae)
+    left_out = [name for name in ours.test.names if name not in dense.names]
+    assert f"not in si-defects-dense, left out: {', '.join(left_out)}" in capsys.readouterr().out
+
+
+def test_evaluate_refuses_what_it_would_have_to_overlook(springs, trajectories, tmp_path, capsys):
+    options = ["--potential", springs, "--out", tmp_path / "out"]
+    for asked, answer in (
+        (["--dataset", "si-defects-dense", "--part", "train"], "nothing in its part 'train'"),
+        (["--dataset", "si-defects", "--pairs"], "--pairs says how to read files"),
+        ([*trajectories, "--part", "test"], "--part divides a shipped data set"),
+    ):
+        assert run("evaluate", *asked, *options) == 2
+        assert answer in capsys.readouterr().err
+
+
+def test_evaluate_does_not_go_on_with_before_and_after_exchanged(
+    springs, trajectories, tmp_path, capsys
+):
+    call = ["--steps", "2", "--rest-steps", "5", "--out", tmp_path / "out", "--quiet"]
+    assert run("evaluate", *trajectories, *call, "--potential", springs, "painn") == 0
+    assert run("evaluate", *trajectories, *call, "--potential", "painn", springs) == 2
+    assert "potentials differ" in capsys.readouterr().err
+
+
+def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
+    import bpttviz.datasets.library as shipped
+
+    monkeypatch.setattr(shipped, "load_dataset", lambda name: bv.Dataset(labelled(4, frames=4)))
+    call = ["compare", "--folds", "2", *RECIPE, "--methods", "pretrained", "BPTT"]
+    out = tmp_path / "out"
+    assert run(*call, "--potential", springs, "--out", out) == 0
+    assert "(student)" in capsys.readouterr().out
+    assert run("compare", "--out", out) == 0
+    assert (out / "table.txt").read_text() in capsys.readouterr().out
+    # the run that was named as a potential has learned from r0, which is therefore not measured
+    settings = json.loads(next(out.glob("*/settings.json")).read_text())
+    assert settings["seen"] == ["r0"]
+    measured = [name for names in settings["parts"].values() for name in names]
+    assert sorted(measured) == ["r1", "r2", "r3"]
+
+
+# --- a real potential ----------------------------------------------------------------------------
+
+
+def test_chgnet_from_poscar_to_its_own_checkpoint(tmp_path, capsys):
+    """Silicon's two-atom cell, one atom displaced: relax, learn, export, measure."""
+    from chgnet.model.model import CHGNet as Network
+
+    end = bulk("Si")
+    start = end.copy()
+    start.positions[1] += (0.15, 0.05, -0.1)
+    (tmp_path / "a").mkdir()
+    poscar, contcar = tmp_path / "a" / "POSCAR", tmp_path / "a" / "CONTCAR"
+    ase.io.write(poscar, start, format="vasp")
+    ase.io.write(contcar, end, format="vasp")
+    relaxed = tmp_path / "relaxed"
+    assert run("relax", poscar, "--potential", "chgnet", "--fmax", "0.05", "--out", relaxed) == 0
+    assert len(ase.io.read(relaxed / "poscar.extxyz", ":")) > 3
+    trained, exported = tmp_path / "trained", tmp_path / "native" / "silicon.pth.tar"
+    assert run(
+        "finetune", "--pairs", poscar, contcar, "--potential", "chgnet", "--steps", "2",
+        "--epochs", "1", "--quiet", "--out", trained, "--export", exported,
+    ) == 0  # fmt: skip
+    theirs = Network.from_file(exported).state_dict()
+    ours = bv.load_run(trained).potential.network.state_dict()
+    assert all(torch.equal(theirs[key], value) for key, value in ours.items())
+    capsys.readouterr()
+    assert run(
+        "evaluate", "--pairs", poscar, contcar, "--potential", "chgnet", trained, "--steps", "2",
+        "--fmax", "0.05", "--quiet", "--out", tmp_path / "measured",
+    ) == 0  # fmt: skip
+    assert "ΔQ(X_K, ref)" in capsys.readouterr().out
+    shutil.rmtree(relaxed)

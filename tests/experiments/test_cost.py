@@ -1,0 +1,75 @@
+"""The meter readings behind the cost figure: small, real ones."""
+
+import json
+import os
+import time
+
+import pytest
+
+from bpttviz.experiments import cost
+from bpttviz.plotting import results as plots
+
+
+@pytest.mark.slow
+def test_costs_are_measured_once_and_kept(tmp_path):
+    made = cost.measure_costs(tmp_path, steps=(1, 3), modes=("full", "checkpointed"))
+    assert [(r["mode"], r["steps"]) for r in made] == [
+        ("full", 1), ("full", 3), ("checkpointed", 1), ("checkpointed", 3),
+    ]  # fmt: skip
+    slope = {
+        mode: cost.memory_slope([r for r in made if r["mode"] == mode])
+        for mode in ("full", "checkpointed")
+    }
+    assert slope["full"] > 100e6, "a kept CHGNet graph takes more than 100 MB a step"
+    assert slope["checkpointed"] < 0.3 * slope["full"]
+    lines = (tmp_path / cost.FILE).read_text()
+    assert cost.measure_costs(tmp_path, (1, 3), ("full", "checkpointed")) == made
+    assert (tmp_path / cost.FILE).read_text() == lines
+    picture = plots.cost(made)
+    assert "full" in picture.alt_text
+    assert len(picture.png()) > 5000
+
+
+def line(mode, steps, peak):
+    return {
+        "mode": mode, "steps": steps, "device": "cpu", "seconds": 1.0, "base_bytes": 5e8,
+        "peak_bytes": peak, "evaluations": steps, "solver_products": 0,
+    }  # fmt: skip
+
+
+def test_what_would_not_fit_is_left_out_and_said(tmp_path):
+    known = [line("full", 5, 1.5e9), line("full", 10, 2.5e9)]
+    (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in known))
+    made = cost.measure_costs(tmp_path, steps=(5, 10, 20), modes=("full",), memory_limit=4e9)
+    assert made[-1]["skipped"] == "would need about 4.5 GB"
+    text = cost.in_words(made)
+    assert "too large" in text
+    assert "200.00" in text  # MB a step
+
+
+def spent(*seconds, system=0.0):
+    """Meter readings of which ``system`` seconds each went to the system's kernel."""
+    return [{"seconds": s, "user": s - system, "system": system} for s in seconds]
+
+
+def test_ratios_are_paired():
+    paired = {
+        "steps": 10, "force_loss": spent(1.0, 2.0, 4.0), "full": spent(1.6, 2.9, 4.7, system=0.5),
+        "checkpointed": spent(1.5, 3.0, 6.0), "parts": {"forces without graph": 0.1},
+    }  # fmt: skip
+    text = cost.in_words([line("full", 5, 1e9)], paired)
+    assert "full: 1.45 (1.18 to 1.60) on the clock, 1.10 (1.05 to 1.20) in computing time" in text
+    assert "0.50 s a gradient go to the system" in text
+    assert "checkpointed: 1.50" in text
+
+
+def test_time_is_told_apart_from_computing():
+    def busy():
+        until = os.times().user + 0.1
+        while os.times().user < until:
+            pass
+
+    made, waited = cost._spent(busy, "cpu"), cost._spent(lambda: time.sleep(0.2), "cpu")
+    assert made["user"] >= 0.09
+    assert waited["seconds"] >= 0.2
+    assert waited["user"] + waited["system"] < 0.1

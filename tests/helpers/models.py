@@ -1,0 +1,124 @@
+"""Small potentials for tests: sound ones of our own, and those that extras bring."""
+
+import pytest
+import torch
+from ase.build import bulk
+from torch import nn
+
+import bpttviz as bv
+from bpttviz.geometry import sum_by_owner
+from bpttviz.potentials.neighbors import neighbours
+
+CUTOFF = 4.5
+
+
+class Pairs(nn.Module):
+    """E = Σ w(r) (1 - r/c)³ over pairs within c, with a small network w; any cell, any element."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        layers = nn.Linear(1, 8), nn.SiLU(), nn.Linear(8, 1)
+        self.net = nn.Sequential(*layers).to(torch.float64)
+
+    def of(self, distance):
+        """(E,) eV of pairs (E,) Å apart."""
+        return 0.5 * self.net(distance[:, None])[:, 0] * 50 * (1 - distance / CUTOFF) ** 3
+
+    def forward(self, structures, positions):
+        graph = neighbours(structures, CUTOFF)
+        pair = self.of(graph.vectors(positions).norm(dim=1))
+        return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def pairs():
+    return bv.EnergyFunction(Pairs())
+
+
+def small_mace(dtype=torch.float64, heads=("Default",), seed=0):
+    """A MACE as mace-torch makes them: random weights, for Na, Si, P and Cl."""
+    pytest.importorskip("mace", reason="mace-torch is not installed: pip install 'bpttviz[mace]'")
+    from bpttviz.potentials.pretrained.e3 import import_extra
+
+    modules = import_extra("mace.modules", "mace-torch", "mace")
+    from e3nn import o3
+
+    torch.manual_seed(seed)
+    several = len(heads) > 1
+    return modules.ScaleShiftMACE(
+        r_max=CUTOFF,
+        num_bessel=4,
+        num_polynomial_cutoff=5,
+        max_ell=2,
+        interaction_cls=modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=modules.interaction_classes["RealAgnosticInteractionBlock"],
+        num_interactions=2,
+        num_elements=4,
+        hidden_irreps=o3.Irreps("8x0e+8x1o"),
+        MLP_irreps=o3.Irreps("4x0e"),
+        atomic_energies=torch.tensor([[-1.0, -5.0, -4.0, -2.0]] * len(heads)).numpy(),
+        avg_num_neighbors=12.0,
+        atomic_numbers=[11, 14, 15, 17],
+        correlation=2,
+        gate=nn.functional.silu,
+        radial_MLP=[16],
+        heads=list(heads),
+        atomic_inter_scale=[20.0] * len(heads) if several else 20.0,
+        atomic_inter_shift=[0.1] * len(heads) if several else 0.1,
+    ).to(dtype)
+
+
+def sevennet(*arguments, **keywords):
+    pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
+    return bv.SevenNet(*arguments, **keywords)
+
+
+def rattled_silicon():
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    return bv.Structures.from_ase(atoms)
+
+
+def endpoint_gradient(potential, structures, adjoint, steps=3, rate=0.03):
+    """(value, gradient by all weights as one vector) of a number that tells where K steps end."""
+    weights = [p for p in potential.parameters() if p.requires_grad]
+    rule = bv.GradientDescent(rate)
+    end = bv.relax(potential, structures, rule, bv.Stop(steps), adjoint).final.positions
+    draw = torch.Generator().manual_seed(5)
+    value = (end * torch.randn(end.shape, generator=draw, dtype=torch.float64)).sum()
+    found = torch.autograd.grad(value, weights, allow_unused=True)
+    flat = [
+        (torch.zeros_like(w) if g is None else g).reshape(-1)
+        for w, g in zip(weights, found, strict=True)
+    ]
+    return float(value.detach()), torch.cat(flat)
+
+
+def central_difference(potential, structures, direction, nudge=1e-5):
+    """The derivative of `endpoint_gradient`'s value along a direction (a vector of all weights)."""
+    weights = [p for p in potential.parameters() if p.requires_grad]
+    start = nn.utils.parameters_to_vector(weights).detach().clone()
+    values = []
+    for sign in (1, -1):
+        nn.utils.vector_to_parameters(start + sign * nudge * direction, weights)
+        values.append(endpoint_gradient(potential, structures, bv.Full())[0])
+    nn.utils.vector_to_parameters(start, weights)
+    return (values[0] - values[1]) / (2 * nudge)
+
+
+def require_exact_gradients(potential, structures):
+    """Full and Checkpointed agree, and both equal central differences, in double precision."""
+    assert {p.dtype for p in potential.parameters()} == {torch.float64}
+    (_, full), (_, kept) = (
+        endpoint_gradient(potential, structures, adjoint)
+        for adjoint in (bv.Full(), bv.Checkpointed())
+    )
+    assert full.norm() > 1e-3
+    assert (full - kept).norm() / full.norm() < 1e-9
+    draw = torch.Generator().manual_seed(6)
+    for _ in range(2):
+        # Half along the gradient, so that the derivative is well above rounding.
+        chance = torch.randn(full.shape, generator=draw, dtype=torch.float64)
+        direction = full / full.norm() + chance / chance.norm()
+        expected = central_difference(potential, structures, direction)
+        assert float(full @ direction) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,401 @@
+"""`check_potential`: a sound potential passes, and each way of being unsound is found and named."""
+
+import re
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from models import CUTOFF, Pairs, pairs
+from springs import network, starts
+from torch import nn
+
+import bpttviz as bv
+from bpttviz.geometry import sum_by_owner
+from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.potentials.conformance.contract import CLAUSES
+from bpttviz.potentials.neighbors import neighbours
+
+
+def energies(function, net=None, **claims):
+    """A potential over `Pairs` with something wrong: function(net, structures, positions)."""
+    net = net or Pairs()
+    return bv.EnergyFunction(lambda s, x: function(net, s, x), net, **claims)
+
+
+def forces(function, **claims):
+    """One with forces of its own that claims to be everything."""
+    net = Pairs()
+    sound = bv.EnergyFunction(net)
+    promises = dict.fromkeys(("conservative", "equivariant", "net_force_free"), True)
+    return bv.ForceFunction(lambda s, x: function(sound, s, x), net, **{**promises, **claims})
+
+
+class Spoiled(Potential):
+    """A sound potential with something done to its prediction (or its input)."""
+
+    def __init__(self, spoil, before=None):
+        super().__init__()
+        self.sound, self.spoil, self.before = pairs(), spoil, before
+
+    def forward(self, structures):
+        if self.before:
+            self.before(structures)
+        return self.spoil(self, *self.sound(structures))
+
+
+def absolute(net, structures, positions):
+    return net(structures, positions) + sum_by_owner(
+        torch.sin(positions[:, 0]), structures.owner, len(structures)
+    )
+
+
+def ordered(net, structures, positions):
+    """Each atom weighs by its place in its structure."""
+    places = torch.cat([torch.arange(n) for n in structures.counts]).to(positions)
+    graph = neighbours(structures, CUTOFF)
+    pair = net.of(graph.vectors(positions).norm(dim=1)) * (1 + places[graph.first])
+    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def lopsided(net, structures, positions):
+    graph = neighbours(structures, CUTOFF)
+    vectors = graph.vectors(positions) * positions.new_tensor([1.0, 1.0, 0.9])
+    pair = net.of(vectors.norm(dim=1))
+    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def unshifted(net, structures, positions):
+    """Smooth, but blind to periodic images: each pair of the list once, inside the cell."""
+    first, second = torch.where(structures.owner[:, None] == structures.owner[None])
+    apart = first != second
+    vectors = (positions[second] - positions[first])[apart]
+    pair = torch.exp(-(vectors**2).sum(1) / 8)
+    return net(structures, positions) + sum_by_owner(
+        pair, structures.owner[first[apart]], len(structures)
+    )
+
+
+def sees_others(net, structures, positions):
+    energy = net(structures, positions)
+    return energy - 0.1 * energy.mean()
+
+
+def half_detached(net, structures, positions):
+    graph = neighbours(structures, CUTOFF)
+    vectors = graph.vectors(positions)
+    weight = (1 - vectors.detach().norm(dim=1) / CUTOFF) ** 2
+    pair = net.of(vectors.norm(dim=1)) * weight
+    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def norm_at_zero(net, structures, positions):
+    """How lopsided an atom's surroundings are: zero at a centre of inversion."""
+    graph = neighbours(structures, CUTOFF)
+    vectors = graph.vectors(positions)
+    fade = (1 - (vectors**2).sum(1) / CUTOFF**2) ** 2
+    pull = sum_by_owner(vectors * fade[:, None], graph.first, len(positions))
+    lopsided = pull.norm(dim=1)
+    return net(structures, positions) + sum_by_owner(lopsided, structures.owner, len(structures))
+
+
+def not_a_number(potential, energy, forces):
+    return Prediction(energy, forces.index_fill(0, torch.tensor([1]), torch.nan))
+
+
+def random(net, structures, positions):
+    return net(structures, positions) * (1 + 0.1 * torch.rand(1, dtype=torch.float64))
+
+
+def swirl(sound, structures, positions):
+    """Forces that go round: no net force, but curl."""
+    graph = neighbours(structures, CUTOFF)
+    vectors = graph.vectors(positions)
+    fade = (1 - vectors.norm(dim=1, keepdim=True) / CUTOFF) ** 3
+    axis = torch.linalg.cross(vectors, vectors.new_tensor([[0.0, 0.0, 1.0]]).expand_as(vectors))
+    turning = sum_by_owner(axis * fade, graph.first, len(positions))
+    return sound(structures.with_positions(positions)).forces + turning
+
+
+def detached_positions(sound, structures, positions):
+    """As through a calculator: the weights are felt, the positions are not."""
+    graph = neighbours(structures, CUTOFF)
+    vectors = graph.vectors(positions.detach())
+    pull = vectors * sound.function.of(vectors.norm(dim=1))[:, None]
+    return sum_by_owner(pull, graph.first, len(positions))
+
+
+def only_in_training(potential, energy, forces):
+    return Prediction(energy, forces if potential.training else forces.detach())
+
+
+def detached_weights(net, structures, positions):
+    graph = neighbours(structures, CUTOFF)
+    distance = graph.vectors(positions).norm(dim=1)
+    frozen = [p.detach() for p in net.net.parameters()]
+    hidden = nn.functional.silu(distance[:, None] @ frozen[0].T + frozen[1])
+    pair = (hidden @ frozen[2].T + frozen[3])[:, 0] * (1 - distance / CUTOFF) ** 3
+    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+class Doubled(torch.autograd.Function):
+    """The identity, with twice its derivative."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, slope):
+        return 2 * slope
+
+
+def doubled_weights(net, structures, positions):
+    """The gradient by the weights (all of them at once, through a factor) comes out too large."""
+    graph = neighbours(structures, CUTOFF)
+    distance = graph.vectors(positions).norm(dim=1)
+    pair = Doubled.apply(net.net[2].bias) * (1 - distance / CUTOFF) ** 3
+    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+
+
+def wraps(structures):
+    structures.positions.data.remainder_(1.0)
+
+
+def wants_a_gradient(structures):
+    structures.positions.requires_grad_()
+
+
+def untouched(potential, energy, forces):
+    return Prediction(energy, forces)
+
+
+def scaled(sound, structures, positions):
+    return 1.1 * sound(structures.with_positions(positions)).forces
+
+
+FINITE, INPUT, TWICE = (clause.name for clause in CLAUSES[:3])
+
+BROKEN = {
+    "energy of shape (B, 1)": (
+        lambda: Spoiled(lambda p, e, f: Prediction(e[:, None], f)),
+        FINITE,
+        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by structures.owner",
+    ),
+    "float32 results": (
+        lambda: Spoiled(lambda p, e, f: Prediction(e, f.float())),
+        FINITE,
+        r"forces is torch.float32 while positions are torch.float64.*value.to\(structures.dtype\)",
+    ),
+    "NaN": (
+        lambda: Spoiled(not_a_number),
+        FINITE,
+        "3 values of energy or forces are NaN.*division by a distance.*StructureError",
+    ),
+    "no tensors": (
+        lambda: Spoiled(lambda p, e, f: Prediction(None, f)),
+        FINITE,
+        "gave no tensor of energy; return a Prediction",
+    ),
+    "writes into positions": (
+        lambda: Spoiled(untouched, wraps),
+        INPUT,
+        "it changed positions of the structures.*writes into the tensors.*hand the model a copy",
+    ),
+    "asks for gradients": (
+        lambda: Spoiled(untouched, wants_a_gradient),
+        INPUT,
+        r"it changed positions.requires_grad.*requires_grad_",
+    ),
+    "noise": (
+        lambda: energies(random),
+        TWICE,
+        "two calls differ by .*dropout, noise.*switch it off outside training",
+    ),
+    "geometry detached": (
+        lambda: energies(half_detached),
+        "forces are -dE/dx",
+        "differ from the slope of the energy by .*outside the graph.*rebuild distances in torch",
+    ),
+    "forces of their own": (
+        lambda: forces(scaled),
+        "forces are -dE/dx",
+        "differ from the slope of the energy.*head of their own.*conservative = False",
+    ),
+    "forces that go round": (
+        lambda: forces(swirl),
+        "forces have no curl",
+        "Jacobian is not symmetric.*no energy of which they are the slope.*makes Implicit use",
+    ),
+    "a constant pull": (
+        lambda: Spoiled(lambda p, e, f: Prediction(e, f + 0.1)),
+        "forces add up to zero",
+        "add up to .* eV/Å; something knows absolute positions.*subtract the mean force",
+    ),
+    "absolute coordinates": (
+        lambda: energies(absolute),
+        "translation changes nothing",
+        "moving a whole structure changes.*absolute coordinates.*use differences of positions",
+    ),
+    "north is special": (
+        lambda: energies(lopsided),
+        "rotation turns the forces",
+        "turning a whole structure.*used as plain numbers.*equivariant = False",
+    ),
+    "places in the list": (
+        lambda: energies(ordered),
+        "the order of atoms does not matter",
+        "in another order changes.*place in the list.*exchangeable = False",
+    ),
+    "no periodic images": (
+        lambda: energies(unshifted),
+        "periodic images are the same",
+        "by a lattice vector changes.*images are missed.*graph.neighbours",
+    ),
+    "the batch is seen": (
+        lambda: energies(sees_others),
+        "a batch equals its members",
+        "alone differs from the same one in a batch.*work by structures.owner",
+    ),
+    "positions detached": (
+        lambda: forces(detached_positions),
+        "forces know their positions",
+        "no graph to the positions.*something detaches.*call the bare model",
+    ),
+    "a graph in training mode only": (
+        lambda: Spoiled(only_in_training),
+        "forces know the parameters",
+        r"no parameter is felt.*train\(\) mode only.*in eval\(\) too",
+    ),
+    "half the graph": (
+        lambda: energies(half_detached),
+        "forces know their positions",
+        "by positions is off by .*part of the graph is lost.*recompute geometry",
+    ),
+    "weights detached": (
+        lambda: energies(detached_weights),
+        "forces know the parameters",
+        r"no parameter is felt in the positions after two steps.*\.detach\(\)",
+    ),
+    "a wrong gradient by the weights": (
+        lambda: energies(doubled_weights),
+        "forces know the parameters",
+        "through two steps is off by .*central differences.*create_graph=True",
+    ),
+    "a norm at zero": (
+        lambda: energies(norm_at_zero),
+        "finite at symmetric places",
+        "second derivatives are NaN, infinite or beyond.*norm at zero.*safe_norm",
+    ),
+    "an exception": (
+        lambda: energies(lambda net, s, x: 1 / 0),
+        FINITE,
+        "evaluating it raised ZeroDivisionError: division by zero",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_found_and_explained(name):
+    make, clause, sentence = BROKEN[name]
+    check = bv.check_potential(make())
+    assert not check.ok
+    finding = check[clause]
+    assert finding.status == "fails", check
+    assert re.search(sentence, finding.sentence), finding.sentence
+    assert finding.sentence in repr(check)
+
+
+def test_every_clause_is_broken_by_some_potential():
+    assert {clause for _, clause, _ in BROKEN.values()} == {clause.name for clause in CLAUSES}
+
+
+def test_a_sound_potential_passes_and_nothing_is_left_out():
+    check = bv.check_potential(pairs())
+    assert check.ok, check
+    assert [f.clause for f in check.findings] == [clause.name for clause in CLAUSES]
+    assert {f.status for f in check.findings} == {"holds"}
+    assert repr(check).startswith(
+        "EnergyFunction keeps the contract (limits for float64; measured on Si2, Cl2Na2)\n"
+    )
+
+
+def test_what_is_not_claimed_is_measured_and_told():
+    check = bv.check_potential(
+        energies(lopsided, equivariant=False, net_force_free=False, exchangeable=False)
+    )
+    assert check.ok
+    turned = check["rotation turns the forces"]
+    assert turned.status == "not claimed"
+    assert turned.figure > 0.01
+    assert turned.sentence.startswith("not claimed, and indeed turning a whole structure changes")
+    assert check["forces add up to zero"].sentence == "not claimed, though it holds here"
+    assert "not claimed" in repr(check)
+
+
+def test_what_does_not_apply_says_why():
+    molecule = Atoms("Si3", positions=[[0, 0, 0], [2.3, 0.1, 0], [1.0, 2.0, 0.3]])
+    check = bv.check_potential(pairs(), molecule)
+    assert check.ok
+    told = {f.clause: f.sentence for f in check.findings if f.status == "does not apply"}
+    assert told == {
+        "periodic images are the same": "no structure is periodic",
+        "a batch equals its members": "one structure only; pass two or more to compare",
+    }
+
+
+def test_where_nothing_can_be_evaluated_the_rest_is_not_reached():
+    first, *rest = bv.check_potential(Spoiled(not_a_number)).findings
+    assert first.status == "fails"
+    assert {f.status for f in rest} == {"not reached"}
+
+
+def test_weights_that_were_not_handed_over_are_asked_for():
+    net = Pairs()
+    check = bv.check_potential(bv.EnergyFunction(lambda s, x: net(s, x)))
+    finding = check["forces know the parameters"]
+    assert finding.status == "does not apply"
+    assert "no trainable parameters" in finding.sentence
+    assert "pass the module too" in finding.sentence
+
+
+def test_mode_and_weights_are_left_as_they_were():
+    potential = pairs().train()
+    potential.function.net[1].eval()
+    before = [p.detach().clone() for p in potential.parameters()]
+    bv.check_potential(potential)
+    assert potential.training
+    assert not potential.function.net[1].training
+    assert all(torch.equal(a, b) for a, b in zip(potential.parameters(), before, strict=True))
+    assert all(p.grad is None for p in potential.parameters())
+
+
+def test_float32_has_limits_of_its_own():
+    net = Pairs().float()
+    check = bv.check_potential(bv.EnergyFunction(net))
+    assert check.ok, check
+    assert check.precision == "float32"
+    worse = bv.check_potential(energies(half_detached, Pairs().float()))
+    assert worse["forces are -dE/dx"].status == "fails"
+
+
+def test_html_says_the_same_and_escapes():
+    name = "<b>Si</b>"
+    structures = bv.Structures.from_ase([bulk("Si"), bulk("Ge")], [name, "Ge"])
+    structures = structures.with_positions(structures.positions + 0.1 * torch.rand(4, 3))
+    check = bv.check_potential(energies(absolute), structures)
+    page = check._repr_html_()
+    assert "<b>Si</b>" not in page
+    assert page.count("<tr>") == len(CLAUSES) + 1
+    assert "absolute coordinates enter somewhere" in page
+
+
+def test_what_cannot_be_checked_is_refused():
+    with pytest.raises(TypeError, match=r"a Pairs was given; wrap .* in EnergyFunction\(...\)"):
+        bv.check_potential(Pairs())
+    with pytest.raises(bv.StructureError, match=r"cannot describe the examples.*pass some"):
+        bv.check_potential(network())
+    with pytest.raises(bv.StructureError, match="has 3 atoms"):
+        bv.check_potential(network(4), starts(1, atoms=3))
+    with pytest.raises(KeyError, match="no clause 'beauty'; there are: energies and forces"):
+        bv.check_potential(pairs())["beauty"]

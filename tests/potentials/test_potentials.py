@@ -1,0 +1,228 @@
+"""The contract that every potential keeps, and the ones that break it."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from models import Pairs, pairs, sevennet, small_mace
+from springs import network, starts
+
+import bpttviz as bv
+from bpttviz.geometry import sum_by_owner
+from bpttviz.potentials.base import Potential, require_device
+from bpttviz.potentials.landscape import walkers
+from bpttviz.potentials.neighbors import neighbours
+
+
+def rattled(atoms, seed, size=0.1):
+    atoms = atoms.copy()
+    atoms.positions += np.random.default_rng(seed).normal(scale=size, size=atoms.positions.shape)
+    return atoms
+
+
+def crystals():
+    return bv.Structures.from_ase(
+        [rattled(bulk("GaAs", "zincblende", a=5.6), 0), rattled(bulk("NaCl", "rocksalt", a=5.6), 1)]
+    )
+
+
+def salt_and_silicon():
+    return bv.Structures.from_ase(
+        [rattled(bulk("Si"), 0), rattled(bulk("NaCl", "rocksalt", a=5.6) * (2, 1, 1), 1)]
+    )
+
+
+CASES = {
+    "springs": (lambda: network(), lambda: starts(2)),
+    "landscape": (bv.MullerBrown, lambda: walkers([[-0.3, 0.4], [0.6, 0.2]])),
+    "own energy": (pairs, crystals),
+    "chgnet": (lambda: bv.CHGNet(dtype=torch.float64), crystals),
+    "chgnet 0.2.0": (lambda: bv.CHGNet("0.2.0", dtype=torch.float64), crystals),
+    "chgnet r2scan": (lambda: bv.CHGNet("r2scan", dtype=torch.float64), crystals),
+    "chgnet float32": (bv.CHGNet, crystals),
+    "scaled chgnet": (lambda: bv.ScaledForces(bv.CHGNet(dtype=torch.float64), 1.5), crystals),
+    "mace": (lambda: bv.MACE(small_mace()), salt_and_silicon),
+    "mace float32": (lambda: bv.MACE(small_mace(torch.float32)), salt_and_silicon),
+    "sevennet": (lambda: sevennet(dtype=torch.float64), crystals),
+    "sevennet float32": (sevennet, crystals),
+    "painn": (lambda: bv.PaiNN.pretrained(dtype=torch.float64), crystals),
+    "painn float32": (bv.PaiNN.pretrained, crystals),
+    "transformer": (lambda: bv.CoordinateTransformer.pretrained(dtype=torch.float64), crystals),
+    "transformer float32": (bv.CoordinateTransformer.pretrained, crystals),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_contract(name):
+    make_potential, make_structures = CASES[name]
+    structures = make_structures()
+    check = bv.check_potential(make_potential(), structures)
+    assert check.ok, check
+    single = "float32" in name
+    assert check.precision == ("float32" if single else "float64")
+    # Nothing is passed over but what these structures cannot show.
+    skipped = {f.clause for f in check.findings if f.status == "does not apply"}
+    assert skipped <= ({"periodic images are the same"} if not structures.pbc.any() else set())
+    if name.startswith(("chgnet", "mace", "sevennet", "painn")):
+        assert {f.status for f in check.findings} == {"holds"}
+    if name.startswith("transformer"):
+        given_up = {"forces are -dE/dx", "forces have no curl", "rotation turns the forces"}
+        assert {f.clause for f in check.findings if f.status == "not claimed"} == given_up
+
+
+class Detached(Potential):
+    """Breaks the contract as an engine does that detaches."""
+
+    def energy(self, structures):
+        return sum_by_owner(
+            (structures.positions.detach() ** 2).sum(1), structures.owner, len(structures)
+        )
+
+
+def test_lost_graphs_are_errors_not_silence():
+    with pytest.raises(RuntimeError, match="Detached.*without a graph.*detaches"):
+        Detached()(starts(1))
+    with pytest.raises(TypeError, match=r"defines neither energy\(\) nor forward\(\)"):
+        Potential()(starts(1))
+
+
+def test_springs_know_their_rest():
+    potential, start = network(), starts(1)
+    rest = potential.rest_positions(start.positions)
+    with torch.no_grad():
+        assert potential(start.with_positions(rest.detach())).forces.abs().max() < 1e-12
+    assert torch.allclose(rest.mean(0), start.positions.mean(0))
+    slope = torch.autograd.grad(rest[0, 0], potential.stiffness)[0]
+    assert slope.abs().max() > 1e-3  # frustrated: the rest depends on the stiffnesses
+    with pytest.raises(bv.StructureError, match="has 3 atoms; this spring network joins 4"):
+        potential(bv.Structures.from_ase(Atoms("Si3", positions=np.eye(3) * 3)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_missing_cuda_is_said_in_a_sentence():
+    with pytest.raises(ValueError, match="device='cuda' was asked for.*use device='cpu'"):
+        require_device("cuda")
+    with pytest.raises(ValueError, match="device='cuda' was asked for"):
+        bv.CHGNet(device="cuda")
+
+
+def test_calculator_serves_ase():
+    potential, structures = CASES["chgnet"][0](), crystals()
+    atoms = structures.to_ase()[1]
+    atoms.calc = potential.calculator()
+    with torch.no_grad():
+        energy, forces = potential(structures)
+    assert atoms.get_potential_energy() == pytest.approx(float(energy[1]), abs=1e-9)
+    assert atoms.get_forces() == pytest.approx(forces[structures.owner == 1].numpy(), abs=1e-9)
+
+
+def test_neighbours_are_those_of_the_positions_as_they_are():
+    """In a small skewed cell, with atoms far outside it, against a search over all images."""
+    cell = np.array([[3.0, 0, 0], [1.5, 2.6, 0], [0.4, 0.7, 4.0]])
+    positions = np.array([[0.1, 0.2, 0.3], [20.5, -7.0, 9.1], [1.5, 1.2, -30.0]])
+    crystal = Atoms("Si3", positions=positions, cell=cell, pbc=[True, True, False])
+    molecule = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.0]])
+    batch = bv.Structures.from_ase([crystal, molecule])
+    graph = neighbours(batch, 3.7)
+    lengths = graph.vectors(batch.positions).norm(dim=1)
+    assert lengths.max() <= 3.7
+    assert torch.equal(batch.owner[graph.first], batch.owner[graph.second])
+    images = np.array([[i, j, 0] for i in range(-15, 16) for j in range(-15, 16)]) @ cell
+    apart = positions[None, :, None] - positions[:, None, None] + images[None, None]
+    expected = np.linalg.norm(apart, axis=3)
+    expected = np.sort(expected[(expected > 1e-9) & (expected < 3.7)])
+    found = np.sort(lengths[batch.owner[graph.first] == 0].numpy())
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert (batch.owner[graph.first] == 1).sum() == 2
+    lost = batch.with_positions(batch.positions.index_fill(0, torch.tensor([4]), torch.nan))
+    with pytest.raises(bv.StructureError, match="structure 1.*not finite"):
+        neighbours(lost, 3.7)
+
+
+def test_an_own_potential_is_fine_tuned_saved_and_used(tmp_path):
+    potential, structures = pairs(), salt_and_silicon()
+    assert torch.equal(potential(structures).energy, Pairs()(structures, structures.positions))
+    goal = structures.positions + 0.05
+    optimizer = torch.optim.Adam(potential.parameters(), 1e-2)
+    losses = []
+    for _ in range(4):
+        end = bv.relax(potential, structures, bv.GradientDescent(0.005), bv.Stop(3)).final
+        loss = ((end.positions - goal) ** 2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    atoms = structures.to_ase()[1]
+    atoms.calc = potential.calculator()
+    assert np.isfinite(atoms.get_forces()).all()
+    with pytest.raises(TypeError, match="EnergyFunction defines no config"):
+        potential.config()
+
+
+def test_an_own_function_gets_the_number_type_of_its_weights():
+    seen = []
+
+    class Single(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, structures, positions):
+            seen.append((structures.cell.dtype, positions.dtype))
+            return sum_by_owner((positions**2) @ self.weight, structures.owner, len(structures))
+
+    energy, forces = bv.EnergyFunction(Single())(crystals())
+    assert seen == [(torch.float32, torch.float32)]
+    assert energy.dtype == forces.dtype == torch.float64
+
+
+def test_own_forces_are_relaxed_with_and_learned():
+    weight = torch.nn.Linear(1, 1, dtype=torch.float64)
+
+    def forces(structures, positions):
+        return -weight.weight * positions
+
+    potential = bv.ForceFunction(forces, weight)
+    assert not potential.conservative
+    structures = starts(1)
+    end = bv.relax(potential, structures, bv.GradientDescent(0.1, max_step=None), bv.Stop(2)).final
+    k = float(weight.weight)
+    assert torch.allclose(end.positions, structures.positions * (1 - 0.1 * k) ** 2)
+    (slope,) = torch.autograd.grad(end.positions.sum(), weight.weight)
+    assert float(slope) == pytest.approx(
+        -0.2 * (1 - 0.1 * k) * float(structures.positions.sum()), rel=1e-9
+    )
+    moved = structures.with_positions(structures.positions.clone().requires_grad_())
+    with pytest.raises(RuntimeError, match="forces without a graph to the positions"):
+        bv.ForceFunction(lambda s, x: x.detach())(moved)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "value", "error", "message"),
+    [
+        (bv.EnergyFunction, lambda s, x: x.sum(), ValueError, r"energies of shape \(\); expected"),
+        (bv.EnergyFunction, lambda s, x: 1.0, TypeError, "returned a float where a tensor"),
+        (bv.ForceFunction, lambda s, x: x[:, 0], ValueError, r"forces of shape \(4,\); expected"),
+    ],
+)
+def test_own_functions_that_give_something_else_are_named(wrapper, value, error, message):
+    with pytest.raises(error, match=message):
+        wrapper(value)(crystals())
+
+
+def test_every_file_is_opened_with_a_decision_about_code():
+    """Some packages turn torch.load's default off for the whole process when imported."""
+    package = Path(bv.__file__).parent
+    calls = [
+        (path.name, {keyword.arg for keyword in node.keywords})
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+    ]
+    assert calls
+    assert [name for name, keywords in calls if "weights_only" not in keywords] == []

@@ -1,0 +1,112 @@
+"""What `diagnose_gradient` says, where the answer is known."""
+
+import pytest
+import torch
+from springs import network, starts, targets
+
+import bpttviz as bv
+from bpttviz.relaxation.diagnose import spectral_radius
+
+
+def diagnosis(eta=0.08, steps=12, rule=None, potential=None):
+    potential = network() if potential is None else potential
+    start = starts(1)
+    rule = bv.GradientDescent(eta, max_step=None) if rule is None else rule
+    return bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+
+
+def curvatures():
+    return torch.linalg.eigvalsh(network().laplacian().detach())[1:]
+
+
+def test_sensitivity_and_contributions_equal_autograd():
+    potential, start, steps = network(), starts(1), 6
+    rule = bv.GradientDescent(0.08, max_step=None)
+    found = bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+    # the same by leaves: each step's positions, and a copy of the parameters for each step
+    x, stiffness, places = start.positions.clone().requires_grad_(), [], []
+    places.append(x)
+    for _ in range(steps):
+        stiffness.append(potential.stiffness.detach().clone().requires_grad_())
+        forces = torch.func.functional_call(
+            potential, {"stiffness": stiffness[-1]}, (start.with_positions(places[-1]),)
+        ).forces
+        places.append(places[-1] + 0.08 * forces)
+    loss = bv.delta_q(start.with_positions(places[-1]), targets(start)).sum()
+    slopes = torch.autograd.grad(loss, places, retain_graph=True)
+    torch.testing.assert_close(found.sensitivity, torch.stack([g.norm() for g in slopes]))
+    assert found.loss == pytest.approx(float(loss.detach()))
+    for parameter in potential.parameters():
+        parameter.requires_grad_(parameter is potential.stiffness)
+    alone = bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+    slopes = torch.autograd.grad(loss, stiffness)
+    torch.testing.assert_close(alone.contribution, torch.stack([g.norm() for g in slopes]))
+    assert (alone.contribution < found.contribution).all()
+
+
+@pytest.mark.parametrize("eta", [0.02, 0.2])
+def test_the_spectral_radius_of_gradient_descent(eta):
+    """Translations are projected out: with them it would be 1."""
+    expected = float((1 - eta * curvatures()).abs().max())
+    assert expected < 1
+    assert diagnosis(eta).spectral_radius == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_spectral_radius_of_heavy_ball():
+    eta, mu = 0.15, 0.7
+    # x' = x + mu v - eta λ x, v' = mu v - eta λ x for each mode; complex pairs of size sqrt(mu)
+    blocks = [
+        torch.tensor([[1 - eta * c, mu], [-eta * c, mu]], dtype=torch.float64)
+        for c in curvatures().tolist()
+    ]
+    expected = max(float(torch.linalg.eigvals(b).abs().max()) for b in blocks)
+    found = diagnosis(rule=bv.HeavyBall(eta, mu, max_step=None)).spectral_radius
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_spectral_radius_of_a_dense_matrix():
+    draw = torch.Generator().manual_seed(0)
+    a = torch.randn(20, 20, generator=draw, dtype=torch.float64)
+    start = torch.randn(20, generator=draw, dtype=torch.float64)
+    expected = float(torch.linalg.eigvals(a).abs().max())
+    assert spectral_radius(lambda u: a @ u, start, 20) == pytest.approx(expected, rel=1e-8)
+    assert spectral_radius(lambda u: 0 * u, start, 5) == 0
+    assert spectral_radius(lambda u: a @ u, 0 * start, 5) == 0
+
+
+def test_verdicts():
+    stiff, soft = float(curvatures()[-1]), float(curvatures()[0])
+    few, many = diagnosis(0.3 / stiff, 8), diagnosis(1 / stiff, 400)
+    assert few.verdict == "healthy"
+    assert many.verdict == "fading"
+    assert "Truncated(last=" in many.in_words()
+    assert many.reach < 0.2 * many.steps
+    wild = diagnosis(2.6 / stiff, 12)
+    assert wild.verdict == "exploding"
+    assert wild.spectral_radius == pytest.approx(1.6, rel=1e-6)
+    assert "smaller step size" in wild.in_words()
+    assert 1 - 0.3 * soft / stiff > few.contraction > 1 - 0.3
+
+
+def test_a_relaxation_that_ends_at_the_reference_has_nothing_to_teach():
+    potential, start = network(), starts(1)
+    rest = start.with_positions(potential.rest_positions(start.positions).detach())
+    with torch.no_grad():
+        end = bv.relax(potential, rest, bv.GradientDescent(0.1), bv.Stop(1)).final
+    found = bv.diagnose_gradient(potential, rest, end, bv.GradientDescent(0.1), bv.Stop(1))
+    assert found.verdict == "nothing to learn"
+    assert "nothing to learn" in repr(found)
+
+
+def test_fire_and_a_list_of_step_sizes_can_be_diagnosed():
+    assert diagnosis(rule=bv.FIRE(), steps=30).sensitivity.isfinite().all()
+    listed = bv.GradientDescent([0.05] * 4, max_step=None)
+    assert diagnosis(rule=listed, steps=4).spectral_radius < 1
+
+
+def test_one_structure_that_does_not_diverge_is_asked_for():
+    start = starts(2)
+    with pytest.raises(ValueError, match="one structure"):
+        bv.diagnose_gradient(network(), start, targets(start))
+    with pytest.raises(RuntimeError, match="diverged at step"):
+        diagnosis(eta=1e200, steps=30)

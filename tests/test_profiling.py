@@ -1,0 +1,43 @@
+"""Meters, against work whose cost is known."""
+
+import subprocess
+import sys
+import time
+
+import torch
+
+from bpttviz.profiling import Meter, memory_now, memory_peak
+
+MB = 2**20
+
+
+def test_memory_that_was_freed_counts_and_the_next_block_forgets_it():
+    program = """
+import torch
+from bpttviz.profiling import Meter
+with Meter() as first:
+    x = torch.ones(200 * 2**20, dtype=torch.uint8)
+    del x
+with Meter() as second:
+    y = torch.ones(20 * 2**20, dtype=torch.uint8)
+print(first.growth_bytes, second.growth_bytes, first.exact)
+"""
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    first, second, exact = printed.split()
+    assert 195 * MB < int(first) < 230 * MB
+    if exact == "True":
+        assert int(second) < 50 * MB
+
+
+def test_seconds_are_wall_time():
+    with Meter() as meter:
+        time.sleep(0.05)
+    assert 0.05 <= meter.seconds < 1
+    assert meter.peak_bytes >= meter.growth_bytes >= 0
+    assert "MB" in repr(meter)
+
+
+def test_now_is_at_most_the_peak():
+    kept = torch.ones(10 * MB, dtype=torch.uint8)
+    assert 10 * MB < memory_now() <= memory_peak() + MB
+    assert kept.sum() == 10 * MB

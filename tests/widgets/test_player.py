@@ -1,0 +1,661 @@
+"""The self-contained player: its numbers, its modules in a real browser, and the pages it is in."""
+
+import base64
+import json
+from io import BytesIO
+
+import browser
+import ipywidgets
+import made_up
+import nbformat
+import numpy as np
+import pytest
+from ipywidgets.embed import dependency_state
+from matplotlib.figure import Figure
+from nbconvert import HTMLExporter
+from PIL import Image
+
+from bpttviz import widgets
+from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting.scene import Scene
+from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.stopping import Stop
+from bpttviz.teaching.examples import bend, valleys
+from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, FoggyValley, TrainingMonitor
+from bpttviz.widgets.payload import MARGIN, MOST, as_json, clip, images, magnification
+from bpttviz.widgets.player import source
+
+
+@pytest.fixture(scope="module")
+def report():
+    """64 atoms × 60 steps: what the limits of speed and weight are for."""
+    return made_up.report()
+
+
+@pytest.fixture(scope="module")
+def paths(report):
+    return frames.pair(report, 0)
+
+
+def compare(report, **options):
+    return CompareRelaxations(report, viewer=Canvas(), **options)
+
+
+def decoded(payload, number):
+    """Positions (frames, N, 3) Å of one path, as clip.js must understand them."""
+    path = payload["paths"][number]
+    reference = np.frombuffer(payload["reference"], "<f4").reshape(-1, 3)
+    moved = np.frombuffer(path["moved"], "<i2").reshape(-1, *reference.shape)
+    return reference + moved * path["scale"]
+
+
+class TestClip:
+    def test_positions_survive_packing(self, report, paths):
+        payload = clip(paths, report)
+        for number, path in enumerate(paths):
+            np.testing.assert_allclose(decoded(payload, number), path.positions, atol=2e-5)
+
+    def test_frames_are_thinned_and_ends_kept(self):
+        report = made_up.report(cells=4, steps=200, lost=100)
+        payload = clip(frames.pair(report, 0), report)
+        kept = payload["kept"]
+        assert kept[0] == 0
+        assert {100, 200} <= set(kept)
+        assert len(kept) * 512 <= MOST + 2 * 512
+        assert "one step in 3 is shown" in " ".join(payload["notes"])
+        assert len(payload["paths"][0]["energy"]) == 201
+        assert len(decoded(payload, 1)) == kept.index(100) + 1
+
+    def test_a_path_given_up_has_no_numbers_after_its_end(self):
+        report = made_up.report(lost=20)
+        path = clip(frames.pair(report, 0), report)["paths"][1]
+        assert (path["last"], path["deltaQAtRest"]) == (20, None)
+        assert path["lost"] == "diverged at step 20: the step is not finite"
+        assert path["energy"][19] is not None
+        assert path["energy"][20:] == [None] * 41
+
+    def test_json_holds_no_nan_and_all_bytes(self):
+        report = made_up.report(lost=20)
+        payload = clip(frames.pair(report, 0), report)
+        path = json.loads(json.dumps(as_json(payload), allow_nan=False))["paths"][1]
+        assert base64.b64decode(path["moved"]) == payload["paths"][1]["moved"]
+
+    def test_images_are_whole_translations_near_the_cell(self, paths):
+        atoms, shifts = images(paths[0])
+        whole = shifts @ np.linalg.inv(paths[0].cell)
+        np.testing.assert_allclose(whole, whole.round(), atol=1e-9)
+        assert (np.abs(whole).max(1) > 0.5).all()
+        # The cell is a cube: outside it, but by no more than the margin.
+        edge = paths[0].cell[0, 0]
+        places = paths[0].reference[atoms] + shifts
+        outside = np.maximum(-places, places - edge).max(1)
+        assert outside.min() >= -1e-9
+        assert outside.max() <= MARGIN
+        reached = paths[0].reference[:, 0] < MARGIN - 1e-6  # these reappear beyond the far face
+        assert set(np.flatnonzero(reached)) <= set(atoms.tolist())
+
+    def test_no_images_where_nothing_is_periodic(self, paths):
+        from dataclasses import replace
+
+        single = replace(paths[0], pbc=np.zeros(3, bool))
+        assert len(images(single)[0]) == 0
+
+    def test_arrows_are_magnified_as_far_as_they_stay_readable(self, paths):
+        largest = max(path.distance.max() for path in paths)
+        assert magnification(paths) * largest <= 3
+        assert magnification(paths) == 5
+
+    def test_another_cell_at_the_end_is_said(self):
+        report = made_up.report(strain=0.01)
+        payload = clip(frames.pair(report, 0), report)
+        (note,) = payload["notes"]
+        assert "another cell (volume +3.0 %)" in note
+        # A strain moves no atom: distances are as without it.
+        plain = frames.path(made_up.report(), "pretrained", 0)
+        strained = frames.path(report, "pretrained", 0)
+        np.testing.assert_allclose(strained.distance, plain.distance, atol=1e-9)
+
+
+# --- in a browser --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def module(chromium):
+    """Evaluates JavaScript with the player's module as `m` and one argument as `given`."""
+    with browser.javascript(chromium, source()) as evaluate:
+        yield evaluate
+
+
+@pytest.mark.browser
+class TestModules:
+    def test_the_browser_decodes_what_python_packed(self, module, report, paths):
+        payload = as_json(clip(paths, report))
+        got = module(
+            "const path = new m.Clip(given).paths[1]; const { positions, distances } = path.at(7);"
+            "return [Array.from(positions), Array.from(distances)]",
+            payload,
+        )
+        np.testing.assert_allclose(np.reshape(got[0], (-1, 3)), paths[1].positions[7], atol=2e-5)
+        np.testing.assert_allclose(got[1], paths[1].distance[7], atol=4e-5)
+
+    def test_bytes_from_a_kernel_are_understood_too(self, module):
+        numbers = module(
+            "const all = new Uint8Array([9, 1, 0, 255, 255]);"
+            "return Array.from(new Int16Array(m.unpack(new DataView(all.buffer, 1, 4))))"
+        )
+        assert numbers == [1, -1]
+
+    def test_a_path_that_ended_is_held_and_one_given_up_is_gone(self, module):
+        report = made_up.report(lost=20)
+        payload = as_json(clip(frames.pair(report, 0), report))
+        assert module(
+            "const [one, two] = new m.Clip(given).paths;"
+            "return [one.held(60), one.gone(60), two.held(60), two.gone(20), two.gone(21),"
+            " two.at(60).positions.every(Number.isFinite)]",
+            payload,
+        ) == [60, False, 20, False, True, True]
+
+    def test_thinned_steps_show_the_frame_before_them(self, module):
+        assert module("return [0, 2, 3, 5, 99].map((k) => m.lastNotAfter([0, 3, 6], k))") == [
+            0, 0, 1, 1, 2,
+        ]  # fmt: skip
+        got = module(
+            "const { neighbour } = m.Clip.prototype; const clip = { kept: [0, 3, 6] };"
+            "return [[0, 1], [3, 1], [6, 1], [5, -1], [3, -1], [0, -1]]"
+            ".map(([step, sign]) => neighbour.call(clip, step, sign))"
+        )
+        assert got == [3, 6, 6, 3, 0, 0]
+
+    def test_images_move_with_their_atoms(self, module, report, paths):
+        got = module(
+            "const clip = new m.Clip(given);"
+            "return Array.from(clip.withImages(clip.paths[0].at(0).positions, 3))",
+            as_json(clip(paths, report)),
+        )
+        atoms, shifts = images(paths[0])
+        expected = paths[0].positions[0][atoms] + shifts
+        np.testing.assert_allclose(np.reshape(got, (-1, 3))[64:], expected, atol=1e-4)
+
+    def test_the_projection_is_that_of_the_figures(self, module, report, paths):
+        axes = Figure().subplots()
+        scene = Scene(axes, paths[0], 0.1)
+        payload = as_json(clip(paths, report)) | {"middle": scene.middle.tolist()}
+        got = module(
+            "const clip = new m.Clip(given); const camera = new m.Camera(clip.view);"
+            "return Array.from(camera.project(clip.reference, clip.middle, clip.perspective))",
+            payload,
+        )
+        places, depth = scene._project(paths[0].reference)
+        np.testing.assert_allclose(
+            np.reshape(got, (-1, 3)), np.column_stack([places, depth]), atol=1e-4
+        )
+
+    def test_turning_is_a_rotation_that_follows_the_pointer(self, module):
+        rotation, front = module(
+            "const camera = new m.Camera([[1, 0, 0], [0, 1, 0], [0, 0, 1]]);"
+            "camera.turn(0.1, 0.2);"
+            "const front = camera.project(new Float32Array([0, 0, 1]), [0, 0, 0], 0);"
+            "for (let k = 0; k < 1000; k++) camera.turn(0.3, -0.17);"
+            "return [camera.rotation, Array.from(front)]"
+        )
+        rotation = np.array(rotation)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+        assert np.linalg.det(rotation) == pytest.approx(1)
+        assert front[0] == pytest.approx(np.sin(0.1), abs=1e-6)  # what is in front goes right
+        assert front[1] > 0.19  # and up
+
+    @pytest.mark.parametrize(
+        ("start", "loop", "milliseconds", "expected"),
+        [
+            (0, True, [100, 99], [0, False]),  # 5 a second: the next is due after 200 ms
+            (0, True, [100, 100], [1, True]),
+            (0, True, [1000, 1, 1], [2, False]),  # late: no step is left out, and none rushed after
+            (10, True, [200, 200], [10, False]),  # rests at the end
+            (10, True, [600, 400], [0, True]),
+            (10, False, [10], [10, True]),  # stops
+        ],
+    )
+    def test_the_clock(self, module, start, loop, milliseconds, expected):
+        step, changed = module(
+            "const clock = new m.Clock((step, sign) => step + sign, 10);"
+            "clock.playing = true; clock.loop = given.loop; clock.step = given.start;"
+            "let changed; for (const time of given.times) changed = clock.advance(time);"
+            "return [clock.step, changed]",
+            {"start": start, "loop": loop, "times": milliseconds},
+        )
+        assert [step, changed] == expected
+
+    def test_play_at_the_end_begins_again(self, module):
+        code = (
+            "const clock = new m.Clock((step, sign) => step + sign, given); clock.go(99);"
+            "clock.toggle(); return [clock.step, clock.playing]"
+        )
+        assert module(code, 10) == [0, True]
+        assert module(code, 0) == [0, False]  # one frame: nothing to play
+
+    @pytest.mark.parametrize(
+        ("values", "kind"),
+        [
+            ([0, -3.2], {}),
+            ([2.0, 0.013], {"logarithmic": True}),
+            ([0.31, 0.29], {"logarithmic": True}),
+            ([0.0, 0.2], {"logarithmic": True}),  # nothing has no logarithm: an even axis
+            ([8.0, 7.0], {"fromZero": True}),
+            ([1.5], {}),
+            ([0.0], {}),
+            ([], {}),
+        ],
+    )
+    def test_scales_hold_their_values_and_a_few_ticks(self, module, values, kind):
+        places, ticks, at = module(
+            "const { y, ticks } = m.scaleOf(given.values, given.kind);"
+            "return [given.values.map(y), ticks, ticks.map(y)]",
+            {"values": values, "kind": kind},
+        )
+        assert all(22 - 1e-6 <= place <= 112 + 1e-6 for place in [*places, *at])
+        assert 1 <= len(ticks) <= 6
+        assert at == sorted(at, reverse=True)
+
+    def test_a_curve_has_a_gap_where_a_value_is_missing(self, module):
+        assert module("return m.pathData([1, 2, null, 4], (s) => s, (v) => v)") == (
+            "M0.0 1.0L1.0 2.0M3.0 4.0"
+        )
+
+    def test_bonds(self, module):
+        positions = np.random.default_rng(0).uniform(0, 5, (30, 3))
+        pairs = module(
+            "return m.bondsBetween(new Float32Array(given), new Float32Array(30).fill(0.8))",
+            positions.ravel().tolist(),
+        )
+        apart = np.linalg.norm(positions[:, None] - positions, axis=2)
+        expected = np.argwhere(np.triu(apart < 1.6, 1))
+        assert len(expected) > 5
+        np.testing.assert_array_equal(np.reshape(pairs, (-1, 2)), expected)
+
+    def test_arrows_for_nglview_have_their_tips_where_they_point(self, module):
+        from bpttviz.widgets.ngl import ARROW_CORNERS
+
+        tails, tips = [0, 0, 0, 1, 1, 1], [2, 0, 0, 1, 1, 1]  # the second has no length
+        mesh = module(
+            "const { position, normal } = m.arrowMesh(...given.map((x) => new Float32Array(x)));"
+            "return [Array.from(position), Array.from(normal)]",
+            [tails, tips],
+        )
+        position, normal = (np.reshape(x, (2, ARROW_CORNERS, 3)) for x in mesh)
+        assert position[0, :, 0].max() == pytest.approx(2)
+        assert position[0, :, 0].min() == pytest.approx(0)
+        assert np.abs(position[0, :, 1:]).max() < 0.3
+        np.testing.assert_allclose(np.linalg.norm(normal[0], axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(position[1], 1, atol=1e-6)
+
+
+class Opened:
+    """An HTML file in a browser page; notes complaints and requests."""
+
+    def __init__(self, chromium, path, **options):
+        self.context = chromium.new_context(viewport={"width": 1100, "height": 760}, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.errors, self.outside = [], []
+        self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda r: self.outside.append(r.url))
+        self.page.goto(path.as_uri())
+        self.outside.remove(path.as_uri())
+
+    def player(self, code):
+        """Evaluates ``code`` with the player as `p`, after it has drawn what is due."""
+        return self.page.evaluate(
+            "async (code) => {"
+            "for (let k = 0; k < 3; k++) await new Promise(requestAnimationFrame);"
+            "const p = document.querySelector('.bpttviz-player').bpttvizPlayer;"
+            "return new Function('p', `return ${code}`)(p); }",
+            code,
+        )
+
+    def panes(self):
+        """Both panes as numbers."""
+        self.player("0")
+        shots = [self.page.locator("canvas").nth(k).screenshot() for k in (0, 1)]
+        return [np.array(Image.open(BytesIO(shot)).convert("RGB"), float) for shot in shots]
+
+
+@pytest.fixture(scope="module")
+def saved(chromium, report, tmp_path_factory):
+    """The standalone page, open."""
+    path = tmp_path_factory.mktemp("page") / "comparison.html"
+    compare(report).save_html(path)
+    opened = Opened(chromium, path)
+    yield opened
+    opened.context.close()
+
+
+@pytest.mark.browser
+class TestPage:
+    def test_both_panes_show_atoms_and_three_curves_are_there(self, saved):
+        for number in (0, 1):
+            assert browser.colours(saved.page.locator("canvas").nth(number).screenshot()) > 200
+        assert saved.page.locator(".curves svg").count() == 3
+        assert saved.page.locator("img").count() == 0  # the picture has given way
+
+    def test_the_slider_moves_panes_and_markers(self, saved):
+        before = saved.panes()
+        markers = saved.page.locator(".mark")
+        places = [markers.nth(k).bounding_box()["x"] for k in range(6)]
+        saved.page.locator("input[type=range]").focus()
+        saved.page.keyboard.press("End")
+        assert saved.player("p.clock.step") == 60
+        after = saved.panes()
+        assert all(np.abs(old - new).mean() > 1 for old, new in zip(before, after, strict=True))
+        assert all(markers.nth(k).bounding_box()["x"] > places[k] + 200 for k in range(6))
+        assert "step 60 · ΔQ 2.12" in saved.page.locator(".readout").first.inner_text()
+        assert "step 60 of 60" in saved.page.locator("input").get_attribute("aria-valuetext")
+        saved.page.keyboard.press("ArrowLeft")
+        assert saved.player("p.clock.step") == 59
+        saved.page.keyboard.press("Home")
+        assert saved.player("p.clock.step") == 0
+
+    def test_play_goes_through_every_step_and_pauses(self, saved):
+        saved.player("(p.seen = [], p.tell.step = (step) => p.seen.push(step), p.choose(0))")
+        saved.page.get_by_role("combobox", name="speed").select_option("20")
+        saved.page.get_by_role("button", name="Play").click()
+        saved.page.wait_for_function(
+            "document.querySelector('.bpttviz-player').bpttvizPlayer.clock.step >= 8"
+        )
+        saved.page.get_by_role("button", name="Pause").click()
+        seen = saved.player("p.seen")
+        assert seen[:9] == [0, 0, 1, 2, 3, 4, 5, 6, 7]
+        assert not saved.player("p.clock.playing")
+
+    def test_without_repetition_it_stops_at_the_end(self, saved):
+        saved.page.get_by_role("button", name="Begin again").click()
+        saved.player("p.choose(57)")
+        saved.page.locator("canvas").first.focus()
+        saved.page.keyboard.press("Space")
+        saved.page.wait_for_function(
+            "(p => p.clock.step === 60 && !p.clock.playing)"
+            "(document.querySelector('.bpttviz-player').bpttvizPlayer)"
+        )
+        saved.page.get_by_role("button", name="Begin again").click()
+
+    def test_dragging_turns_both_panes_alike(self, saved):
+        saved.player("p.choose(0)")
+        before = saved.panes()
+        box = saved.page.locator("canvas").first.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        saved.page.mouse.move(x, y)
+        saved.page.mouse.down()
+        saved.page.mouse.move(x + 60, y + 20)
+        saved.page.mouse.up()
+        after = saved.panes()
+        # At step 0 both show the same atoms.
+        assert np.abs(before[0] - before[1]).mean() < 0.01
+        assert np.abs(after[0] - after[1]).mean() < 0.01
+        assert np.abs(after[0] - before[0]).mean() > 5
+        saved.page.keyboard.press("0")
+        assert np.abs(saved.panes()[0] - before[0]).mean() < 2  # but for the focus ring
+
+    def test_arrows_and_images_appear_on_demand(self, saved):
+        saved.player("p.choose(0)")
+        plain = saved.panes()[0]
+        for name in ("Arrows", "Repeat atoms"):
+            button = saved.page.get_by_role("button", name=name)
+            button.click()
+            assert button.get_attribute("aria-pressed") == "true"
+            shown = saved.panes()[0]
+            assert np.abs(shown - plain).mean() > 1
+            button.click()
+            assert np.abs(saved.panes()[0] - plain).mean() < 0.01
+
+    def test_a_place_on_a_curve_is_a_step(self, saved):
+        curve = saved.page.locator("[data-quantity=fmax]")
+        box = curve.bounding_box()
+        # The plot begins at 40 and ends at 252 of 260 units.
+        curve.click(position={"x": (40 + 0.5 * 212) / 260 * box["width"], "y": 60})
+        assert saved.player("p.clock.step") == 30
+
+    def test_it_is_light_complete_and_quiet(self, saved, report, tmp_path):
+        path = compare(report).save_html(tmp_path / "page.html")
+        assert path.stat().st_size < 1_000_000
+        assert saved.outside == []
+        assert saved.errors == []
+
+    def test_without_scripts_the_picture_is_shown(self, chromium, report, tmp_path):
+        path = compare(report).save_html(tmp_path / "page.html")
+        opened = Opened(chromium, path, java_script_enabled=False)
+        picture = opened.page.locator("img[alt*='made-up at step 60']")
+        assert picture.is_visible()
+        opened.context.close()
+
+    def test_dark_and_narrow(self, chromium, report, tmp_path):
+        path = compare(report).save_html(tmp_path / "page.html")
+        opened = Opened(chromium, path, color_scheme="dark")
+        opened.page.set_viewport_size({"width": 420, "height": 900})
+        assert max(np.median(pane, axis=(0, 1)).max() for pane in opened.panes()) < 60
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert opened.page.evaluate(overflow) <= 0
+        opened.context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("made", "note"),
+    [
+        ({"lost": 20}, "fine-tuned diverged at step 20"),
+        ({"strain": 0.01}, "another cell (volume +3.0 %)"),
+        ({"steps": 0}, "nothing to play"),
+        ({"cells": 4, "steps": 200}, "one step in 3 is shown"),
+    ],
+    ids=["diverged", "other cell", "one frame", "large"],
+)
+def test_hard_cases_are_shown_and_said(chromium, tmp_path, made, note):
+    path = compare(made_up.report(**made)).save_html(tmp_path / "page.html")
+    opened = Opened(chromium, path)
+    assert note in opened.page.locator(".notes").inner_text()
+    opened.player(f"p.choose({made.get('steps', 60)})")
+    for pane in opened.panes():
+        assert len(np.unique(pane.reshape(-1, 3), axis=0)) > 200
+    left, right = opened.page.locator(".readout").all_inner_texts()
+    if "lost" in made:
+        assert "diverged at step 20: the step is not finite (shown: step 20)" in right
+        assert "diverged" not in left
+        saturation = [np.ptp(pane, axis=2).mean() for pane in opened.panes()]
+        assert saturation[1] < 0.5 * saturation[0]  # grey: nothing there is measured
+    if made.get("steps") == 0:
+        assert opened.page.locator("input[type=range]").is_disabled()
+        assert opened.page.get_by_role("button", name="Play").is_disabled()
+    if "cells" in made:
+        assert path.stat().st_size < 1_500_000
+        opened.player("(p.choose(100), p.began = performance.now(), p.stage.drawNow())")
+        assert opened.player("performance.now() - p.began") < 3000
+    assert opened.errors == []
+    opened.context.close()
+
+
+@pytest.mark.browser
+def test_one_atom(chromium, single_atom_report, tmp_path):
+    path = compare(single_atom_report).save_html(tmp_path / "page.html")
+    opened = Opened(chromium, path)
+    for number in (0, 1):
+        assert browser.colours(opened.page.locator("canvas").nth(number).screenshot()) > 20
+    assert opened.errors == []
+    opened.context.close()
+
+
+# --- what is saved -------------------------------------------------------------------------------
+
+
+def a_training(report):
+    """The view of a run of sixty updates."""
+    valley = valleys()["two valleys"]
+    run = bend(
+        valley.landscape, valley.start, valley.target, GradientDescent(0.1), Stop(steps=12), 60
+    )
+    return TrainingMonitor.of(run)
+
+
+# Each of its largest sort: 64 atoms and 60 steps, sixteen structures in three layers, four valleys.
+WIDGETS = {
+    "CompareRelaxations": CompareRelaxations,
+    "ErrorPlane": lambda report: ErrorPlane(made_up.errors(made_up.WAYS * 5)),
+    "FoggyValley": lambda report: FoggyValley(),
+    "TrainingMonitor": a_training,
+}
+
+
+def notebook_with(shown_widgets, monkeypatch) -> nbformat.NotebookNode:
+    """A notebook as JupyterLab saves it, with the state of its widgets."""
+    shown = []
+    monkeypatch.setattr(
+        "bpttviz.widgets.static.display", lambda data, **_: shown.append(dict(data))
+    )
+    for widget in shown_widgets:
+        widget._ipython_display_()
+    cell = nbformat.v4.new_code_cell("widgets")
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    state = {"version_major": 2, "version_minor": 0, "state": dependency_state(shown_widgets)}
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": state}
+    return notebook
+
+
+def test_a_notebook_with_all_widgets_is_light(report, monkeypatch):
+    sizes = {}
+    for name, make in WIDGETS.items():
+        ipywidgets.Widget.close_all()
+        notebook = notebook_with([make(report)], monkeypatch)
+        sizes[name] = len(nbformat.writes(notebook).encode())
+    print(sizes)
+    assert set(sizes) == set(widgets.__all__) - {"Canvas"}
+    assert sum(sizes.values()) < 2_000_000, sizes
+
+
+@pytest.mark.browser
+def test_nbconvert_shows_the_player(chromium, report, monkeypatch, tmp_path):
+    notebook = notebook_with([compare(report)], monkeypatch)
+    notebook.metadata.pop("widgets")  # as executed without a browser
+    html, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    path = tmp_path / "notebook.html"
+    path.write_text(html, encoding="utf-8")
+    opened = Opened(chromium, path)
+    opened.page.wait_for_selector(".bpttviz-player canvas")
+    assert browser.colours(opened.page.locator("canvas").first.screenshot()) > 200
+    assert opened.errors == []
+    assert opened.outside == []
+    opened.context.close()
+
+
+# --- the error plane without a kernel ------------------------------------------------------------
+
+
+@pytest.fixture
+def plane_page(chromium, tmp_path):
+    """Opens a standalone page of the made-up error plane."""
+    ways = {"force-matched": "forces", "BPTT": ("epoch 1", "epoch 2")}
+    made = ErrorPlane(made_up.errors(made_up.WAYS, noise_floor=0.1), after=ways)
+    path = made.save_html(tmp_path / "plane.html")
+    assert path.stat().st_size < 300_000
+    pages = []
+
+    def opened(**options):
+        pages.append(Opened(chromium, path, **options))
+        return pages[-1]
+
+    yield opened
+    for one in pages:
+        assert one.errors == []
+        assert one.outside == []
+        one.context.close()
+
+
+@pytest.mark.browser
+class TestErrorPlanePage:
+    def test_hovering_names_and_a_click_selects(self, plane_page):
+        page = plane_page().page
+        plane, status = page.locator(".bpttviz-error-plane"), page.locator("[role=status]")
+        assert browser.colours(plane.screenshot()) > 20
+        assert page.locator("img").count() == 0  # the picture has given way
+        assert "Point at an arrow" in status.inner_text()
+        option = page.locator("[data-structure=s1]")
+        option.locator(".origin").first.hover(force=True)
+        assert status.inner_text().startswith("s1: force-matched: endpoint error 0.800 → 0.900")
+        assert "BPTT: endpoint error 0.800 → 0.600 → 0.300" in status.inner_text()
+        option.locator(".way").hover(force=True)
+        assert status.inner_text().startswith("s1 under epoch 1: endpoint error 0.600")
+        option.locator(".origin").first.click(force=True)
+        page.mouse.move(5, 5)
+        assert option.get_attribute("aria-selected") == "true"
+        assert status.inner_text().startswith("s1: ")
+
+    def test_the_keyboard_does_it_too(self, plane_page):
+        page = plane_page().page
+        page.locator("[role=option][tabindex='0']").focus()
+        page.keyboard.press("End")
+        page.keyboard.press("Enter")
+        assert page.locator("[aria-selected=true]").get_attribute("data-structure") == "s2"
+        page.keyboard.press("Escape")
+        assert page.locator("[aria-selected=true]").count() == 0
+
+    def test_layers_are_chosen_and_one_always_stays(self, plane_page):
+        page = plane_page().page
+        heads = page.locator(".arrow .head")
+        assert heads.count() == 6
+        page.get_by_role("button", name="force-matched").press("Enter")
+        assert heads.count() == 3
+        pressed = page.locator("button[aria-pressed=true]")
+        assert pressed.inner_text().strip() == "BPTT"
+        assert page.locator(".title").text_content() == "before → BPTT"
+        # One layer is coloured by what its arrows say, and counted.
+        assert "endpoint better, forces worse: 3" in page.locator(".legend").inner_text()
+        focused = page.evaluate("document.activeElement.textContent.trim()")
+        assert focused == "force-matched"
+        page.get_by_role("button", name="BPTT").click()
+        assert heads.count() == 3
+        page.get_by_role("button", name="force-matched").click()
+        assert "force-matched: endpoint better in 2 of 3" in page.locator(".legend").inner_text()
+
+    def test_means_are_in_the_plane_and_in_its_margins(self, plane_page):
+        page = plane_page().page
+        # In the plane one before, one after for each layer; in each of two margins the same.
+        assert page.locator(".mean:not(.margins) rect").count() == 3
+        assert page.locator(".margins rect").count() == 6
+        places = page.locator(".margins .before").evaluate_all(
+            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
+        )
+        (inside,) = page.locator(".mean:not(.margins) .before").evaluate_all(
+            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
+        )
+        above, beside = places
+        centre = inside["x"] + inside["width"] / 2, inside["y"] + inside["height"] / 2
+        assert above["x"] + above["width"] / 2 == pytest.approx(centre[0], abs=0.5)
+        assert beside["y"] + beside["height"] / 2 == pytest.approx(centre[1], abs=0.5)
+
+    def test_dark_and_narrow(self, plane_page):
+        opened = plane_page(color_scheme="dark")
+        opened.page.set_viewport_size({"width": 420, "height": 700})
+        shot = opened.page.locator(".bpttviz-error-plane").screenshot()
+        pixels = np.array(Image.open(BytesIO(shot)).convert("RGB"))
+        assert np.median(pixels, axis=(0, 1)).max() < 60
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert opened.page.evaluate(overflow) <= 0
+
+    def test_without_scripts_the_picture_is_shown(self, plane_page):
+        page = plane_page(java_script_enabled=False).page
+        assert page.locator("img[alt*='Error plane, 3 structures']").is_visible()
+
+
+@pytest.mark.browser
+def test_nbconvert_shows_an_error_plane_that_answers(chromium, monkeypatch, tmp_path):
+    notebook = notebook_with([ErrorPlane(made_up.errors(made_up.WAYS))], monkeypatch)
+    notebook.metadata.pop("widgets")
+    html, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    path = tmp_path / "notebook.html"
+    path.write_text(html, encoding="utf-8")
+    opened = Opened(chromium, path)
+    opened.page.wait_for_selector(".bpttviz-error-plane svg")
+    option = opened.page.locator("[data-structure=s0]")
+    option.locator(".origin").click(force=True)
+    assert option.get_attribute("aria-selected") == "true"
+    assert opened.errors == []
+    assert opened.outside == []
+    opened.context.close()
