@@ -21,7 +21,7 @@ def write_in_one_move(target: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def claim(out: Path, settings: dict) -> None:
+def lock_settings(out: Path, settings: dict) -> None:
     """Note the settings in ``out``, or refuse a folder that has others.
 
     Raises:

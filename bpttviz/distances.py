@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import minimum_image, remove_drift, safe_sqrt, sum_by_owner
+from bpttviz.geometry import minimum_image, remove_drift, safe_sqrt, segment_sum
 from bpttviz.structures import StructureError, Structures
 
 
@@ -22,9 +22,9 @@ def displacements(a: Structures, b: Structures, mass_weighted_drift: bool = True
         StructureError: different numbers of atoms, species in a different order, or another cell.
     """
     require_same(a, b)
-    moved = minimum_image(b.positions - a.positions, a.cell, a.pbc, a.owner)
+    moved = minimum_image(b.positions - a.positions, a.cell, a.pbc, a.structure_index)
     weights = a.masses if mass_weighted_drift else torch.ones_like(a.masses)
-    return remove_drift(moved, weights, a.owner, len(a))
+    return remove_drift(moved, weights, a.structure_index, len(a))
 
 
 def delta_q(a: Structures, b: Structures) -> Tensor:
@@ -34,20 +34,22 @@ def delta_q(a: Structures, b: Structures) -> Tensor:
     where the two coincide. Raises as `displacements`.
     """
     weighted = displacements(a, b) * a.masses.sqrt()[:, None]
-    return _norm_by_owner(weighted, a)
+    return _segment_norm(weighted, a)
 
 
 def rmsd(a: Structures, b: Structures) -> Tensor:
     """Root mean square displacement (B,) in Å, mean displacement removed. Raises as above."""
-    sizes = torch.bincount(a.owner, minlength=len(a))
+    sizes = torch.bincount(a.structure_index, minlength=len(a))
     moved = displacements(a, b, mass_weighted_drift=False)
-    return _norm_by_owner(moved, a) / sizes.to(moved.dtype).sqrt()
+    return _segment_norm(moved, a) / sizes.to(moved.dtype).sqrt()
 
 
-def force_error(predicted: Tensor, reference: Tensor, owner: Tensor, count: int) -> Tensor:
+def force_error(
+    predicted: Tensor, reference: Tensor, structure_index: Tensor, count: int
+) -> Tensor:
     """Mean absolute error (count,) over force components, eV/Å; forces are (N, 3) eV/Å."""
-    sizes = torch.bincount(owner, minlength=count)
-    return sum_by_owner((predicted - reference).abs().mean(1), owner, count) / sizes
+    sizes = torch.bincount(structure_index, minlength=count)
+    return segment_sum((predicted - reference).abs().mean(1), structure_index, count) / sizes
 
 
 def require_same(a: Structures, b: Structures) -> None:
@@ -82,6 +84,6 @@ def require_same(a: Structures, b: Structures) -> None:
             )
 
 
-def _norm_by_owner(vectors: Tensor, structures: Structures) -> Tensor:
+def _segment_norm(vectors: Tensor, structures: Structures) -> Tensor:
     """Norm (B,) of each structure's stacked vectors, with a zero gradient at zero."""
-    return safe_sqrt(sum_by_owner((vectors**2).sum(1), structures.owner, len(structures)))
+    return safe_sqrt(segment_sum((vectors**2).sum(1), structures.structure_index, len(structures)))

@@ -1,6 +1,6 @@
 """Periodic geometry and per-structure sums, differentiable where a gradient makes sense.
 
-Everything works on flat batches: N atoms of B structures, with ``owner`` (N,) naming each atom's
+Everything works on flat batches: N atoms of B structures, with ``structure_index`` (N,) naming each atom's
 structure.
 """
 
@@ -15,16 +15,16 @@ from ase.geometry.minkowski_reduction import minkowski_reduce
 from torch import Tensor
 
 
-def sum_by_owner(values: Tensor, owner: Tensor, count: int) -> Tensor:
+def segment_sum(values: Tensor, structure_index: Tensor, count: int) -> Tensor:
     """Sum ``values`` (N, ...) over the atoms of each structure → (count, ...)."""
     out = values.new_zeros((count, *values.shape[1:]))
-    return out.index_add(0, owner, values)
+    return out.index_add(0, structure_index, values)
 
 
-def max_by_owner(values: Tensor, owner: Tensor, count: int) -> Tensor:
+def segment_max(values: Tensor, structure_index: Tensor, count: int) -> Tensor:
     """Largest of ``values`` (N,) in each structure → (count,); -inf where a structure is empty."""
     out = values.new_full((count,), -torch.inf)
-    return out.scatter_reduce(0, owner, values, "amax")
+    return out.scatter_reduce(0, structure_index, values, "amax")
 
 
 def safe_sqrt(squared: Tensor) -> Tensor:
@@ -42,7 +42,9 @@ def safe_norm(vectors: Tensor, dim: int = -1) -> Tensor:
     return safe_sqrt((vectors * vectors).sum(dim))
 
 
-def minimum_image(displacements: Tensor, cell: Tensor, pbc: Tensor, owner: Tensor) -> Tensor:
+def minimum_image(
+    displacements: Tensor, cell: Tensor, pbc: Tensor, structure_index: Tensor
+) -> Tensor:
     """The shortest periodic image of each displacement, in any cell, skewed ones included.
 
     Args:
@@ -61,13 +63,15 @@ def minimum_image(displacements: Tensor, cell: Tensor, pbc: Tensor, owner: Tenso
     with torch.no_grad():
         cell = reduced_cells(cell, pbc)
         plain = displacements.detach()
-        fractional = torch.linalg.solve(cell[owner].transpose(1, 2), plain.unsqueeze(2)).squeeze(2)
-        shift = torch.where(pbc[owner], -fractional.round(), 0.0)
+        fractional = torch.linalg.solve(
+            cell[structure_index].transpose(1, 2), plain.unsqueeze(2)
+        ).squeeze(2)
+        shift = torch.where(pbc[structure_index], -fractional.round(), 0.0)
         neighbours = torch.tensor(
             list(itertools.product((0, -1, 1), repeat=3)), dtype=plain.dtype, device=plain.device
         )
-        images = shift[:, None, :] + neighbours[None] * pbc[owner][:, None, :]
-        candidates = plain[:, None, :] + images @ cell[owner]
+        images = shift[:, None, :] + neighbours[None] * pbc[structure_index][:, None, :]
+        candidates = plain[:, None, :] + images @ cell[structure_index]
         nearest = (candidates**2).sum(2).argmin(1)
         translation = (candidates[torch.arange(len(plain), device=plain.device), nearest]) - plain
     return displacements + translation
@@ -84,7 +88,9 @@ def reduced_cells(cell: Tensor, pbc: Tensor) -> Tensor:
     return torch.as_tensor(np.array(shortest), dtype=cell.dtype, device=cell.device)
 
 
-def remove_drift(displacements: Tensor, weights: Tensor, owner: Tensor, count: int) -> Tensor:
+def remove_drift(
+    displacements: Tensor, weights: Tensor, structure_index: Tensor, count: int
+) -> Tensor:
     """Subtract each structure's weighted mean displacement.
 
     Args:
@@ -93,6 +99,6 @@ def remove_drift(displacements: Tensor, weights: Tensor, owner: Tensor, count: i
         owner: (N,).
         count: number of structures B.
     """
-    total = sum_by_owner(weights, owner, count)
-    mean = sum_by_owner(displacements * weights[:, None], owner, count) / total[:, None]
-    return displacements - mean[owner]
+    total = segment_sum(weights, structure_index, count)
+    mean = segment_sum(displacements * weights[:, None], structure_index, count) / total[:, None]
+    return displacements - mean[structure_index]

@@ -7,7 +7,7 @@ import hashlib
 from torch import nn
 
 
-def describe(part: nn.Module) -> dict:
+def specification(part: nn.Module) -> dict:
     """Class and constructor arguments; None for the latter where ``part`` does not give any."""
     try:
         config = part.config()

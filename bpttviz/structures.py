@@ -52,7 +52,7 @@ class Structures:
     masses: Tensor
     cell: Tensor
     pbc: Tensor
-    owner: Tensor
+    structure_index: Tensor
     fixed: Tensor
     names: tuple[str, ...]
 
@@ -62,7 +62,7 @@ class Structures:
     @property
     def counts(self) -> list[int]:
         """Number of atoms in each structure."""
-        return torch.bincount(self.owner, minlength=len(self)).tolist()
+        return torch.bincount(self.structure_index, minlength=len(self)).tolist()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -102,7 +102,9 @@ class Structures:
             masses=self.masses[atoms],
             cell=self.cell[chosen],
             pbc=self.pbc[chosen],
-            owner=torch.repeat_interleave(torch.arange(len(chosen), device=self.device), sizes),
+            structure_index=torch.repeat_interleave(
+                torch.arange(len(chosen), device=self.device), sizes
+            ),
             fixed=self.fixed[atoms],
             names=tuple(self.names[i] for i in chosen),
         )
@@ -161,7 +163,7 @@ class Structures:
                 np.array([member.cell.array for member in batch]), dtype=dtype, device=device
             ),
             pbc=torch.as_tensor(np.array([member.pbc for member in batch]), device=device),
-            owner=torch.repeat_interleave(torch.arange(len(batch)), sizes).to(device),
+            structure_index=torch.repeat_interleave(torch.arange(len(batch)), sizes).to(device),
             fixed=stack(fixed, torch.bool),
             names=tuple(names),
         )
@@ -279,7 +281,12 @@ def concatenate(batches: Sequence[Structures]) -> Structures:
         key: torch.cat([getattr(batch, key) for batch in batches])
         for key in ("positions", "numbers", "masses", "cell", "pbc", "fixed")
     }
-    owner = torch.cat(
-        [batch.owner + int(offset) for batch, offset in zip(batches, offsets, strict=True)]
+    structure_index = torch.cat(
+        [
+            batch.structure_index + int(offset)
+            for batch, offset in zip(batches, offsets, strict=True)
+        ]
     )
-    return Structures(**joined, owner=owner, names=sum((batch.names for batch in batches), ()))
+    return Structures(
+        **joined, structure_index=structure_index, names=sum((batch.names for batch in batches), ())
+    )

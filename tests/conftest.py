@@ -32,9 +32,9 @@ def chromium():
 @pytest.fixture(scope="session")
 def tiny_report():
     """CHGNet against CHGNet with disturbed weights: two silicon defects, three steps."""
-    references = bv.load_dataset("si-defects").everything[:2]
+    references = bv.load_dataset("si-defects").all[:2]
     # Two labelled frames are enough for a force error, and save time.
-    references = bv.RelaxationSet([replace(r, frames=r.frames[::15][:2]) for r in references])
+    references = bv.RelaxationDataset([replace(r, frames=r.frames[::15][:2]) for r in references])
     disturbed = bv.CHGNet()
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -44,8 +44,8 @@ def tiny_report():
         {"pretrained": bv.CHGNet(), "disturbed": disturbed},
         references,
         bv.GradientDescent(),
-        bv.Stop(steps=3),
-        bv.Rest(fmax=0.25, steps=30),  # near enough to rest for a picture
+        bv.StoppingCriterion(max_steps=3),
+        bv.Relaxer(fmax=0.25, steps=30),  # near enough to rest for a picture
         progress=False,
     )
 

@@ -52,9 +52,9 @@ def test_gradient_against_differences_and_at_coincidence(pair):
 
 
 def test_force_error_is_the_mean_absolute_component():
-    owner = torch.tensor([0, 1, 1])
+    structure_index = torch.tensor([0, 1, 1])
     predicted = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0, 0, 3]])
-    error = bv.force_error(predicted, torch.zeros(3, 3), owner, 2)
+    error = bv.force_error(predicted, torch.zeros(3, 3), structure_index, 2)
     assert error.tolist() == pytest.approx([1 / 3, 5 / 6])
 
 

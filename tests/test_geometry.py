@@ -5,7 +5,7 @@ import pytest
 import torch
 from ase.geometry import find_mic
 
-from bpttviz.geometry import minimum_image, remove_drift, safe_norm, sum_by_owner
+from bpttviz.geometry import minimum_image, remove_drift, safe_norm, segment_sum
 
 CELLS = {
     "cubic": np.eye(3) * 4.0,
@@ -59,11 +59,11 @@ def test_safe_norm_has_finite_first_and_second_derivatives_at_zero():
 
 
 def test_drift_is_removed_per_structure():
-    owner = torch.tensor([0, 0, 1, 1, 1])
+    structure_index = torch.tensor([0, 0, 1, 1, 1])
     weights = torch.tensor([1.0, 3.0, 1.0, 1.0, 2.0], dtype=torch.float64)
     moved = torch.tensor(list(itertools.product([1.0], [2.0], range(5))), dtype=torch.float64)
-    left = remove_drift(moved, weights, owner, 2)
+    left = remove_drift(moved, weights, structure_index, 2)
     assert torch.allclose(
-        sum_by_owner(left * weights[:, None], owner, 2), torch.zeros(2, 3).double()
+        segment_sum(left * weights[:, None], structure_index, 2), torch.zeros(2, 3).double()
     )
     assert torch.allclose(left[1] - left[0], moved[1] - moved[0])

@@ -36,13 +36,13 @@ def test_selecting_and_joining():
     chosen = batch[[2, 0]]
     assert chosen.names == ("cu", "si")
     assert chosen.counts == [1, 8]
-    assert chosen.owner.tolist() == [0] + [1] * 8
+    assert chosen.structure_index.tolist() == [0] + [1] * 8
     assert batch[-1].names == ("cu",)
     assert batch[0:2].names == ("si", "water")
     joined = concatenate([batch[0], batch[[1, 2]]])
     assert joined.counts == batch.counts
     assert torch.equal(joined.positions, batch.positions)
-    assert torch.equal(joined.owner, batch.owner)
+    assert torch.equal(joined.structure_index, batch.structure_index)
 
 
 def bad_nan():

@@ -1,4 +1,1 @@
-"""The commands of ``python -m bpttviz``, one a module: ``HELP``, ``configure`` and ``run``.
-
-Nothing heavy is imported before a command runs, so that --help is instant.
-"""
+"""The commands of bpttviz, one a module; nothing heavy is imported before one runs."""

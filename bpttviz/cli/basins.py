@@ -20,23 +20,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes basins.jsonl and basins.txt."""
     from bpttviz.datasets.library import load_dataset
-    from bpttviz.evaluation.rest import Rest
+    from bpttviz.evaluation.rest import Relaxer
     from bpttviz.experiments import basins
     from bpttviz.potentials.pretrained.chgnet import CHGNet
 
     out = Path(choices.out) / "basins.jsonl"
     if choices.problem == "landscape":
-        problem_of, rest = basins.two_valleys, Rest(fmax=1e-3)
+        problem_of, rest = basins.two_valleys, Relaxer(fmax=1e-3)
     else:
-        data = load_dataset("si-defects").everything
+        data = load_dataset("si-defects").all
         potential = CHGNet(device=choices.device)
-        rest = Rest()
+        rest = Relaxer()
 
         def problem_of(seed: int) -> basins.Problem:
             return basins.interstitials(data, seed, potential)
 
     counts = basins.count_basins(choices.problem, problem_of, range(choices.seeds), out, rest)
-    text = basins.in_words(counts)
+    text = basins.format_counts(counts)
     (out.parent / "basins.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0

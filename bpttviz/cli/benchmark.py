@@ -39,16 +39,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes a folder a potential, table.txt and table.csv."""
     from bpttviz.datasets.library import load_dataset
-    from bpttviz.experiments.benchmark import METHODS, SCALES, compare_methods
+    from bpttviz.experiments.benchmark import METHODS, SCALES, benchmark
     from bpttviz.experiments.benchmark_report import summarise
     from bpttviz.experiments.protocol import Recipe
-    from bpttviz.experiments.registry import potential_named
+    from bpttviz.experiments.registry import load_potential
 
     out = Path(choices.out)
     data = load_dataset(choices.dataset)
     for name in choices.potential or ():
-        named = potential_named(name, choices.device, choices.trust)
-        compare_methods(
+        named = load_potential(name, choices.device, choices.trust)
+        benchmark(
             named.potential,
             data,
             out / name.replace("/", "-").replace(":", "-"),

@@ -19,13 +19,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes cost.txt and cost.png, and the measurements they are from."""
     from bpttviz.experiments import cost
-    from bpttviz.plotting import results as plots
+    from bpttviz.plotting.gradients import plot_costs
 
     out = Path(choices.out)
     costs = cost.measure_costs(out, choices.steps, device=choices.device)
     paired = cost.measure_paired(out, repeats=choices.repeats, device=choices.device)
-    text = cost.in_words(costs, paired)
+    text = cost.format_costs(costs, paired)
     (out / "cost.txt").write_text(text + "\n", encoding="utf-8")
-    plots.cost(costs).savefig(out / "cost.png", dpi=150)
+    plot_costs(costs).savefig(out / "cost.png", dpi=150)
     print(text)
     return 0

@@ -42,14 +42,14 @@ def run(choices: argparse.Namespace) -> int:
     """Writes report.csv (a line a structure and potential, as they come) and report.txt."""
     from tqdm.auto import tqdm
 
-    from bpttviz._files import claim, write
+    from bpttviz._files import lock_settings, write
     from bpttviz.evaluation.evaluate import evaluate
     from bpttviz.evaluation.report import Report
-    from bpttviz.evaluation.rest import Rest
-    from bpttviz.experiments.registry import potential_named
+    from bpttviz.evaluation.rest import Relaxer
+    from bpttviz.experiments.registry import load_potential
     from bpttviz.provenance import fingerprint
     from bpttviz.relaxation.rules import GradientDescent
-    from bpttviz.relaxation.stopping import Stop
+    from bpttviz.relaxation.stopping import StoppingCriterion
 
     references = _references(choices)
     if not choices.potential:
@@ -57,7 +57,7 @@ def run(choices: argparse.Namespace) -> int:
     if len(set(choices.potential)) < len(choices.potential):
         raise ValueError("a potential is listed twice")
     named = {
-        name: potential_named(name, choices.device, choices.trust) for name in choices.potential
+        name: load_potential(name, choices.device, choices.trust) for name in choices.potential
     }
     for name, one in named.items():
         seen = [member for member in references.names if member in one.seen]
@@ -67,10 +67,10 @@ def run(choices: argparse.Namespace) -> int:
                 "their figures flatter it"
             )
     potentials = {name: one.potential for name, one in named.items()}
-    rule, stop = GradientDescent(choices.step_size), Stop(choices.steps)
-    rest = Rest(choices.fmax, choices.rest_steps)
+    rule, stop = GradientDescent(choices.step_size), StoppingCriterion(choices.steps)
+    rest = Relaxer(choices.fmax, choices.rest_steps)
     out = Path(choices.out)
-    claim(
+    lock_settings(
         out,
         {
             # a list, because the first is "before"
@@ -116,12 +116,12 @@ def _references(choices: argparse.Namespace):
         part = read_files(choices.files, choices.pairs)
     else:
         data = load_dataset(choices.dataset)
-        part = data.everything if choices.part in (None, "all") else getattr(data, choices.part)
+        part = data.all if choices.part in (None, "all") else getattr(data, choices.part)
         if not len(part):
             raise ValueError(f"{choices.dataset} has nothing in its part {choices.part!r}")
     if not choices.ends:
         return part
-    judged = part.against(load_dataset(choices.ends).everything)
+    judged = part.with_ends_of(load_dataset(choices.ends).all)
     left_out = [name for name in part.names if name not in judged.names]
     if left_out:
         print(f"not in {choices.ends}, left out: {', '.join(left_out)}")

@@ -55,11 +55,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace) -> int:
     """Writes a run, which `load_run` and --potential read."""
-    from bpttviz.experiments.registry import potential_named
+    from bpttviz.experiments.registry import load_potential
     from bpttviz.training.finetune import finetune
 
     data, validation = _data(choices)
-    potential = potential_named(choices.potential, choices.device, choices.trust).potential
+    potential = load_potential(choices.potential, choices.device, choices.trust).potential
     if choices.export and not hasattr(potential, "export"):
         raise ValueError(
             f"a {type(potential).__name__} has no checkpoint format of another package, so "
@@ -103,16 +103,16 @@ def _data(choices: argparse.Namespace):
 
 def _objective(choices: argparse.Namespace):
     from bpttviz.relaxation.rules import GradientDescent
-    from bpttviz.relaxation.stopping import Stop
-    from bpttviz.training.objectives import Endpoint, Forces
+    from bpttviz.relaxation.stopping import StoppingCriterion
+    from bpttviz.training.objectives import EndpointLoss, ForceLoss
 
-    forces = Forces(choices.frames)
+    forces = ForceLoss(choices.frames)
     if choices.forces_only:
         if choices.forces is not None:
             raise ValueError("--forces adds to the endpoint's loss, --forces-only leaves it out")
         return forces
-    endpoint = Endpoint(
-        GradientDescent(choices.step_size), Stop(choices.steps), adjoint_of(choices)
+    endpoint = EndpointLoss(
+        GradientDescent(choices.step_size), StoppingCriterion(choices.steps), adjoint_of(choices)
     )
     return endpoint if choices.forces is None else endpoint + choices.forces * forces
 

@@ -62,15 +62,15 @@ def add_adjoint(parser: argparse.ArgumentParser) -> None:
 
 def adjoint_of(choices: argparse.Namespace):
     """The adjoint object that --adjoint, --window and --weight stand for."""
-    from bpttviz.relaxation.adjoints.guided import Guided
-    from bpttviz.relaxation.adjoints.implicit import Implicit
-    from bpttviz.relaxation.adjoints.unrolled import Checkpointed
+    from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
+    from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
+    from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 
-    implicit = Implicit(strict=False)  # one bad member must not end hours of work
+    implicit = ImplicitAdjoint(strict=False)  # one bad member must not end hours of work
     return {
-        "full": Checkpointed(),
+        "full": CheckpointedBPTT(),
         "implicit": implicit,
-        "guided": Guided(choices.window, choices.weight, implicit),
+        "guided": GuidedAdjoint(choices.window, choices.weight, implicit),
     }[choices.adjoint]
 
 

@@ -45,13 +45,13 @@ def run(choices: argparse.Namespace) -> int:
     """
     import torch
 
-    from bpttviz._files import claim, write
+    from bpttviz._files import lock_settings, write
     from bpttviz.datasets.read import read_frames
-    from bpttviz.experiments.registry import potential_named
+    from bpttviz.experiments.registry import load_potential
     from bpttviz.provenance import fingerprint
     from bpttviz.relaxation.relax import relax
     from bpttviz.relaxation.rules import FIRE, GradientDescent, HeavyBall
-    from bpttviz.relaxation.stopping import Stop
+    from bpttviz.relaxation.stopping import StoppingCriterion
     from bpttviz.structures import Structures
 
     rule = {
@@ -61,10 +61,10 @@ def run(choices: argparse.Namespace) -> int:
     }[choices.rule]()
     starts = _starts(choices.files, choices.index, read_frames)
     batch = {name: Structures.from_ase(atoms, [name]) for name, atoms in starts.items()}
-    stop = Stop(choices.steps, fmax=choices.fmax)
-    potential = potential_named(choices.potential, choices.device, choices.trust).potential
+    stop = StoppingCriterion(choices.steps, fmax=choices.fmax)
+    potential = load_potential(choices.potential, choices.device, choices.trust).potential
     out = Path(choices.out)
-    claim(out, {"weights": fingerprint(potential), "rule": repr(rule), "stop": repr(stop)})
+    lock_settings(out, {"weights": fingerprint(potential), "rule": repr(rule), "stop": repr(stop)})
     lines, ends = [], []
     for name, start in batch.items():
         path = out / f"{name}.extxyz"

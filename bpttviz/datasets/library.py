@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from bpttviz.datasets.read import read_relaxations
-from bpttviz.datasets.splits import Dataset
+from bpttviz.datasets.splits import DatasetSplits
 
 # Choices of method were made while looking at the relaxations with these numbers.
 _INFORMED = dict.fromkeys(
@@ -17,12 +17,12 @@ _INFORMED = dict.fromkeys(
 _NOISE_FLOOR = {"si-defects": 0.08}
 
 
-def load_dataset(name: str = "si-defects") -> Dataset:
+def load_dataset(name: str = "si-defects") -> DatasetSplits:
     """A shipped data set, divided into training, validation and test.
 
     "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "si-defects-dense":
     some of their ends, relaxed further with more k-points and plane waves; see
-    `RelaxationSet.against`. "crystals": relaxations of small ordered crystals, elements and
+    `RelaxationDataset.with_ends_of`. "crystals": relaxations of small ordered crystals, elements and
     binaries, PBE. ``.card`` tells how they were made and how far they can be trusted.
 
     Raises:
@@ -34,10 +34,10 @@ def load_dataset(name: str = "si-defects") -> Dataset:
         raise ValueError(f"no data set {name!r}; shipped are {', '.join(available)}")
     folder = shelf / name
     everything = read_relaxations(sorted(folder.glob("*.extxyz.xz")), format="extxyz")
-    informed = {
+    development_groups = {
         reference.group
         for reference in everything
         if reference.name.startswith(_INFORMED.get(name, ()))
     }
     card = (folder / "README.md").read_text(encoding="utf-8")
-    return Dataset(everything, frozenset(informed), card, _NOISE_FLOOR.get(name))
+    return DatasetSplits(everything, frozenset(development_groups), card, _NOISE_FLOOR.get(name))

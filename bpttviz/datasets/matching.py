@@ -11,7 +11,7 @@ SAME_ENERGY = 0.01  # eV
 MATCHER = StructureMatcher(ltol=0.02, stol=0.05, primitive_cell=False, scale=False)
 
 
-def end_alike(one: Atoms, two: Atoms) -> bool:
+def same_minimum(one: Atoms, two: Atoms) -> bool:
     """Whether two ends, with their energies, are one minimum up to symmetry and order of atoms."""
     if one.get_chemical_formula() != two.get_chemical_formula():
         return False

@@ -19,9 +19,9 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.labels import same_structure, settings_of
-from bpttviz.datasets.matching import end_alike
+from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.read import default_group, read_frames
-from bpttviz.datasets.validate import AT_REST, faults
+from bpttviz.datasets.validate import AT_REST, find_problems
 
 
 def to_extxyz(frames: list[Atoms]) -> str:
@@ -71,7 +71,7 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
             this name, or this one with other frames (unless `replace`).
     """
     frames = read_frames(source)
-    found = faults(frames, at_rest)
+    found = find_problems(frames, at_rest)
     if found:
         raise ValueError(f"{source} cannot enter the set: {'; '.join(found)}")
     if any(frame.constraints or frame.has("masses") for frame in frames):
@@ -95,7 +95,7 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
                 "that others may have used: keep it, or say that it is to be replaced (--replace)"
             )
         group = default_group(theirs[0])
-        if other != target and end_alike(theirs[-1], frames[-1]):
+        if other != target and same_minimum(theirs[-1], frames[-1]):
             for frame in frames:
                 frame.info["group"] = group
     unfinished = target.with_suffix(".unfinished")

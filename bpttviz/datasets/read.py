@@ -13,7 +13,7 @@ from ase import Atoms
 
 from bpttviz.datasets.labels import decompressed, has_labels, settings_of, unfinished
 from bpttviz.datasets.names import unique_names
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.structures import StructureError
 
 # eV/Å; relaxations are stopped well below.
@@ -42,7 +42,7 @@ def read_relaxations(
     group: Callable[[Atoms], str] | Sequence[str] = default_group,
     format: str | None = None,
     names: Sequence[str] | None = None,
-) -> RelaxationSet:
+) -> RelaxationDataset:
     """Read one relaxation a file: first frame the start, last frame the end.
 
     To keep several out of training, let `group` say which belong together, then divide::
@@ -56,7 +56,7 @@ def read_relaxations(
             ones, README* and *.log) are all read. Any format that ASE reads, compressed or not,
             in ASE's units (Å, eV, eV/Å). Where every frame has ASE's "energy" and "forces",
             they are kept.
-        group: a name for each file, or what makes one from a start; see `Reference`.
+        group: a name for each file, or what makes one from a start; see `ReferenceRelaxation`.
         format: ASE's format name where the file name does not tell.
         names: one for each file; by default those that `unique_names` makes of the files' own.
 
@@ -68,7 +68,7 @@ def read_relaxations(
             whose frames name different ``info["settings"]``, one that says ``converged=False``; or
             not as many groups as files.
         ValueError: a file listed twice, or not as many names as files.
-        StructureError: frames that do not fit together (see `Reference`).
+        StructureError: frames that do not fit together (see `ReferenceRelaxation`).
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if len(files) == 1 and glob.has_magic(str(files[0])):
@@ -101,17 +101,17 @@ def read_relaxations(
             references.append(make_reference(name, frames, grouped))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({file})", name=error.name) from error
-    return RelaxationSet(references)
+    return RelaxationDataset(references)
 
 
 def read_pairs(
     pairs: Sequence[tuple[str | Path, str | Path]],
     group: Callable[[Atoms], str] | Sequence[str] = default_group,
     names: Sequence[str] | None = None,
-) -> RelaxationSet:
+) -> RelaxationDataset:
     """Read (start file, end file) pairs such as POSCAR and CONTCAR, CIF, extxyz.
 
-    No energies or forces are needed: `Endpoint` fine-tunes from the two ends alone. Without them
+    No energies or forces are needed: `EndpointLoss` fine-tunes from the two ends alone. Without them
     nothing shows whether an end is at rest: give those of finished relaxations. The last structure
     of each file is used; `group` as in `read_relaxations`.
 
@@ -130,7 +130,7 @@ def read_pairs(
             references.append(make_reference(name, ends, grouped, trajectory=False))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({start} and {end})", name=error.name) from error
-    return RelaxationSet(references)
+    return RelaxationDataset(references)
 
 
 def _one_each(
@@ -169,12 +169,12 @@ def make_reference(
     frames: Sequence[Atoms],
     group: Callable[[Atoms], str] = default_group,
     trajectory: bool = True,
-) -> Reference:
-    """A checked `Reference` from structures already in memory.
+) -> ReferenceRelaxation:
+    """A checked `ReferenceRelaxation` from structures already in memory.
 
     Raises:
         DataError: frames of different settings.
-        StructureError: frames that do not fit together (see `Reference`).
+        StructureError: frames that do not fit together (see `ReferenceRelaxation`).
     """
     settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
     if trajectory and len(settings) > 1:
@@ -183,7 +183,7 @@ def make_reference(
             "their energies and forces do not belong together; make one file of each"
         )
     labelled = trajectory and all(has_labels(frame) for frame in frames)
-    reference = Reference(
+    reference = ReferenceRelaxation(
         name=name,
         group=group(frames[0]),
         start=frames[0],

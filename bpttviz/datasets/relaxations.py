@@ -13,7 +13,7 @@ from ase import Atoms
 from ase.geometry import find_mic
 
 from bpttviz.datasets.labels import not_finite
-from bpttviz.datasets.validate import traded_places
+from bpttviz.datasets.validate import permuted_atoms
 from bpttviz.structures import StructureError, Structures
 
 # Nearest-image displacements beyond this are a swapped or wrongly ordered pair of atoms far more
@@ -25,7 +25,7 @@ SHORTEST_TRADE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class ReferenceRelaxation:
     """One relaxation done with the method to be learned, DFT usually.
 
     Attributes:
@@ -81,7 +81,7 @@ class Reference:
 def _require_same_places(name: str, before: Atoms, after: Atoms) -> None:
     """Atoms may trade places in many steps, as real ones do, but not in one."""
     _, distance = find_mic(after.positions - before.positions, before.cell, before.pbc)
-    atoms = traded_places(before, after) if distance.max() > SHORTEST_TRADE else []
+    atoms = permuted_atoms(before, after) if distance.max() > SHORTEST_TRADE else []
     if atoms:
         raise StructureError(
             f"atoms {', '.join(map(str, atoms))} have traded places with their own kind, in one "
@@ -122,13 +122,13 @@ def _directions(atoms: Atoms) -> str:
     return " and ".join(np.array(["a", "b", "c"])[atoms.pbc]) or "no direction"
 
 
-class RelaxationSet(Sequence):
-    """An ordered collection of `Reference` relaxations.
+class RelaxationDataset(Sequence):
+    """An ordered collection of `ReferenceRelaxation` relaxations.
 
-    Indexing with a number or a name gives one `Reference`; with a slice or a list, a smaller set.
+    Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice or a list, a smaller set.
     """
 
-    def __init__(self, references: Sequence[Reference]):
+    def __init__(self, references: Sequence[ReferenceRelaxation]):
         self.references = tuple(references)
         twice = [name for name, n in Counter(r.name for r in references).items() if n > 1]
         if twice:
@@ -137,7 +137,7 @@ class RelaxationSet(Sequence):
     def __len__(self) -> int:
         return len(self.references)
 
-    def __iter__(self) -> Iterator[Reference]:
+    def __iter__(self) -> Iterator[ReferenceRelaxation]:
         return iter(self.references)
 
     def __getitem__(self, key):
@@ -147,9 +147,9 @@ class RelaxationSet(Sequence):
                     return reference
             raise KeyError(f"no relaxation named {key!r}; there are {', '.join(self.names)}")
         if isinstance(key, slice):
-            return RelaxationSet(self.references[key])
+            return RelaxationDataset(self.references[key])
         if isinstance(key, (list, tuple)):
-            return RelaxationSet([self[member] for member in key])
+            return RelaxationDataset([self[member] for member in key])
         return self.references[key]
 
     @property
@@ -160,7 +160,7 @@ class RelaxationSet(Sequence):
     def groups(self) -> list[str]:
         return [reference.group for reference in self.references]
 
-    def unfamiliar_in(self, others: RelaxationSet) -> list[str]:
+    def out_of_distribution(self, others: RelaxationDataset) -> list[str]:
         """Names of those of ``others`` with a family or an element that this set has not."""
         families = {reference.family for reference in self}
         elements = {number for reference in self for number in reference.start.numbers}
@@ -170,7 +170,7 @@ class RelaxationSet(Sequence):
             if r.family not in families or not elements.issuperset(r.start.numbers)
         ]
 
-    def against(self, others: RelaxationSet) -> RelaxationSet:
+    def with_ends_of(self, others: RelaxationDataset) -> RelaxationDataset:
         """Those that ``others`` has too, by name: the same starts, the others' ends.
 
         For judging by ends from better settings. Frames are left out, because their forces are
@@ -189,7 +189,7 @@ class RelaxationSet(Sequence):
             )
         for reference in common:
             reference.check()
-        return RelaxationSet(common)
+        return RelaxationDataset(common)
 
     @property
     def has_forces(self) -> bool:
@@ -222,7 +222,7 @@ class RelaxationSet(Sequence):
                 add(frame.calc.results["forces"], 5)
         return digest.hexdigest()[:16]
 
-    def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:
+    def folds(self, count: int = 4) -> list[tuple[RelaxationDataset, RelaxationDataset]]:
         """(training, held-out) pairs for cross-validation; a group is never divided.
 
         Groups are dealt out largest first, each to the fold with the fewest relaxations, ties by
@@ -245,8 +245,8 @@ class RelaxationSet(Sequence):
             load[fold] += size
         return [
             (
-                RelaxationSet([r for r in self.references if home[r.group] != fold]),
-                RelaxationSet([r for r in self.references if home[r.group] == fold]),
+                RelaxationDataset([r for r in self.references if home[r.group] != fold]),
+                RelaxationDataset([r for r in self.references if home[r.group] == fold]),
             )
             for fold in range(count)
         ]

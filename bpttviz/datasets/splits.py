@@ -6,74 +6,74 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bpttviz.datasets.relaxations import RelaxationSet
+from bpttviz.datasets.relaxations import RelaxationDataset
 
 SMALLEST_SET_WITH_TEST = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """A `RelaxationSet` divided into training, validation and test by its groups' names.
+class DatasetSplits:
+    """A `RelaxationDataset` divided into training, validation and test by its groups' names.
 
     Each group goes where the hash of its name says (60 % training, 15 % validation, 25 % test), so
     that adding relaxations never moves one that is already there.
 
     Attributes:
-        everything: all relaxations.
+        all: all relaxations.
         informed: groups that choices of method were made on; these never enter the test.
         card: the data card, Markdown.
         noise_floor: ΔQ (amu^½ Å) within which the ends themselves are uncertain, where known.
     """
 
-    everything: RelaxationSet
-    informed: frozenset[str] = field(default_factory=frozenset)
+    all: RelaxationDataset
+    development_groups: frozenset[str] = field(default_factory=frozenset)
     card: str = ""
     noise_floor: float | None = None
 
     @property
-    def train(self) -> RelaxationSet:
+    def train(self) -> RelaxationDataset:
         return self._part("train")
 
     @property
-    def val(self) -> RelaxationSet:
+    def val(self) -> RelaxationDataset:
         return self._part("val")
 
     @property
-    def test(self) -> RelaxationSet:
+    def test(self) -> RelaxationDataset:
         """The test part.
 
         Raises:
             ValueError: fewer than 24 relaxations in all.
         """
-        if len(self.everything) < SMALLEST_SET_WITH_TEST:
+        if len(self.all) < SMALLEST_SET_WITH_TEST:
             raise ValueError(
-                f"{len(self.everything)} relaxations are too few for a test split (it takes "
+                f"{len(self.all)} relaxations are too few for a test split (it takes "
                 f"{SMALLEST_SET_WITH_TEST}); cross-validate instead: data.folds(4) gives "
                 "(training, held-out) pairs"
             )
         return self._part("test")
 
-    def folds(self, count: int = 4) -> list[tuple[RelaxationSet, RelaxationSet]]:
-        """See `RelaxationSet.folds`."""
-        return self.everything.folds(count)
+    def folds(self, count: int = 4) -> list[tuple[RelaxationDataset, RelaxationDataset]]:
+        """See `RelaxationDataset.folds`."""
+        return self.all.folds(count)
 
-    def part_of(self, group: str) -> str:
+    def split_of(self, group: str) -> str:
         """ "train", "val" or "test" for a group's name."""
         digest = hashlib.sha256(group.encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64
-        if group in self.informed:
+        if group in self.development_groups:
             return "train" if place < 0.8 else "val"
         return "train" if place < 0.6 else "val" if place < 0.75 else "test"
 
-    def _part(self, part: str) -> RelaxationSet:
-        return RelaxationSet([r for r in self.everything if self.part_of(r.group) == part])
+    def _part(self, part: str) -> RelaxationDataset:
+        return RelaxationDataset([r for r in self.all if self.split_of(r.group) == part])
 
     def __len__(self) -> int:
-        return len(self.everything)
+        return len(self.all)
 
     def __repr__(self) -> str:
-        parts = Counter(self.part_of(r.group) for r in self.everything)
+        parts = Counter(self.split_of(r.group) for r in self.all)
         return (
-            f"<Dataset: {len(self)} relaxations in {len(set(self.everything.groups))} groups; "
+            f"<Dataset: {len(self)} relaxations in {len(set(self.all.groups))} groups; "
             f"train {parts['train']}, val {parts['val']}, test {parts['test']}>"
         )

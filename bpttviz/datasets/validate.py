@@ -22,7 +22,7 @@ SAME_PLACE = 1e-6  # Å
 SHORTER_WAY = 0.1  # Å²
 
 
-def faults(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
+def find_problems(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
     """Why these frames cannot enter a set, in sentences; nothing if they can.
 
     Args:
@@ -89,14 +89,14 @@ def _of_step(frames: Sequence[Atoms], number: int) -> list[str]:
 
 
 def _of_order(start: Atoms, end: Atoms) -> list[str]:
-    atoms = traded_places(start, end)
+    atoms = permuted_atoms(start, end)
     if not atoms:
         return []
     named = ", ".join(map(str, atoms))
     return [f"atoms {named} have traded places from start to end: list them in one order"]
 
 
-def traded_places(start: Atoms, end: Atoms) -> list[int]:
+def permuted_atoms(start: Atoms, end: Atoms) -> list[int]:
     """Atoms that would have a clearly shorter way if they traded places with their own kind."""
     _, distances = get_distances(start.positions, end.positions, start.cell, start.pbc)
     cost = np.where(start.numbers[:, None] == end.numbers, distances**2, 1e6)

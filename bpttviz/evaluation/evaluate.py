@@ -10,25 +10,25 @@ import torch
 from ase import Atoms
 from tqdm.auto import tqdm
 
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q, rmsd
 from bpttviz.evaluation.forces import force_measures
-from bpttviz.evaluation.metrics import Row
+from bpttviz.evaluation.metrics import StructureResult
 from bpttviz.evaluation.minima import basin
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.relax import Relaxation, relax
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 
 
 def evaluate(
     potentials: Mapping[str, Potential],
-    references: RelaxationSet,
+    references: RelaxationDataset,
     rule=None,
-    stop: Stop | None = None,
-    rest: Rest | None = None,
+    stop: StoppingCriterion | None = None,
+    rest: Relaxer | None = None,
     progress: bool = True,
     noise_floor: float | None = None,
     labels: Mapping[str, str] | None = None,
@@ -51,7 +51,7 @@ def evaluate(
     """
     if not potentials or not len(references):
         raise ValueError("evaluate needs at least one potential and one reference relaxation")
-    rest = Rest() if rest is None else rest
+    rest = Relaxer() if rest is None else rest
     rows, relaxations, rests = [], {}, {}
     with tqdm(
         total=len(potentials) * len(references), desc="evaluate", disable=not progress
@@ -78,13 +78,13 @@ def evaluate(
 def measure(
     name: str,
     potential: Potential,
-    reference: Reference,
+    reference: ReferenceRelaxation,
     rule,
-    stop: Stop | None,
-    rest: Rest,
+    stop: StoppingCriterion | None,
+    rest: Relaxer,
     from_start: bool = False,
-) -> tuple[Row, Relaxation, Atoms]:
-    """One structure under one potential: its `Row`, K-step relaxation and resting place."""
+) -> tuple[StructureResult, Relaxation, Atoms]:
+    """One structure under one potential: its `StructureResult`, K-step relaxation and resting place."""
     start = Structures.from_ase(reference.start, [reference.name])
     end = Structures.from_ase(reference.end, [reference.name])
     with torch.no_grad():
@@ -97,7 +97,7 @@ def measure(
         resting, steps, converged = rest.reach(potential, final.to_ase()[0])
     at_rest = Structures.from_ase(resting, [reference.name], check=False)
     at_k_known, at_rest_known = (1.0 if known else float("nan") for known in (not lost, converged))
-    row = Row(
+    row = StructureResult(
         structure=reference.name,
         group=reference.group,
         potential=name,
@@ -118,8 +118,8 @@ def measure(
     return row, relaxation, resting
 
 
-def _from_start(potential: Potential, reference: Reference, rest: Rest) -> dict:
-    """The figures of a `Row` about the rest that is reached from the start, not from X_K."""
+def _from_start(potential: Potential, reference: ReferenceRelaxation, rest: Relaxer) -> dict:
+    """The figures of a `StructureResult` about the rest that is reached from the start, not from X_K."""
     resting, _, converged = rest.reach(potential, reference.start)
     if not converged:
         return {"from_start": "not at rest"}
@@ -127,7 +127,7 @@ def _from_start(potential: Potential, reference: Reference, rest: Rest) -> dict:
     return {"from_start": "at rest", "dq_from_start": float(delta_q(*ends))}
 
 
-def endpoint_errors(potential: Potential, references: RelaxationSet, rule, stop) -> np.ndarray:
+def endpoint_errors(potential: Potential, references: RelaxationDataset, rule, stop) -> np.ndarray:
     """ΔQ(X_K, reference) of each structure (n,), one after another; NaN where it diverged."""
     errors = []
     for reference in references:

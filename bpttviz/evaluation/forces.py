@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bpttviz.datasets.relaxations import Reference
+from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.evaluation.defects import distance_from_defect
 from bpttviz.evaluation.metrics import NEAR, WEAK
 from bpttviz.potentials.base import Potential
@@ -16,7 +16,7 @@ from bpttviz.structures import Structures
 
 @dataclass(frozen=True)
 class ForceMeasures:
-    """How wrong forces are on the frames of one reference; see `Row` for each figure."""
+    """How wrong forces are on the frames of one reference; see `StructureResult` for each figure."""
 
     force_mae: float = float("nan")
     force_slope: float = float("nan")
@@ -27,7 +27,7 @@ class ForceMeasures:
     force_mae_strong: float = float("nan")
 
 
-def force_measures(potential: Potential, reference: Reference) -> ForceMeasures:
+def force_measures(potential: Potential, reference: ReferenceRelaxation) -> ForceMeasures:
     """Errors, slope and cosine over all frames of a reference; NaN where there is nothing to tell.
 
     Slope and cosine are of all predicted against all reference components of the trajectory.

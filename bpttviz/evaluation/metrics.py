@@ -21,7 +21,7 @@ HEADINGS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class StructureResult:
     """One structure under one potential.
 
     Attributes:

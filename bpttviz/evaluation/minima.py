@@ -9,9 +9,9 @@ from ase import Atoms
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from bpttviz.datasets.matching import MATCHER, SAME_ENERGY
-from bpttviz.datasets.relaxations import Reference
+from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.distances import delta_q
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
 
@@ -24,7 +24,9 @@ SAME_MINIMUM = 0.3  # amu^½ Å
 CLOSER = 5
 
 
-def basin(potential: Potential, resting: Atoms, reference: Reference, rest: Rest) -> str:
+def basin(
+    potential: Potential, resting: Atoms, reference: ReferenceRelaxation, rest: Relaxer
+) -> str:
     """Which minimum a structure rests in, judged by where the same potential takes the reference.
 
     "same": that very minimum; "equivalent": one related to it by a symmetry operation and

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from bpttviz.evaluation.metrics import HEADINGS, NEAR, WEAK, Row
-from bpttviz.evaluation.statistics import FEWEST_FOR_A_VERDICT, Comparison, compare
+from bpttviz.evaluation.metrics import HEADINGS, NEAR, WEAK, StructureResult
+from bpttviz.evaluation.statistics import MIN_SAMPLES, PairedComparison, compare
 from bpttviz.relaxation.relax import Relaxation
 
 
@@ -21,7 +21,7 @@ class Report:
     """Measurements of one or more potentials on the same structures, with the paths they took.
 
     Args:
-        rows: one `Row` for each structure and potential.
+        rows: one `StructureResult` for each structure and potential.
         relaxations: (potential, structure) → its K-step `Relaxation` (a batch of one).
         references: structure → the reference end.
         rests: (potential, structure) → X_rest, where the relaxation got there.
@@ -32,7 +32,7 @@ class Report:
 
     def __init__(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[StructureResult],
         relaxations: dict[tuple[str, str], Relaxation] | None = None,
         references: dict[str, Atoms] | None = None,
         rests: dict[tuple[str, str], Atoms] | None = None,
@@ -55,8 +55,12 @@ class Report:
         convert = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
         with open(path, encoding="utf-8", newline="") as file:
             rows = [
-                Row(
-                    **{f.name: convert[f.type](line[f.name]) for f in fields(Row) if f.name in line}
+                StructureResult(
+                    **{
+                        f.name: convert[f.type](line[f.name])
+                        for f in fields(StructureResult)
+                        if f.name in line
+                    }
                 )
                 for line in csv.DictReader(file)
             ]
@@ -72,7 +76,7 @@ class Report:
         """Names of the structures, in order of appearance."""
         return list(dict.fromkeys(row.structure for row in self.rows))
 
-    def row(self, potential: str, structure: int | str) -> Row:
+    def row(self, potential: str, structure: int | str) -> StructureResult:
         """The row of one structure (number or name) under one potential."""
         name = self._name(structure)
         for row in self.rows:
@@ -99,7 +103,7 @@ class Report:
         after: str | None = None,
         same_basin: bool = False,
         by_group: bool = False,
-    ) -> Comparison:
+    ) -> PairedComparison:
         """Paired change of ``column`` from ``before`` (first potential) to ``after`` (last).
 
         ``same_basin`` keeps only structures that end in the reference's own minimum under both: a
@@ -117,7 +121,7 @@ class Report:
         groups = [self.row(before, name).group for name in names] if by_group else None
         return compare(column, names, *values, groups)
 
-    def verdicts(self, before: str | None = None, after: str | None = None) -> list[str]:
+    def conclusions(self, before: str | None = None, after: str | None = None) -> list[str]:
         """Plain sentences: is the endpoint better, the force worse, and is that beyond chance?"""
         return [
             self._verdict(what, column, before, after)
@@ -138,7 +142,7 @@ class Report:
         extent = f"{percent:+.0f} % over {count} structures, {change.worse} worse"
         if change.left_out:
             extent += f", {len(change.left_out)} left out ({', '.join(change.left_out)})"
-        if count < FEWEST_FOR_A_VERDICT:
+        if count < MIN_SAMPLES:
             here = "falls" if percent < 0 else "rises"
             return f"{what} {here} here, {extent}; too few to tell more."
         verdict = direction or "does not change beyond what these structures can tell"
@@ -195,7 +199,9 @@ class Report:
     def to_csv(self, path: str | Path | None = None) -> str:
         """All rows as CSV text; written to ``path`` when one is given."""
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, [f.name for f in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(
+            buffer, [f.name for f in fields(StructureResult)], lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(asdict(row) for row in self.rows)
         if path is not None:
@@ -239,7 +245,7 @@ class Report:
         notes += self._details()
         for after in self.potentials[1:]:
             whose = f"{after}: " if len(self.potentials) > 2 else ""
-            notes += [whose + verdict for verdict in self.verdicts(after=after)]
+            notes += [whose + verdict for verdict in self.conclusions(after=after)]
         return notes
 
     def _details(self) -> list[str]:

@@ -12,7 +12,7 @@ from bpttviz.structures import StructureError
 
 
 @dataclass(frozen=True)
-class Rest:
+class Relaxer:
     """How a structure is brought to rest: by ASE's optimiser, independent of the trained map.
 
     Args:

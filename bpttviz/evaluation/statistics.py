@@ -9,15 +9,15 @@ import numpy as np
 
 # Below this many structures an interval or a verdict would claim more than can be known: with five
 # of one sign a coin would do the same one time in sixteen.
-FEWEST_FOR_A_VERDICT = 6
+MIN_SAMPLES = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PairedComparison:
     """Paired change of one column from one potential to another, over the same structures.
 
     Attributes:
-        column: name of the column in `Row`.
+        column: name of the column in `StructureResult`.
         before, after: (n,) values of the structures where both are finite.
         names: those structures.
         ratio: geometric mean of after/before; below 1 is better.
@@ -44,7 +44,7 @@ class Comparison:
     def direction(self) -> str:
         """ "falls" or "rises" where that is beyond chance, "" where it cannot be told."""
         low, high = self.interval
-        if self.drawn < FEWEST_FOR_A_VERDICT:
+        if self.drawn < MIN_SAMPLES:
             return ""
         return "falls" if high < 1 else "rises" if low > 1 else ""
 
@@ -70,8 +70,8 @@ def compare(
     groups: Sequence[str] | None = None,
     resamples: int = 10_000,
     seed: int = 0,
-) -> Comparison:
-    """Paired comparison of positive numbers; see `Comparison`.
+) -> PairedComparison:
+    """Paired comparison of positive numbers; see `PairedComparison`.
 
     Args:
         column: what the numbers are.
@@ -97,7 +97,7 @@ def compare(
     draws = np.random.default_rng(seed).integers(len(size), size=(resamples, len(size)))
     means = total[draws].sum(1) / size[draws].sum(1)
     low, high = np.exp(np.percentile(means, [2.5, 97.5]))
-    return Comparison(
+    return PairedComparison(
         column=column,
         before=before[usable],
         after=after[usable],

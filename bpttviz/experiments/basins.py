@@ -16,19 +16,19 @@ from pathlib import Path
 
 import torch
 
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import evaluate
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import Landscape, Wells, places, walker, walkers
-from bpttviz.relaxation.adjoints.guided import Guided
-from bpttviz.relaxation.adjoints.implicit import Implicit, ImplicitWarning
-from bpttviz.relaxation.adjoints.unrolled import Checkpointed, Truncated
+from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
+from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint, ImplicitWarning
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, TruncatedBPTT
 from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import Endpoint
+from bpttviz.training.objectives import EndpointLoss
 
 RIGHT = ("same", "equivalent")
 
@@ -45,17 +45,17 @@ class Problem:
         potential: the untrained one.
         training, held_out: reference relaxations.
         rule, stop: the map.
-        window: steps of `Guided`'s window, of `Truncated`, and of a short full unroll.
-        weight: of `Guided`.
+        window: steps of `GuidedAdjoint`'s window, of `TruncatedBPTT`, and of a short full unroll.
+        weight: of `GuidedAdjoint`.
         epochs, learning_rate, batch_size: as in `finetune`.
         truth: the landscape that the references come from, where there is one.
     """
 
     potential: Potential
-    training: RelaxationSet
-    held_out: RelaxationSet
+    training: RelaxationDataset
+    held_out: RelaxationDataset
     rule: GradientDescent
-    stop: Stop
+    stop: StoppingCriterion
     window: int
     weight: float
     epochs: int
@@ -63,20 +63,20 @@ class Problem:
     batch_size: int = 1
     truth: Landscape | None = None
 
-    def objectives(self) -> dict[str, Endpoint]:
+    def objectives(self) -> dict[str, EndpointLoss]:
         """Name → objective; what differs is how the gradient goes back, and through how much.
 
         ``strict=False``: a saddle met in training must not end it.
         """
-        rule, long, short = self.rule, self.stop.steps, self.window
-        implicit = Implicit(strict=False)
+        rule, long, short = self.rule, self.stop.max_steps, self.window
+        implicit = ImplicitAdjoint(strict=False)
         return {
-            f"full, K = {long}": Endpoint(rule, self.stop, Checkpointed()),
-            f"full, K = {short}": Endpoint(rule, Stop(short), Checkpointed()),
-            f"last {short} of {long}": Endpoint(rule, self.stop, Truncated(short)),
-            "implicit": Endpoint(rule, self.stop, implicit),
-            f"guided, first {short}": Endpoint(
-                rule, self.stop, Guided(short, self.weight, implicit)
+            f"full, K = {long}": EndpointLoss(rule, self.stop, CheckpointedBPTT()),
+            f"full, K = {short}": EndpointLoss(rule, StoppingCriterion(short), CheckpointedBPTT()),
+            f"last {short} of {long}": EndpointLoss(rule, self.stop, TruncatedBPTT(short)),
+            "implicit": EndpointLoss(rule, self.stop, implicit),
+            f"guided, first {short}": EndpointLoss(
+                rule, self.stop, GuidedAdjoint(short, self.weight, implicit)
             ),
         }
 
@@ -107,19 +107,21 @@ def two_valleys(seed: int, training: int = 12, held_out: int = 20) -> Problem:
     count = training + held_out
     starts = torch.stack([uniform(-0.6, 0.6, count), uniform(0.5, 1.2, count)], 1)
     with torch.no_grad():
-        ends = relax(truth, walkers(starts), GradientDescent(0.1), Stop(3000, fmax=1e-6)).final
+        ends = relax(
+            truth, walkers(starts), GradientDescent(0.1), StoppingCriterion(3000, fmax=1e-6)
+        ).final
     references = [
-        Reference(f"walker-{i}", f"walker-{i}", walker(*start), walker(*end))
+        ReferenceRelaxation(f"walker-{i}", f"walker-{i}", walker(*start), walker(*end))
         for i, (start, end) in enumerate(
             zip(starts.tolist(), places(ends.positions).tolist(), strict=True)
         )
     ]
     return Problem(
         potential=model,
-        training=RelaxationSet(references[:training]),
-        held_out=RelaxationSet(references[training:]),
+        training=RelaxationDataset(references[:training]),
+        held_out=RelaxationDataset(references[training:]),
         rule=GradientDescent(0.1, max_step=None),
-        stop=Stop(60),
+        stop=StoppingCriterion(60),
         window=12,
         weight=1.0,
         epochs=10,
@@ -129,7 +131,7 @@ def two_valleys(seed: int, training: int = 12, held_out: int = 20) -> Problem:
     )
 
 
-def interstitials(data: RelaxationSet, seed: int, potential: Potential) -> Problem:
+def interstitials(data: RelaxationDataset, seed: int, potential: Potential) -> Problem:
     """Three interstitials in silicon, one of which pretrained CHGNet takes to another minimum.
 
     That is the tetrahedral phosphorus; the two split interstitials of pure silicon keep it company
@@ -140,14 +142,14 @@ def interstitials(data: RelaxationSet, seed: int, potential: Potential) -> Probl
     for number, name in enumerate(INTERSTITIALS):
         start = data[name].start.copy()
         start.rattle(0.02, seed=100 * seed + number)
-        references.append(Reference(name, data[name].group, start, data[name].end))
-    references = RelaxationSet(references)
+        references.append(ReferenceRelaxation(name, data[name].group, start, data[name].end))
+    references = RelaxationDataset(references)
     return Problem(
         potential=potential,
         training=references,
         held_out=references,
         rule=GradientDescent(0.06),
-        stop=Stop(20),
+        stop=StoppingCriterion(20),
         window=10,
         weight=1.0,
         epochs=6,
@@ -182,7 +184,7 @@ def count_basins(
     problem_of: Callable[[int], Problem],
     seeds: Sequence[int] = range(5),
     out: str | Path | None = None,
-    rest: Rest | None = None,
+    rest: Relaxer | None = None,
     on_trained: Callable[[int, str, Potential], None] | None = None,
 ) -> list[Count]:
     """Fine-tune with every mode, for every seed, and count right basins before and after.
@@ -234,7 +236,7 @@ def count_basins(
     return known
 
 
-def in_words(counts: Sequence[Count]) -> str:
+def format_counts(counts: Sequence[Count]) -> str:
     """A table: right basins of each mode, summed over seeds, and seed by seed."""
     lines = []
     for problem in dict.fromkeys(c.problem for c in counts):
@@ -253,8 +255,8 @@ def in_words(counts: Sequence[Count]) -> str:
     return "\n".join(lines)
 
 
-def _count(name, mode, seed, problem: Problem, potential: Potential, rest: Rest | None) -> Count:
-    def right(references: RelaxationSet) -> tuple[int, float]:
+def _count(name, mode, seed, problem: Problem, potential: Potential, rest: Relaxer | None) -> Count:
+    def right(references: RelaxationDataset) -> tuple[int, float]:
         report = evaluate(
             {mode: potential}, references, problem.rule, problem.stop, rest, progress=False
         )

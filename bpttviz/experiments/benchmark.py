@@ -21,20 +21,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bpttviz._files import claim, write
-from bpttviz.datasets.relaxations import RelaxationSet
-from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, Dataset
+from bpttviz._files import lock_settings, write
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits
 from bpttviz.evaluation.evaluate import evaluate
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, Recipe, best_scale
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
-from bpttviz.provenance import describe, fingerprint
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import Endpoint, Forces, Objective, count_evaluations
+from bpttviz.training.objectives import EndpointLoss, ForceLoss, Objective, count_evaluations
 from bpttviz.training.runs import FILE, load_run
 
-FORCES, BOTH = "force-matched", "forces, then BPTT"
+FORCES, FORCES_THEN_BPTT = "force-matched", "forces, then BPTT"
 
 # method -> the labels it learns from
 LABELS = {
@@ -42,7 +42,7 @@ LABELS = {
     SCALAR: "ends",
     FORCES: "frames with forces",
     BPTT: "ends",
-    BOTH: "frames with forces, then ends",
+    FORCES_THEN_BPTT: "frames with forces, then ends",
 }
 METHODS = tuple(LABELS)
 
@@ -51,14 +51,14 @@ SCALES = (0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Split:
     """What is trained on and what is measured: a fold, or the data set's own parts."""
 
     number: int
     name: str
-    training: RelaxationSet
-    held_out: RelaxationSet
-    validation: RelaxationSet | None = None
+    training: RelaxationDataset
+    held_out: RelaxationDataset
+    validation: RelaxationDataset | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Stage:
     evaluations: int
 
 
-def parts_of(data: Dataset, folds: int | None = None, seen: Collection[str] = ()) -> list[Part]:
+def parts_of(
+    data: DatasetSplits, folds: int | None = None, seen: Collection[str] = ()
+) -> list[Split]:
     """The data set's own training, validation and test; or folds, where it has no test part.
 
     Args:
@@ -82,14 +84,14 @@ def parts_of(data: Dataset, folds: int | None = None, seen: Collection[str] = ()
         ValueError: nothing is left to measure, or to validate on.
     """
 
-    def unseen(references: RelaxationSet) -> RelaxationSet:
-        return RelaxationSet([r for r in references if r.name not in seen])
+    def unseen(references: RelaxationDataset) -> RelaxationDataset:
+        return RelaxationDataset([r for r in references if r.name not in seen])
 
     if folds is None and len(data) >= SMALLEST_SET_WITH_TEST:
-        parts = [Part(0, "test", data.train, unseen(data.test), unseen(data.val))]
+        parts = [Split(0, "test", data.train, unseen(data.test), unseen(data.val))]
     else:
         pairs = enumerate(data.folds(folds or 4))
-        parts = [Part(n, f"fold-{n}", train, unseen(held_out)) for n, (train, held_out) in pairs]
+        parts = [Split(n, f"fold-{n}", train, unseen(held_out)) for n, (train, held_out) in pairs]
     parts = [part for part in parts if len(part.held_out)]
     if not parts:
         raise ValueError("the potential was pretrained on all relaxations that could be measured")
@@ -101,9 +103,9 @@ def parts_of(data: Dataset, folds: int | None = None, seen: Collection[str] = ()
     return parts
 
 
-def compare_methods(
+def benchmark(
     potential: Potential,
-    data: Dataset,
+    data: DatasetSplits,
     out: str | Path,
     recipe: Recipe | None = None,
     folds: int | None = None,
@@ -111,7 +113,7 @@ def compare_methods(
     learning_rates: Sequence[float] | None = None,
     methods: Collection[str] = METHODS,
     only: Sequence[int] | None = None,
-    rest: Rest | None = None,
+    rest: Relaxer | None = None,
     about: Mapping | None = None,
     progress: bool = True,
 ) -> None:
@@ -138,23 +140,25 @@ def compare_methods(
     """
     recipe, out = Recipe(scales=SCALES) if recipe is None else recipe, Path(out)
     rates = tuple(learning_rates or (recipe.learning_rate,))
-    seen = sorted(set(seen).intersection(data.everything.names))
+    seen = sorted(set(seen).intersection(data.all.names))
     parts = parts_of(data, folds, seen)
     _check(recipe, rates, methods, only, parts)
-    claim(
+    lock_settings(
         out,
         {
             "about": {"name": type(potential).__name__, "external": True, **(about or {})},
             "recipe": {**asdict(recipe), "adjoint": repr(recipe.adjoint)},
             "learning_rates": rates,
-            "potential": describe(potential)["class"],
+            "potential": specification(potential)["class"],
             "weights": fingerprint(potential),
-            "data": data.everything.fingerprint(),
+            "data": data.all.fingerprint(),
             "seen": seen,
             "parts": {p.name: p.held_out.names for p in parts},
-            "unfamiliar": [name for p in parts for name in p.training.unfamiliar_in(p.held_out)],
+            "unfamiliar": [
+                name for p in parts for name in p.training.out_of_distribution(p.held_out)
+            ],
             "noise_floor": data.noise_floor,
-            "informed": sorted(data.informed),
+            "informed": sorted(data.development_groups),
         },
     )
     for part in parts:
@@ -185,7 +189,7 @@ def table_of(folder: Path, part: str, method: str) -> Path:
 
 
 def stages_of(
-    method: str, potential: Potential, training: RelaxationSet, recipe: Recipe
+    method: str, potential: Potential, training: RelaxationDataset, recipe: Recipe
 ) -> list[Stage]:
     """The trainings that a method consists of; together they cost what `BPTT` costs.
 
@@ -193,14 +197,16 @@ def stages_of(
     """
     if method in (PRETRAINED, SCALAR):
         return []
-    endpoint = Endpoint(recipe.rule, recipe.stop, recipe.adjoint)
+    endpoint = EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint)
     epoch = len(training) * count_evaluations(endpoint, potential, training[:1])
-    for_forces = {FORCES: recipe.epochs, BPTT: 0, BOTH: recipe.epochs // 2}[method]
+    for_forces = {FORCES: recipe.epochs, BPTT: 0, FORCES_THEN_BPTT: recipe.epochs // 2}[method]
     stages = []
     if for_forces:
         most = epoch // len(training)
-        epochs, frames = spread([len(r.frames) for r in training], for_forces * epoch, most)
-        objective = Forces(frames)
+        epochs, frames = allocate_budget(
+            [len(r.frames) for r in training], for_forces * epoch, most
+        )
+        objective = ForceLoss(frames)
         cost = epochs * sum(len(objective.chosen(r)) for r in training)
         stages.append(Stage(objective, epochs, cost))
     if for_forces < recipe.epochs:
@@ -209,7 +215,7 @@ def stages_of(
     return stages
 
 
-def spread(lengths: Sequence[int], budget: int, most: int) -> tuple[int, int]:
+def allocate_budget(lengths: Sequence[int], budget: int, most: int) -> tuple[int, int]:
     """(epochs, frames): how force matching spends a budget without exceeding it.
 
     As many frames of each trajectory as one gradient through time has steps, and epochs until the
@@ -324,7 +330,7 @@ class _Method:
         return score if math.isfinite(score) else math.inf
 
 
-def _check(recipe: Recipe, rates, methods, only, parts: Sequence[Part]) -> None:
+def _check(recipe: Recipe, rates, methods, only, parts: Sequence[Split]) -> None:
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; choose among {', '.join(METHODS)}")
@@ -335,14 +341,16 @@ def _check(recipe: Recipe, rates, methods, only, parts: Sequence[Part]) -> None:
             f"there is no part {absent[0]}, or nothing in it to measure; choose among "
             f"{', '.join(map(str, numbers))}"
         )
-    if BOTH in methods and recipe.epochs < 2:
-        raise ValueError(f"{BOTH!r} divides the budget between two trainings: 2 epochs at least")
+    if FORCES_THEN_BPTT in methods and recipe.epochs < 2:
+        raise ValueError(
+            f"{FORCES_THEN_BPTT!r} divides the budget between two trainings: 2 epochs at least"
+        )
     if len(rates) > 1 and not all(part.validation for part in parts):
         raise ValueError(
             "several learning rates are tried on validation relaxations, and this division of the "
             "data has none; give one learning rate, fixed beforehand"
         )
-    if {FORCES, BOTH}.intersection(methods):
+    if {FORCES, FORCES_THEN_BPTT}.intersection(methods):
         without = [r.name for part in parts for r in part.training if not r.frames]
         if without:
             raise ValueError(f"{without[0]} has no frames with forces, so forces cannot be matched")

@@ -18,7 +18,7 @@ import numpy as np
 
 from bpttviz._files import write
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.statistics import FEWEST_FOR_A_VERDICT
+from bpttviz.evaluation.statistics import MIN_SAMPLES
 from bpttviz.experiments.benchmark import FORCES, LABELS, METHODS, table_of
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, change_in_words
 
@@ -27,7 +27,7 @@ ENDPOINT, FORCE = "dq_rest", "force_mae"
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class BenchmarkResult:
     """All methods on one potential, as far as they have been done.
 
     Attributes:
@@ -51,7 +51,7 @@ class Outcome:
     evaluations: dict[str, int]
     done: int
     parts: int
-    informed: frozenset[str]
+    development_groups: frozenset[str]
     seen: tuple[str, ...] = ()
     unfamiliar: frozenset[str] = frozenset()
 
@@ -77,7 +77,7 @@ class Outcome:
     def verdict(self, method: str = BPTT) -> str:
         """Whether both halves of the paradox hold for a method, in a sentence."""
         compared = min(len(self.log_ratios(column, method)) for column in (ENDPOINT, FORCE))
-        if compared < FEWEST_FOR_A_VERDICT:
+        if compared < MIN_SAMPLES:
             return f"{method}: {compared} structures are too few for a verdict on the paradox."
         falls = self.direction(ENDPOINT, method) == "falls"
         rises = self.direction(FORCE, method) == "rises"
@@ -103,7 +103,9 @@ class Outcome:
         trained = [m for m in self.methods if m != PRETRAINED]
         rows = self.report.rows
         subsets = {
-            "groups not looked at before": [r for r in rows if r.group not in self.informed],
+            "groups not looked at before": [
+                r for r in rows if r.group not in self.development_groups
+            ],
             "known family and elements": [r for r in rows if r.structure not in self.unfamiliar],
             "family or element not trained on": [r for r in rows if r.structure in self.unfamiliar],
         }
@@ -129,8 +131,8 @@ class Outcome:
         return "\n".join(lines)
 
 
-def read_outcome(folder: Path) -> Outcome:
-    """What `compare_methods` has written into a folder so far.
+def read_benchmark_result(folder: Path) -> BenchmarkResult:
+    """What `benchmark` has written into a folder so far.
 
     Raises:
         ValueError: no part has been finished by the pretrained potential and another method.
@@ -147,7 +149,7 @@ def read_outcome(folder: Path) -> Outcome:
         for m in present
     }
     about = settings["about"]
-    return Outcome(
+    return BenchmarkResult(
         name=about["name"],
         external=about["external"],
         caveat=about.get("caveat", ""),
@@ -160,24 +162,24 @@ def read_outcome(folder: Path) -> Outcome:
         evaluations={m: sum(r["evaluations"] for r in records[m]) for m in present},
         done=len(done),
         parts=len(parts),
-        informed=frozenset(settings["informed"]),
+        development_groups=frozenset(settings["informed"]),
         seen=tuple(settings["seen"]),
         unfamiliar=frozenset(settings["unfamiliar"]),
     )
 
 
-def read_outcomes(folder: str | Path) -> list[Outcome]:
-    """One `Outcome` for each potential's folder in ``folder``; external ones first, then by name.
+def read_benchmark(folder: str | Path) -> list[BenchmarkResult]:
+    """One `BenchmarkResult` for each potential's folder in ``folder``; external ones first, then by name.
 
     Potentials of which no part is finished yet are left out.
     """
     found = []
     for settings in sorted(Path(folder).glob("*/settings.json")):
         try:
-            found.append(read_outcome(settings.parent))
+            found.append(read_benchmark_result(settings.parent))
         except ValueError:
             continue
-    return sorted(found, key=lambda outcome: (not outcome.external, outcome.name))
+    return sorted(found, key=lambda result: (not result.external, result.name))
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,11 @@ class Average:
 
 
 def average(
-    outcomes: Sequence[Outcome], column: str, method: str, resamples: int = RESAMPLES, seed: int = 0
+    results: Sequence[BenchmarkResult],
+    column: str,
+    method: str,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Average:
     """Average over potentials of the change that a method makes to a column.
 
@@ -210,7 +216,7 @@ def average(
     Raises:
         ValueError: nothing to average.
     """
-    logs = [outcome.log_ratios(column, method) for outcome in outcomes]
+    logs = [result.log_ratios(column, method) for result in results]
     logs = [one for one in logs if one]
     names = list(dict.fromkeys(name for one in logs for name in one))
     if not names:
@@ -227,15 +233,15 @@ def average(
     return Average(ratio, (float(low), float(high)), len(logs))
 
 
-def in_words(outcomes: Sequence[Outcome]) -> str:
+def format_benchmark(results: Sequence[BenchmarkResult]) -> str:
     """The whole account: the average first, then each potential."""
-    if not outcomes:
+    if not results:
         return "No potential has been compared yet."
-    return "\n\n\n".join([_headline(outcomes), *map(str, outcomes)])
+    return "\n\n\n".join([_headline(results), *map(str, results)])
 
 
-def _headline(outcomes: Sequence[Outcome]) -> str:
-    external = [outcome for outcome in outcomes if outcome.external]
+def _headline(results: Sequence[BenchmarkResult]) -> str:
+    external = [result for result in results if result.external]
     lines = ["Change against the pretrained potential: geometric mean (95 % interval)", ""]
     cells = [["potential", "method", "ΔQ at rest", "force MAE", "beyond chance"]]
     for method in METHODS[1:]:
@@ -248,68 +254,66 @@ def _headline(outcomes: Sequence[Outcome]) -> str:
             )
             verdict = f"endpoint improves in {falls}, force error rises in {rises}"
             cells.append([name, method, *_changes(mine, method), verdict])
-    for outcome in outcomes:
-        for method in outcome.methods[1:]:
+    for result in results:
+        for method in result.methods[1:]:
             found = (
-                f"endpoint {outcome.direction(ENDPOINT, method) or 'open'}, "
-                f"force error {outcome.direction(FORCE, method) or 'open'}"
+                f"endpoint {result.direction(ENDPOINT, method) or 'open'}, "
+                f"force error {result.direction(FORCE, method) or 'open'}"
             )
-            name = outcome.name + ("" if outcome.external else " (student)")
-            cells.append([name, method, *_changes([outcome], method), found])
+            name = result.name + ("" if result.external else " (student)")
+            cells.append([name, method, *_changes([result], method), found])
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines += [
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
     ]
     lines.append("")
-    families = sorted({outcome.family for outcome in external})
+    families = sorted({result.family for result in external})
     if len(families) < 2:
         which = f"{families[0]} only" if families else "none so far"
         lines.append(
             f"Architectures pretrained elsewhere: {which}. Whether this holds across architectures "
             "is not settled here."
         )
-    lines += [f"{o.name}: mind that {o.caveat}." for o in outcomes if o.caveat]
-    lines += [
-        f"{o.name}: {o.done} of {o.parts} parts so far." for o in outcomes if o.done < o.parts
-    ]
+    lines += [f"{o.name}: mind that {o.caveat}." for o in results if o.caveat]
+    lines += [f"{o.name}: {o.done} of {o.parts} parts so far." for o in results if o.done < o.parts]
     return "\n".join(lines)
 
 
-def _changes(outcomes: Sequence[Outcome], method: str) -> list[str]:
+def _changes(results: Sequence[BenchmarkResult], method: str) -> list[str]:
     cells = []
     for column in (ENDPOINT, FORCE):
         try:
-            cells.append(str(average(outcomes, column, method)))
+            cells.append(str(average(results, column, method)))
         except ValueError:
             cells.append("not measured")
     return cells
 
 
-def to_csv(outcomes: Sequence[Outcome]) -> str:
+def to_csv(results: Sequence[BenchmarkResult]) -> str:
     """One line for each potential and method: means, counts, and changes against pretrained."""
     lines = []
-    for outcome in outcomes:
-        for line in outcome.report.summary():
+    for result in results:
+        for line in result.report.summary():
             method = line.pop("potential")
             row = {
-                "potential": outcome.name,
-                "external": outcome.external,
+                "potential": result.name,
+                "external": result.external,
                 "method": method,
                 "labels": LABELS[method],
-                "evaluations": outcome.evaluations[method],
+                "evaluations": result.evaluations[method],
                 **line,
             }
-            basins = outcome.report.column("basin", method).tolist()
+            basins = result.report.column("basin", method).tolist()
             row |= {kind: basins.count(kind) for kind in ("equivalent", "different", "unknown")}
             for column in ("dq_from_start", *(f"force_mae_{x}" for x in
                            ("near", "far", "weak", "strong"))):  # fmt: skip
-                row[column] = outcome.report.mean(column, method)
+                row[column] = result.report.mean(column, method)
             lines.append(row)
             if method == PRETRAINED:
                 continue
             for column in (ENDPOINT, FORCE):
                 try:
-                    change = average([outcome], column, method)
+                    change = average([result], column, method)
                 except ValueError:
                     continue
                 row[f"{column} ratio"] = change.ratio
@@ -325,9 +329,9 @@ def to_csv(outcomes: Sequence[Outcome]) -> str:
 def summarise(folder: str | Path) -> str:
     """Read all potentials' folders in ``folder``; write and return the whole account."""
     folder = Path(folder)
-    outcomes = read_outcomes(folder)
-    text = in_words(outcomes)
-    if outcomes:
+    results = read_benchmark(folder)
+    text = format_benchmark(results)
+    if results:
         write(folder / "table.txt", text + "\n")
-        write(folder / "table.csv", to_csv(outcomes))
+        write(folder / "table.csv", to_csv(results))
     return text

@@ -24,20 +24,20 @@ from bpttviz.distances import delta_q, force_error
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, memory_now
-from bpttviz.relaxation.adjoints.guided import Guided
-from bpttviz.relaxation.adjoints.implicit import Implicit
-from bpttviz.relaxation.adjoints.unrolled import Checkpointed, Full, Truncated
+from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
+from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, FullBPTT, TruncatedBPTT
 from bpttviz.relaxation.relax import Relaxation, relax
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 
 MODES = {
-    "full": Full(),
-    "checkpointed": Checkpointed(),
-    "truncated": Truncated(last=5),
-    "implicit": Implicit(),
-    "guided": Guided(window=5),
+    "full": FullBPTT(),
+    "checkpointed": CheckpointedBPTT(),
+    "truncated": TruncatedBPTT(steps=5),
+    "implicit": ImplicitAdjoint(),
+    "guided": GuidedAdjoint(window=5),
 }
 STEPS = (5, 10, 20, 40, 80)
 RULE = GradientDescent(step_size=0.06)
@@ -66,7 +66,7 @@ def measure_costs(
         steps: the K.
         modes: keys of `MODES`.
         device: where CHGNet runs.
-        memory_limit: bytes; `Full` is not tried where its slope so far says that it would need
+        memory_limit: bytes; `FullBPTT` is not tried where its slope so far says that it would need
             more (a line says so). By default the free memory of the machine (CPU only).
 
     Returns:
@@ -106,7 +106,7 @@ def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: s
     Returns:
         For the force losses and both gradients a list of {"seconds", "user", "system"}: time on the
         clock, and the processor's time spent computing and, on behalf of the process, in the
-        system's kernel (which hands out memory: `Full` keeps about 0.2 GB a step, and pages that a
+        system's kernel (which hands out memory: `FullBPTT` keeps about 0.2 GB a step, and pages that a
         process is given anew have to be cleared). And where the time goes: seconds of one
         evaluation without a graph, with one, of its backward pass to the parameters alone (what a
         force loss needs) and to parameters and positions (what BPTT needs).
@@ -118,7 +118,7 @@ def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: s
     return result
 
 
-def in_words(costs: Sequence[dict], paired: dict | None = None) -> str:
+def format_costs(costs: Sequence[dict], paired: dict | None = None) -> str:
     """A table of the costs, their slopes, and the ratios to the force-loss floor."""
     made = [r for r in costs if "skipped" not in r]
     steps = sorted({r["steps"] for r in costs})
@@ -175,7 +175,7 @@ def gradient(
     potential: Potential, start: Structures, end: Structures, adjoint, steps: int
 ) -> tuple[Relaxation, list]:
     """One gradient of ΔQ after a relaxation, with respect to all parameters."""
-    relaxation = relax(potential, start, RULE, Stop(steps), adjoint)
+    relaxation = relax(potential, start, RULE, StoppingCriterion(steps), adjoint)
     loss = delta_q(relaxation.final, end).sum()
     for weight, waypoint in relaxation.waypoints:
         loss = loss + weight * delta_q(waypoint, end).sum()
@@ -225,7 +225,9 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
     start, end = (x.to(device) for x in silicon())
     parameters = [p for p in potential.parameters() if p.requires_grad]
     with torch.no_grad():
-        path = relax(potential, start, RULE, Stop(int(steps))).trajectory[:-1].to(device)
+        path = (
+            relax(potential, start, RULE, StoppingCriterion(int(steps))).trajectory[:-1].to(device)
+        )
 
     def force_loss(positions, wanted, graph=True):
         frame = start.with_positions(positions)
@@ -236,7 +238,7 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
             return _clock(device) - began, 0.0
         forces = potential(frame).forces
         middle = _clock(device)
-        error = force_error(forces, torch.zeros_like(forces), start.owner, 1).sum()
+        error = force_error(forces, torch.zeros_like(forces), start.structure_index, 1).sum()
         torch.autograd.grad(error, wanted, allow_unused=True)
         return middle - began, _clock(device) - middle
 

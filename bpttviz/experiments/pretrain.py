@@ -31,17 +31,17 @@ from tqdm.auto import tqdm
 from bpttviz.datasets.generate.silicon import SILICON_A
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.pack import to_extxyz
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
-from bpttviz.datasets.splits import Dataset
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.potentials.small.painn import PaiNN
 from bpttviz.potentials.small.transformer import CoordinateTransformer
 from bpttviz.potentials.small.weights import read_header, save_weights
-from bpttviz.provenance import describe, fingerprint
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.structures import Structures
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import Forces
+from bpttviz.training.objectives import ForceLoss
 
 # The relaxations that the small potentials may see: of groups that were looked at while methods
 # were chosen (so that they never enter a test split), less those in the validation part (vac:Si).
@@ -106,20 +106,23 @@ RECIPES = {
 }
 
 
-def seen_relaxations(data: Dataset) -> RelaxationSet:
+def seen_relaxations(data: DatasetSplits) -> RelaxationDataset:
     """The relaxations named above.
 
     Raises:
         ValueError: one of them is in a group that may be validated or tested on.
     """
-    chosen = data.everything[list(RELAXATIONS)]
+    chosen = data.all[list(RELAXATIONS)]
     for reference in chosen:
-        if reference.group not in data.informed or data.part_of(reference.group) != "train":
+        if (
+            reference.group not in data.development_groups
+            or data.split_of(reference.group) != "train"
+        ):
             raise ValueError(f"{reference.name}: its group {reference.group} is not for training")
     return chosen
 
 
-def frame(number: int, seen: RelaxationSet, seed: int) -> Atoms:
+def frame(number: int, seen: RelaxationDataset, seed: int) -> Atoms:
     """Structure ``number`` of an endless series to learn forces from; each by its own seed.
 
     Of every eight, six are disturbed frames of the relaxations ``seen``, one is disturbed bulk
@@ -181,10 +184,13 @@ def label(
     return ase.io.read(file, f":{count}", format="extxyz")
 
 
-def as_references(frames: Sequence[Atoms], name: str) -> RelaxationSet:
+def as_references(frames: Sequence[Atoms], name: str) -> RelaxationDataset:
     """Single labelled frames in the form that `finetune` takes."""
-    return RelaxationSet(
-        [Reference(f"{name}-{i}", name, atoms, atoms, (atoms,)) for i, atoms in enumerate(frames)]
+    return RelaxationDataset(
+        [
+            ReferenceRelaxation(f"{name}-{i}", name, atoms, atoms, (atoms,))
+            for i, atoms in enumerate(frames)
+        ]
     )
 
 
@@ -218,7 +224,7 @@ def train(
         run = finetune(
             potential,
             as_references(known, out.name),
-            Forces(),
+            ForceLoss(),
             epochs=epochs,
             learning_rate=learning_rate,
             batch_size=recipe.batch_size,
@@ -266,7 +272,7 @@ def force_mae(potential: Potential, frames: Sequence[Atoms]) -> float:
 
 
 def pretrain(
-    recipe: Recipe, data: Dataset, teacher: Potential, out: Path, progress: bool = True
+    recipe: Recipe, data: DatasetSplits, teacher: Potential, out: Path, progress: bool = True
 ) -> Path:
     """Teach, label, distil, fit, measure; returns the file of weights. See the top of this module.
 
@@ -297,7 +303,7 @@ def pretrain(
         fit_shift(fitted, learned)
         fit_shift(fitted, references)
 
-    others = [r for r in data.everything if r.group not in seen.groups]
+    others = [r for r in data.all if r.group not in seen.groups]
     sets = {
         "disturbed frames, held out; labels of the teacher": labelled(
             recipe.seed + 1, recipe.held_out
@@ -319,7 +325,7 @@ def pretrain(
     card = {
         "licence": "BSD-3-Clause, as the package; data CC0",
         "command": f"python -m bpttviz.experiments.pretrain {recipe.kind.__name__} --out FOLDER",
-        "teacher": describe(teacher)
+        "teacher": specification(teacher)
         | {"weights": fingerprint(teacher), "taught": fingerprint(taught)},
         "relaxations": seen.names,
         "groups": sorted(set(seen.groups)),
@@ -390,7 +396,8 @@ def cards(folder: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m bpttviz.experiments.pretrain", description="Make the weights of a small potential."
+        prog="python -m bpttviz.experiments.pretrain",
+        description="Make the weights of a small potential.",
     )
     parser.add_argument("potential", choices=sorted(RECIPES))
     parser.add_argument("--out", required=True, type=Path, help="folder; resumed when it exists")

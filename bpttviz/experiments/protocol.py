@@ -11,14 +11,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bpttviz._files import write
-from bpttviz.datasets.relaxations import RelaxationSet
+from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.evaluation.evaluate import endpoint_errors
 from bpttviz.evaluation.report import Report
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
-from bpttviz.relaxation.adjoints.unrolled import Checkpointed
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 
 PRETRAINED, SCALAR, BPTT = "pretrained", "scalar", "BPTT"
 
@@ -44,19 +44,19 @@ class Recipe:
     batch_size: int = 1
     seed: int = 0
     scales: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0)
-    adjoint: object = field(default_factory=Checkpointed)
+    adjoint: object = field(default_factory=CheckpointedBPTT)
 
     @property
     def rule(self) -> GradientDescent:
         return GradientDescent(self.step_size, self.max_step)
 
     @property
-    def stop(self) -> Stop:
-        return Stop(self.steps)
+    def stop(self) -> StoppingCriterion:
+        return StoppingCriterion(self.steps)
 
 
 def best_scale(
-    potential: Potential, training: RelaxationSet, recipe: Recipe, file: Path, progress: bool
+    potential: Potential, training: RelaxationDataset, recipe: Recipe, file: Path, progress: bool
 ) -> float:
     """The force scale with the smallest mean ΔQ(X_K) on the training structures.
 
@@ -65,7 +65,7 @@ def best_scale(
     known = json.loads(file.read_text()) if file.exists() else {}
     for reference in tqdm(training, desc="force scale", disable=not progress):
         if reference.name not in known:
-            one = RelaxationSet([reference])
+            one = RelaxationDataset([reference])
             known[reference.name] = [
                 float(endpoint_errors(ScaledForces(potential, s), one, recipe.rule, recipe.stop)[0])
                 for s in recipe.scales

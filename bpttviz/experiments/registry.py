@@ -12,7 +12,7 @@ R2SCAN = "its weights were fitted to r2SCAN, and the references are PBE"
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
+class PotentialEntry:
     """A potential, and what a comparison must know of where it comes from.
 
     Attributes:
@@ -28,7 +28,7 @@ class Named:
     seen: tuple[str, ...] = ()
 
 
-def potential_named(name: str, device: str = "cpu", trusted: bool = False) -> Named:
+def load_potential(name: str, device: str = "cpu", trusted: bool = False) -> PotentialEntry:
     """Build the potential that a name stands for; ``python -m bpttviz relax --help`` lists names.
 
     Args:
@@ -43,31 +43,31 @@ def potential_named(name: str, device: str = "cpu", trusted: bool = False) -> Na
     if (Path(name) / FILE).exists():
         run = load_run(name, device=device)
         seen = (*run.settings.get("train", ()), *_seen_by_students(run.potential))
-        return Named(run.potential, external=False, seen=seen)
+        return PotentialEntry(run.potential, external=False, seen=seen)
     family, _, which = name.partition(":")
     match family:
         case "chgnet":
             from bpttviz.potentials.pretrained.chgnet import CHGNet
 
             potential = CHGNet(*filter(None, [which]), device=device)
-            return Named(potential, caveat=R2SCAN if which == "r2scan" else "")
+            return PotentialEntry(potential, caveat=R2SCAN if which == "r2scan" else "")
         case "sevennet":
             from bpttviz.potentials.pretrained.sevennet import SevenNet
 
-            return Named(SevenNet(*filter(None, [which]), device=device))
+            return PotentialEntry(SevenNet(*filter(None, [which]), device=device))
         case "mace":
             from bpttviz.potentials.pretrained.mace import MACE
 
             if which and Path(which).exists():
-                return Named(MACE(which, device, trusted=trusted))
-            return Named(MACE.foundation(which or "small", device))
+                return PotentialEntry(MACE(which, device, trusted=trusted))
+            return PotentialEntry(MACE.foundation(which or "small", device))
         case "painn" | "transformer":
             from bpttviz.potentials.small.painn import PaiNN
             from bpttviz.potentials.small.transformer import CoordinateTransformer
 
             student = PaiNN if family == "painn" else CoordinateTransformer
             potential = student.pretrained(device)
-            return Named(potential, external=False, seen=_seen_by_students(potential))
+            return PotentialEntry(potential, external=False, seen=_seen_by_students(potential))
     raise ValueError(
         f"there is no potential {name!r}, nor a folder of that name with a run in it; --help lists "
         "the names"

@@ -1,7 +1,7 @@
 """The paper's experiment on the shipped data: cross-validated fine-tuning through relaxations.
 
 The recipe is fixed here and the same for all folds. It was chosen while looking at some of the
-data (`Dataset.informed`), so the result without those groups is reported beside that of all. Each
+data (`DatasetSplits.development_groups`), so the result without those groups is reported beside that of all. Each
 fold fine-tunes on the other folds' relaxations and is measured on its own; the scalar baseline gets
 one force scale fitted on the same training structures.
 
@@ -15,8 +15,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bpttviz._files import claim, write
-from bpttviz.datasets.splits import Dataset
+from bpttviz._files import lock_settings, write
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.protocol import (
@@ -29,14 +29,14 @@ from bpttviz.experiments.protocol import (
 )
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
-from bpttviz.provenance import describe, fingerprint
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import Endpoint
+from bpttviz.training.objectives import EndpointLoss
 
 
 def cross_validate(
     potential: Potential,
-    data: Dataset,
+    data: DatasetSplits,
     out: str | Path,
     recipe: Recipe | None = None,
     folds: int = 4,
@@ -63,12 +63,12 @@ def cross_validate(
     out = Path(out)
     settings = {
         "recipe": {**asdict(recipe), "adjoint": repr(recipe.adjoint)},
-        "potential": describe(potential),
+        "potential": specification(potential),
         "weights": fingerprint(potential),
-        "data": data.everything.fingerprint(),
+        "data": data.all.fingerprint(),
         "folds": folds,
     }
-    claim(out, settings)
+    lock_settings(out, settings)
     pairs = data.folds(folds)
     unknown = [number for number in only or () if not 0 <= number < folds]
     if unknown:
@@ -81,7 +81,7 @@ def cross_validate(
         run = finetune(
             potential,
             training,
-            Endpoint(recipe.rule, recipe.stop, recipe.adjoint),
+            EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint),
             epochs=recipe.epochs,
             learning_rate=recipe.learning_rate,
             clip=recipe.clip,
@@ -108,16 +108,16 @@ def cross_validate(
     rows = [row for table in tables for row in Report.from_csv(table).rows]
     report = Report(rows, noise_floor=data.noise_floor)
     write(out / "report.csv", report.to_csv())
-    write(out / "report.txt", in_words(report, data.informed) + "\n")
+    write(out / "report.txt", format_cross_validation(report, data.development_groups) + "\n")
     return report
 
 
-def in_words(report: Report, informed: Collection[str] = ()) -> str:
+def format_cross_validation(report: Report, development_groups: Collection[str] = ()) -> str:
     """The report's table, and what changed in each of its quantities.
 
-    ``informed``: groups that the recipe was chosen on; the change without them is added.
+    ``development_groups``: groups that the recipe was chosen on; the change without them is added.
     """
-    uninformed = Report([row for row in report.rows if row.group not in informed])
+    uninformed = Report([row for row in report.rows if row.group not in development_groups])
     lines = [str(report), ""]
     for after in (SCALAR, BPTT):
         lines.append(f"{PRETRAINED} → {after}")

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 import numpy as np
 from ase import Atoms
 
-from bpttviz.plotting import trajectory as frames
-from bpttviz.plotting.figure import UNIT, Picture, tidy
-from bpttviz.plotting.palette import BLUE, GREY, INK, VERMILION
+from bpttviz.plotting import trajectory
+from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine
+from bpttviz.plotting.palette import BLUE, GREY, TEXT, VERMILION
 from bpttviz.plotting.scene import Scene, colour_bar
 
 LONGEST = 2.4  # Å, of the longest arrow of a picture: about a bond
 
 
-def snapshots(structures: Mapping[str, Atoms], reference: Atoms, title: str = "") -> Picture:
+def plot_snapshots(
+    structures: Mapping[str, Atoms], reference: Atoms, title: str = ""
+) -> AccessibleFigure:
     """Structures of the same atoms side by side, coloured by distance to the reference.
 
     The reference stands behind each as blue ghosts; ΔQ to it stands above. Rigid drift is taken
@@ -34,25 +36,25 @@ def snapshots(structures: Mapping[str, Atoms], reference: Atoms, title: str = ""
         ValueError: nothing to show.
     """
     _require(structures, "structure")
-    path = frames.stills(list(structures.values()), reference, title)
+    path = trajectory.AlignedTrajectory.from_structures(list(structures.values()), reference, title)
     farthest = path.distance.max(1)
     # The start may exceed the scale: what differs between the ends is what should be seen.
     limit = max(np.ceil(20 * np.median(farthest)) / 20, 0.05)
-    picture = Picture((3.6 * len(structures) + 0.8, 4.2))
+    picture = AccessibleFigure((3.6 * len(structures) + 0.8, 4.2))
     panels = picture.subplots(1, len(structures), squeeze=False)[0]
     words = []
     for step, (axes, label) in enumerate(zip(panels, structures, strict=True)):
         scene = Scene(axes, path, limit)
         scene.show(step)
         axes.set_title(
-            f"{label}\nΔQ {path.delta_q[step]:.2f} amu$^{{1/2}}$ Å", fontsize=10, color=INK
+            f"{label}\nΔQ {path.delta_q[step]:.2f} amu$^{{1/2}}$ Å", fontsize=10, color=TEXT
         )
         words.append(
             f"{label}: ΔQ {path.delta_q[step]:.2f} {UNIT}, farthest atom {farthest[step]:.2f} Å"
         )
     colour_bar(picture, panels, limit, "distance to the reference / Å")
     if title:
-        picture.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+        picture.suptitle(title, fontsize=11, color=TEXT, x=0.01, ha="left")
     picture.alt_text = (
         f"{title or 'Atoms'} in {len(structures)} panels, coloured by distance to the reference, "
         "which stands behind them in blue. " + "; ".join(words) + "."
@@ -60,7 +62,7 @@ def snapshots(structures: Mapping[str, Atoms], reference: Atoms, title: str = ""
     return picture
 
 
-def forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> Picture:
+def plot_forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> AccessibleFigure:
     """The forces on one structure as arrows, a panel for each who says what they are.
 
     All panels share one scale of arrows and one of colours, so lengths can be compared.
@@ -80,10 +82,10 @@ def forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> Pictu
                 f"forces {label!r} have shape {np.shape(values)}; {len(atoms)} atoms need "
                 f"{(len(atoms), 3)}"
             )
-    path = frames.stills([atoms], atoms, title)
+    path = trajectory.AlignedTrajectory.from_structures([atoms], atoms, title)
     sizes = {label: np.linalg.norm(values, axis=1) for label, values in by.items()}
     largest = max(float(size.max()) for size in sizes.values()) or 1.0
-    picture = Picture((4.3 * len(by) + 0.8, 4.7))
+    picture = AccessibleFigure((4.3 * len(by) + 0.8, 4.7))
     panels = picture.subplots(1, len(by), squeeze=False)[0]
     words = []
     for axes, (label, values) in zip(panels, by.items(), strict=True):
@@ -92,19 +94,21 @@ def forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> Pictu
         scene.point(0, np.asarray(values) * LONGEST / largest)
         atom = int(sizes[label].argmax())
         size = sizes[label][atom]
-        axes.set_title(f"{label}\nlargest {size:.2f} eV/Å", fontsize=10, color=INK)
+        axes.set_title(f"{label}\nlargest {size:.2f} eV/Å", fontsize=10, color=TEXT)
         words.append(
             f"{label}: largest {size:.2f} eV/Å on atom {atom} ({path.symbols[atom]}), "
             f"mean {sizes[label].mean():.2f} eV/Å"
         )
     colour_bar(picture, panels, largest, "force / eV/Å")
     if title:
-        picture.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left")
+        picture.suptitle(title, fontsize=11, color=TEXT, x=0.01, ha="left")
     picture.alt_text = f"{title or 'Forces'} as arrows on the atoms. " + "; ".join(words) + "."
     return picture
 
 
-def parity(forces: Mapping[str, tuple[np.ndarray, np.ndarray]], reference: str = "DFT") -> Picture:
+def plot_parity(
+    forces: Mapping[str, tuple[np.ndarray, np.ndarray]], reference: str = "DFT"
+) -> AccessibleFigure:
     """Predicted against reference force components, a panel for each potential.
 
     The dashed line is where all points should lie; the other one is the least-squares line through
@@ -123,11 +127,11 @@ def parity(forces: Mapping[str, tuple[np.ndarray, np.ndarray]], reference: str =
         if predicted.shape != true.shape:
             raise ValueError(f"{label!r}: {predicted.shape} predicted, {true.shape} reference")
     reach = 1.05 * max(float(np.abs(x).max()) for pair in pairs.values() for x in pair)
-    picture = Picture((2.9 * len(pairs) + 0.5, 3.5))
+    picture = AccessibleFigure((2.9 * len(pairs) + 0.5, 3.5))
     panels = picture.subplots(1, len(pairs), squeeze=False, sharey=True)[0]
     words = []
     for axes, (label, (predicted, true)) in zip(panels, pairs.items(), strict=True):
-        tidy(axes)
+        despine(axes)
         slope = float((predicted * true).sum() / (true**2).sum())
         error = float(np.abs(predicted - true).mean())
         axes.plot(true.ravel(), predicted.ravel(), ".", color=BLUE, ms=4, alpha=0.5, mew=0)
@@ -135,7 +139,7 @@ def parity(forces: Mapping[str, tuple[np.ndarray, np.ndarray]], reference: str =
         axes.plot(ends, ends, "--", color=GREY, lw=1.2, label="right")
         axes.plot(ends, slope * ends, "-", color=VERMILION, lw=1.6, label=f"slope {slope:.2f}")
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        axes.set_title(f"{label}\nmean error {error:.3f} eV/Å", fontsize=10, color=INK)
+        axes.set_title(f"{label}\nmean error {error:.3f} eV/Å", fontsize=10, color=TEXT)
         axes.set_xlabel(f"{reference} / eV/Å")
         axes.legend(fontsize=8.5, frameon=False, loc="upper left")
         words.append(f"{label}: slope {slope:.2f}, mean absolute error {error:.3f} eV/Å")

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bpttviz.plotting.figure import Picture, tidy
-from bpttviz.plotting.palette import GREY, INK, POTENTIALS
+from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.palette import GREY, POTENTIALS, TEXT
 
 # Curves of one panel, told apart by mark and line where colours cannot be.
 MARKERS, LINES = "os^Dv", ("-", "--", "-.", ":", (0, (5, 1)))
 
 
-def curves(
+def plot_curves(
     values: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     x_label: str,
     y_label: str,
     logarithmic: str = "",
     floor: tuple[float, str] | None = None,
-) -> Picture:
+) -> AccessibleFigure:
     """Any curves in one panel, told apart by colour, mark and line.
 
     Args:
@@ -33,9 +33,9 @@ def curves(
     """
     if not values:
         raise ValueError("there is no curve to show")
-    picture = Picture((7.2, 4.2))
+    picture = AccessibleFigure((7.2, 4.2))
     axes = picture.subplots()
-    tidy(axes)
+    despine(axes)
     words = []
     for place, (label, (x, y)) in enumerate(values.items()):
         axes.plot(x, y, label=label, **curve_style(place), ms=5, lw=1.6)
@@ -51,7 +51,7 @@ def curves(
         axes.set_ylim(bottom=bottom)
         axes.annotate(
             floor[1], (1, floor[0]), (-4, -3), textcoords="offset points", ha="right", va="top",
-            xycoords=("axes fraction", "data"), fontsize=8.5, color=INK, style="italic",
+            xycoords=("axes fraction", "data"), fontsize=8.5, color=TEXT, style="italic",
         )  # fmt: skip
         words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
     axes.set_xlabel(x_label)

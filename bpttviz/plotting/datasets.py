@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from bpttviz.datasets.labels import delta_q, largest_force
-from bpttviz.datasets.relaxations import Reference
-from bpttviz.datasets.splits import Dataset
-from bpttviz.plotting.figure import Picture, tidy
-from bpttviz.plotting.palette import BLUE, GREEN, GREY, INK, ORANGE
+from bpttviz.datasets.relaxations import ReferenceRelaxation
+from bpttviz.datasets.splits import DatasetSplits
+from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, TEXT
 
 # A part's colour, and the mark of its relaxations for whoever cannot see it.
 PARTS = {"train": (BLUE, "o"), "val": (GREEN, "s"), "test": (ORANGE, "D")}
 
 
-def overview(data: Dataset, title: str = "") -> Picture:
+def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     """Three panels over the families of a data set.
 
     How many relaxations each family has in training, validation and test; ΔQ from start to end of
@@ -28,20 +28,18 @@ def overview(data: Dataset, title: str = "") -> Picture:
         data: at least one relaxation.
         title: above the panels.
     """
-    families = Counter(reference.family for reference in data.everything)
+    families = Counter(reference.family for reference in data.all)
     order = [family for family, _ in sorted(families.items(), key=lambda kv: (-kv[1], kv[0]))]
-    picture = Picture((9.6, 1.6 + 0.24 * len(order)))
+    picture = AccessibleFigure((9.6, 1.6 + 0.24 * len(order)))
     counts, distances, forces = picture.subplots(1, 3)
     distances.sharey(counts)
-    members = {
-        part: [r for r in data.everything if data.part_of(r.group) == part] for part in PARTS
-    }
+    members = {part: [r for r in data.all if data.split_of(r.group) == part] for part in PARTS}
     _draw_counts(counts, members, order)
-    moved = {r.name: delta_q(r.start, r.end) for r in data.everything}
+    moved = {r.name: delta_q(r.start, r.end) for r in data.all}
     _draw_distances(distances, members, order, moved, data.noise_floor)
     _draw_forces(forces, members)
     if title:
-        picture.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
+        picture.suptitle(title, x=0.01, ha="left", fontsize=11, color=TEXT)
     handles, labels = counts.get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
     listed = ", ".join(f"{family} {families[family]}" for family in order)
@@ -53,8 +51,8 @@ def overview(data: Dataset, title: str = "") -> Picture:
     return picture
 
 
-def _draw_counts(axes, members: dict[str, list[Reference]], order: list[str]) -> None:
-    tidy(axes)
+def _draw_counts(axes, members: dict[str, list[ReferenceRelaxation]], order: list[str]) -> None:
+    despine(axes)
     left = np.zeros(len(order))
     for part, (colour, _) in PARTS.items():
         number = Counter(reference.family for reference in members[part])
@@ -68,7 +66,7 @@ def _draw_counts(axes, members: dict[str, list[Reference]], order: list[str]) ->
 
 
 def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) -> None:
-    tidy(axes)
+    despine(axes)
     for part, (colour, mark) in PARTS.items():
         places = [order.index(reference.family) for reference in members[part]]
         far = [moved[reference.name] for reference in members[part]]
@@ -82,7 +80,7 @@ def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) 
 
 
 def _draw_forces(axes, members) -> None:
-    tidy(axes)
+    despine(axes)
     axes.set_yscale("log")
     axes.set_xlabel("frame")
     axes.set_ylabel("largest force / eV/Å")

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.statistics import FEWEST_FOR_A_VERDICT
+from bpttviz.evaluation.statistics import MIN_SAMPLES
 from bpttviz.plotting.figure import UNIT
 
 # What an arrow can say, by (endpoint better, force better).
-MEANINGS = {
+QUADRANTS = {
     (True, True): "endpoint and forces better",
     (True, False): "endpoint better, forces worse",
     (False, True): "endpoint worse, forces better",
     (False, False): "endpoint and forces worse",
 }
-PARADOX = MEANINGS[True, False]
+PARADOX = QUADRANTS[True, False]
 
 # What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
 # or the potentials on the way to it (training epochs).
@@ -39,16 +39,16 @@ class Arrow:
 
     @property
     def meaning(self) -> str:
-        """One of `MEANINGS`."""
+        """One of `QUADRANTS`."""
         (x0, _), (x1, _) = self.points[0], self.points[-1]
-        return MEANINGS[self.better, x1 < x0]
+        return QUADRANTS[self.better, x1 < x0]
 
     @property
     def better(self) -> bool:
         """Whether the endpoint is."""
         return self.points[-1][1] < self.points[0][1]
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """What the errors were, and what that means."""
         force, endpoint = zip(*self.points, strict=True)
         return (
@@ -85,7 +85,7 @@ class Layer:
 
     def counts_in_words(self) -> str:
         """How many arrows say what."""
-        return "; ".join(f"{m}: {self.count(m)}" for m in MEANINGS.values() if self.count(m))
+        return "; ".join(f"{m}: {self.count(m)}" for m in QUADRANTS.values() if self.count(m))
 
     def better_in_words(self) -> str:
         """How many ends got better."""
@@ -94,7 +94,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class ErrorPlaneData:
     """Everything that a picture of the error plane shows.
 
     Attributes:
@@ -145,7 +145,7 @@ class Plane:
                 reasons.setdefault(f"{reason}{under}", []).append(name)
         return [f"Not shown ({reason}): {', '.join(names)}" for reason, names in reasons.items()]
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """The plane as a paragraph."""
         if not self.structures:
             return "; ".join(
@@ -163,7 +163,9 @@ class Plane:
         return " ".join([*text, *(f"{note}." for note in self.left_out_in_words())])
 
 
-def error_plane(report: Report, before: str | None = None, after: After | None = None) -> Plane:
+def error_plane_data(
+    report: Report, before: str | None = None, after: After | None = None
+) -> ErrorPlaneData:
     """Arrange a report on the error plane.
 
     Args:
@@ -188,7 +190,7 @@ def error_plane(report: Report, before: str | None = None, after: After | None =
     for title, (arrows, left_out) in placed.items():
         points = np.array([arrow.points for arrow in arrows if arrow.structure in common])
         layers.append(Layer(title, ways[title], tuple(arrows), left_out, *_means(points)))
-    return Plane(before, tuple(layers), report.noise_floor)
+    return ErrorPlaneData(before, tuple(layers), report.noise_floor)
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -248,7 +250,7 @@ def _means(points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
     """
     if not len(points):
         return None, None
-    if len(points) < FEWEST_FOR_A_VERDICT:
+    if len(points) < MIN_SAMPLES:
         return points.mean(0), None
     draws = np.random.default_rng(0).integers(len(points), size=(5000, len(points)))
     interval = np.percentile(points[draws].mean(1), [2.5, 97.5], axis=0)

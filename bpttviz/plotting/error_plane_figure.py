@@ -11,9 +11,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting import error_plane as plane
-from bpttviz.plotting.figure import Picture, tidy
-from bpttviz.plotting.palette import BLUE, GREEN, GREY, INK, ORANGE, POTENTIALS, VERMILION
+from bpttviz.plotting import error_plane
+from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, POTENTIALS, TEXT, VERMILION
 
 # How an arrow looks where one layer is shown: a colour, and a line for whoever cannot see it.
 STYLES = {
@@ -22,7 +22,7 @@ STYLES = {
     (False, True): (ORANGE, "dashed"),
     (False, False): (VERMILION, "dashed"),
 }
-LOOK = {plane.MEANINGS[key]: style for key, style in STYLES.items()}
+LOOK = {error_plane.QUADRANTS[key]: style for key, style in STYLES.items()}
 NAME = (0.47, 0.1)  # width and height of the quarter's name, as shares of the plane
 APART = 9  # points between the means in the margins
 
@@ -32,14 +32,14 @@ def layer_look(number: int) -> tuple[str, bool]:
     return POTENTIALS[(number + 1) % len(POTENTIALS)], number % 2 == 0
 
 
-def error_plane(
-    report: Report, before: str | None = None, after: plane.After | None = None
-) -> Picture:
+def plot_error_plane(
+    report: Report, before: str | None = None, after: error_plane.After | None = None
+) -> AccessibleFigure:
     """Force error against endpoint error at rest, an arrow per structure from before to after.
 
     Args:
         report: what was measured.
-        before, after: which potentials; as in `bpttviz.plotting.error_plane.error_plane`, which also says what
+        before, after: which potentials; as in `bpttviz.plotting.error_plane.error_plane_data`, which also says what
             may be raised. By default the report's first and last.
 
     Arrows of one layer are coloured by what they say, those of several by their layer. Where
@@ -47,14 +47,14 @@ def error_plane(
     their intervals in its margins. Structures that cannot be placed (no reference forces, diverged)
     are named in the picture.
     """
-    data = plane.error_plane(report, before, after)
-    picture = Picture((7.2, 5.9 + 0.12 * len(data.layers)))
+    data = error_plane.error_plane_data(report, before, after)
+    picture = AccessibleFigure((7.2, 5.9 + 0.12 * len(data.layers)))
     axes = picture.subplots()
-    tidy(axes)
+    despine(axes)
     axes.set_xlabel("force error (MAE) / eV/Å")
     axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
     pad = 8 + (APART * (len(data.layers) + 1) if data.mean is not None else 0)
-    axes.set_title(data.title, loc="left", fontsize=11, color=INK, pad=pad)
+    axes.set_title(data.title, loc="left", fontsize=11, color=TEXT, pad=pad)
     notes = data.left_out_in_words()
     if not data.structures:
         message = "No structure can be placed on this plane.\n" + "\n".join(notes)
@@ -71,7 +71,7 @@ def error_plane(
     ):
         set_scale("log")
         set_limits(low, high)
-        places = plane.ticks(low, high)
+        places = error_plane.ticks(low, high)
         axis.set_major_locator(FixedLocator(places))
         axis.set_major_formatter(FixedFormatter([f"{p:g}" for p in places]))
         axis.set_minor_locator(NullLocator())
@@ -99,7 +99,7 @@ def error_plane(
     )  # fmt: skip
     if notes:
         picture.supxlabel("; ".join(notes), fontsize=8, color=GREY)
-    picture.alt_text = data.in_words()
+    picture.alt_text = data.describe()
     return picture
 
 
@@ -119,7 +119,7 @@ def _arrow(axes, points, colour: str, line: str, filled: bool = True, width: flo
     )  # fmt: skip
 
 
-def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
+def _quadrants(axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
     """Divide the plane at the mean before, and name the quarter of the paradox."""
     x, y = data.mean
     axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
@@ -131,7 +131,7 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
     over, under = (_crowd(data, limits, edge) for edge in (top - NAME[1], 0.0))
     up = top < 1.5 * NAME[1] or under < over
     axes.annotate(
-        f"the paradox: {plane.PARADOX}\n(where the mean goes, seen from where it was)",
+        f"the paradox: {error_plane.PARADOX}\n(where the mean goes, seen from where it was)",
         (limits[0, 1], limits[1, 0] if up else y), (-6, 6 if up else -6),
         textcoords="offset points", ha="right", va="bottom" if up else "top", fontsize=8.5,
         color=BLUE, style="italic", zorder=7,
@@ -139,7 +139,7 @@ def _quadrants(axes, data: plane.Plane, limits: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def _crowd(data: plane.Plane, limits: np.ndarray, bottom: float) -> int:
+def _crowd(data: error_plane.ErrorPlaneData, limits: np.ndarray, bottom: float) -> int:
     """How much of the arrows the quarter's name would hide with its lower edge at ``bottom``."""
     ways = [arrow.points for layer in data.layers for arrow in layer.arrows]
     share, (low, high) = np.linspace(0, 1, 50)[:, None], np.log(limits).T
@@ -152,13 +152,13 @@ def _crowd(data: plane.Plane, limits: np.ndarray, bottom: float) -> int:
     return hidden
 
 
-def _mean_colours(data: plane.Plane) -> list[str]:
+def _mean_colours(data: error_plane.ErrorPlaneData) -> list[str]:
     """Of the layers' means: black where there is one, their own where there are several."""
     alone = len(data.layers) == 1
-    return [INK if alone else layer_look(number)[0] for number in range(len(data.layers))]
+    return [TEXT if alone else layer_look(number)[0] for number in range(len(data.layers))]
 
 
-def _means(axes, data: plane.Plane) -> None:
+def _means(axes, data: error_plane.ErrorPlaneData) -> None:
     """The mean before and after, and the way from one to the other."""
     for layer, colour in zip(data.layers, _mean_colours(data), strict=True):
         *_, tail, tip = layer.mean
@@ -173,13 +173,13 @@ def _means(axes, data: plane.Plane) -> None:
                 layer.title, tip, (7, 5), textcoords="offset points", fontsize=8.5, weight="bold",
                 color=colour, zorder=7, path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip
-    axes.plot(*data.mean, "D", ms=6, color=INK, mfc="white", zorder=6)
+    axes.plot(*data.mean, "D", ms=6, color=TEXT, mfc="white", zorder=6)
 
 
-def _margins(axes, data: plane.Plane) -> None:
+def _margins(axes, data: error_plane.ErrorPlaneData) -> None:
     """The means of each error alone, with their intervals, above and to the right of the plane."""
     first = data.layers[0]
-    rows = [(first.mean[0], None if first.interval is None else first.interval[0], INK, "white")]
+    rows = [(first.mean[0], None if first.interval is None else first.interval[0], TEXT, "white")]
     rows += [
         (layer.mean[-1], None if layer.interval is None else layer.interval[-1], colour, colour)
         for layer, colour in zip(data.layers, _mean_colours(data), strict=True)
@@ -203,7 +203,7 @@ def _margins(axes, data: plane.Plane) -> None:
             axes.plot(*place(mean[error : error + 1]), "D", ms=4.5, mfc=fill, **style)
 
 
-def _legend(data: plane.Plane) -> list[Line2D]:
+def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
     if len(data.layers) == 1:
         (layer,) = data.layers
         handles = [
@@ -221,6 +221,6 @@ def _legend(data: plane.Plane) -> list[Line2D]:
     if data.mean is not None:
         interval = any(layer.interval is not None for layer in data.layers)
         label = "mean before" + (", 95 % interval in the margins" if interval else "")
-        handles.append(Line2D([], [], color=INK, marker="D", mfc="white", ms=5, lw=0, label=label))
-        handles.append(Line2D([], [], color=INK, marker="D", ms=5, lw=0, label="mean after"))
+        handles.append(Line2D([], [], color=TEXT, marker="D", mfc="white", ms=5, lw=0, label=label))
+        handles.append(Line2D([], [], color=TEXT, marker="D", ms=5, lw=0, label="mean after"))
     return handles

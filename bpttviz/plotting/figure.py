@@ -1,4 +1,4 @@
-"""`Picture`: a matplotlib figure that carries its description, and shows itself with it."""
+"""`AccessibleFigure`: a matplotlib figure that carries its description, and shows itself with it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import io
 
 from matplotlib.figure import Figure
 
-from bpttviz.plotting.palette import GREY, INK
+from bpttviz.plotting.palette import GREY, TEXT
 
 
-class Picture(Figure):
+class AccessibleFigure(Figure):
     """A figure with alternative text, made without pyplot and without any global state.
 
     In a notebook it displays as an image with that text; in a terminal as the text alone. A
@@ -46,11 +46,11 @@ class Picture(Figure):
         return {"text/html": self.to_html(), "text/plain": self.alt_text}
 
 
-def tidy(axes) -> None:
+def despine(axes) -> None:
     """Take away what an axis does not need: two of its four lines, and weight from the rest."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(colors=INK, labelsize=9)
+    axes.tick_params(colors=TEXT, labelsize=9)
     axes.set_facecolor("white")
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from bpttviz.plotting import error_plane as plane
+from bpttviz.plotting import error_plane
 from bpttviz.plotting.curves import curve_style
-from bpttviz.plotting.figure import Picture, tidy
-from bpttviz.plotting.palette import GREY, INK
-from bpttviz.relaxation.diagnose import EXPLODED, FADED, GradientDiagnosis
+from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.palette import GREY, TEXT
+from bpttviz.relaxation.diagnose import EXPLODED, VANISHED, GradientDiagnosis
 
 
-def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
+def plot_costs(costs: Sequence[dict], limit: float = 2e9) -> AccessibleFigure:
     """Peak memory and time of one gradient against K, a line an adjoint.
 
     Args:
@@ -23,10 +23,10 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
     """
     made = [r for r in costs if "skipped" not in r]
     modes = list(dict.fromkeys(r["mode"] for r in made))
-    picture = Picture((9.6, 4.0))
+    picture = AccessibleFigure((9.6, 4.0))
     words = []
     for axes, what in zip(picture.subplots(1, 2), ("memory", "time"), strict=True):
-        tidy(axes)
+        despine(axes)
         for place, mode in enumerate(modes):
             rows = sorted((r for r in made if r["mode"] == mode), key=lambda r: r["steps"])
             steps = [r["steps"] for r in rows]
@@ -46,11 +46,11 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
     memory.axhline(limit / 1e9, color=GREY, linewidth=1)
     memory.annotate(
         f"{limit / 1e9:g} GB", (memory.get_xlim()[0], limit / 1e9), xytext=(3, 3),
-        textcoords="offset points", fontsize=8, color=INK,
+        textcoords="offset points", fontsize=8, color=TEXT,
     )  # fmt: skip
     memory.legend(frameon=False, fontsize=9)
     for axes in picture.axes:
-        places = plane.ticks(*axes.get_ylim())
+        places = error_plane.ticks(*axes.get_ylim())
         axes.yaxis.set_major_locator(FixedLocator(places))
         axes.yaxis.set_major_formatter(FixedFormatter([f"{place:g}" for place in places]))
         axes.yaxis.set_minor_locator(NullLocator())
@@ -62,11 +62,11 @@ def cost(costs: Sequence[dict], limit: float = 2e9) -> Picture:
     return picture
 
 
-def gradient_through_time(
+def plot_gradient(
     diagnoses: Mapping[str, GradientDiagnosis],
     factors: Mapping[str, Sequence[float]] | None = None,
     limits: tuple[float, float] | None = None,
-) -> Picture:
+) -> AccessibleFigure:
     """How the gradient fares on its way back from the last step to the first.
 
     Left, its size, relative to the size it set out with: in the shaded bands it has faded, or
@@ -92,13 +92,13 @@ def gradient_through_time(
         )
     if not diagnoses:
         raise ValueError("there is no diagnosis to show")
-    picture = Picture((9.6, 5.4 if factors else 4.2))
+    picture = AccessibleFigure((9.6, 5.4 if factors else 4.2))
     rows = [["size", "share"], ["factors", "factors"]] if factors else [["size", "share"]]
     below = (0.09 + 0.09 * len(factors),) * bool(factors)
     panels = picture.subplot_mosaic(rows, height_ratios=(1, *below))
     size, share = panels["size"], panels["share"]
     for axes in panels.values():
-        tidy(axes)
+        despine(axes)
     words = []
     for place, (label, diagnosis) in enumerate(diagnoses.items()):
         curve = curve_style(place) | {
@@ -112,19 +112,19 @@ def gradient_through_time(
     size.set_yscale("log")
     size.set_ylim(limits)
     low, high = size.get_ylim() if limits else limits_with_bands(size.get_ylim())
-    for edge, end, word in ((FADED, low, "faded"), (EXPLODED, high, "exploded")):
+    for edge, end, word in ((VANISHED, low, "faded"), (EXPLODED, high, "exploded")):
         size.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
         size.annotate(
             word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
             xycoords=("axes fraction", "data"), ha="right", va="bottom" if end > edge else "top",
-            fontsize=8.5, color=INK, style="italic",
+            fontsize=8.5, color=TEXT, style="italic",
         )  # fmt: skip
     size.set_ylim(low, high)
     size.set_title(
-        "size of the gradient on its way back (1 at the end)", loc="left", fontsize=10, color=INK
+        "size of the gradient on its way back (1 at the end)", loc="left", fontsize=10, color=TEXT
     )
     size.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|")
-    share.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=INK)
+    share.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=TEXT)
     share.set_ylabel("share / %")
     longest = max(d.steps for d in diagnoses.values())
     # A flat curve is to look flat: the axis always shows thrice an equal share.
@@ -174,7 +174,7 @@ def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
 
 def limits_with_bands(limits: tuple[float, float]) -> tuple[float, float]:
     """Limits of a logarithmic axis that show at least one unit and the edges of both bands."""
-    return min(limits[0], 0.4 * FADED), max(limits[1], 2.5 * EXPLODED)
+    return min(limits[0], 0.4 * VANISHED), max(limits[1], 2.5 * EXPLODED)
 
 
 def _factors(axes, factors: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Pictures of two-dimensional landscapes: surfaces with paths and basins, and force errors.
 
-As in `plots`, each function returns a `Picture` with alternative text and touches no global state.
+As in `plots`, each function returns a `AccessibleFigure` with alternative text and touches no global state.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from bpttviz.plotting.figure import Picture, tidy
-from bpttviz.plotting.palette import BLUE, DISTANCE, GREY, INK, POTENTIALS
+from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.palette import BLUE, DISTANCE, GREY, POTENTIALS, TEXT
 from bpttviz.potentials.landscape import Landscape, Window
 
 # Low is light, so that paths, which end low, stand out there.
@@ -26,7 +26,7 @@ HALO = [withStroke(linewidth=3.2, foreground="white")]
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class WalkerPath:
     """One walker's way.
 
     Attributes:
@@ -47,14 +47,14 @@ class Path:
         return points[: lost[0]] if len(lost) else points
 
 
-def landscape_picture(
+def plot_landscapes(
     landscapes: Landscape | Mapping[str, Landscape],
-    paths: Sequence[Path] | Mapping[str, Sequence[Path]] = (),
+    paths: Sequence[WalkerPath] | Mapping[str, Sequence[WalkerPath]] = (),
     basins: np.ndarray | Mapping[str, np.ndarray] | None = None,
     targets: Sequence[tuple[float, float]] = (),
     window: Window | None = None,
     highest: float = 1.5,
-) -> Picture:
+) -> AccessibleFigure:
     """Landscapes side by side on one scale of energy, with the ways that walkers took.
 
     Args:
@@ -102,21 +102,21 @@ def landscape_picture(
     return picture
 
 
-def force_error_picture(
+def plot_force_errors(
     truth: Landscape,
     models: Mapping[str, Landscape],
-    paths: Mapping[str, Sequence[Path]] | None = None,
+    paths: Mapping[str, Sequence[WalkerPath]] | None = None,
     targets: Sequence[tuple[float, float]] = (),
     window: Window | None = None,
     highest: float = 1.0,
-) -> Picture:
+) -> AccessibleFigure:
     """How wrong the forces of models are, place by place: |F - F_true| as colour, F - F_true as
     arrows.
 
     Args:
         truth: what the forces should be.
         models: title → landscape, a panel each.
-        paths, targets, window: as in `landscape_picture`.
+        paths, targets, window: as in `plot_landscapes`.
         highest: error (eV/Å) above which everything has the last colour.
 
     Raises:
@@ -143,7 +143,7 @@ def force_error_picture(
         pitch = (window.x[1] - window.x[0]) / 13
         axes.quiver(
             *places.T.numpy(), *arrows.T, angles="xy", scale_units="xy", scale=highest / pitch,
-            color=INK, width=0.0045, pivot="mid", alpha=0.75,
+            color=TEXT, width=0.0045, pivot="mid", alpha=0.75,
         )  # fmt: skip
         for path in paths.get(title, ()):
             _draw(axes, path)
@@ -163,22 +163,22 @@ def force_difference(model: Landscape, truth: Landscape, points: Tensor) -> np.n
     return (model.energy_and_force(points)[1] - truth.energy_and_force(points)[1]).numpy()
 
 
-def _panels(titles: Mapping[str, object], window: Window) -> tuple[Picture, np.ndarray]:
+def _panels(titles: Mapping[str, object], window: Window) -> tuple[AccessibleFigure, np.ndarray]:
     """A picture with an empty panel a title; x and y on one scale."""
     if not titles:
         raise ValueError("there is no landscape to show")
     height = 4.0 * (window.y[1] - window.y[0]) / (window.x[1] - window.x[0])
-    picture = Picture((1.2 + 4.0 * len(titles), height + 1.1))
+    picture = AccessibleFigure((1.2 + 4.0 * len(titles), height + 1.1))
     panels = picture.subplots(1, len(titles), sharex=True, sharey=True, squeeze=False)[0]
     for title, axes in zip(titles, panels, strict=True):
-        tidy(axes)
+        despine(axes)
         axes.set(aspect="equal", xlim=window.x, ylim=window.y, xlabel="x / Å")
-        axes.set_title(title, loc="left", fontsize=11, color=INK)
+        axes.set_title(title, loc="left", fontsize=11, color=TEXT)
     panels[0].set_ylabel("y / Å")
     return picture, panels
 
 
-def _colour_bar(picture: Picture, surface, panels, label: str) -> None:
+def _colour_bar(picture: AccessibleFigure, surface, panels, label: str) -> None:
     bar = picture.colorbar(surface, ax=list(panels), shrink=0.8, pad=0.02, aspect=25)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
@@ -187,10 +187,10 @@ def _colour_bar(picture: Picture, surface, panels, label: str) -> None:
 
 def _stars(axes, targets) -> None:
     for target in targets:
-        axes.plot(*target, "*", ms=15, mfc="white", mec=INK, mew=1.3, zorder=6)
+        axes.plot(*target, "*", ms=15, mfc="white", mec=TEXT, mew=1.3, zorder=6)
 
 
-def _draw(axes, path: Path) -> None:
+def _draw(axes, path: WalkerPath) -> None:
     points = path.seen()
     if not len(points):
         return
@@ -215,10 +215,10 @@ def _tint(axes, basins: np.ndarray, window: Window) -> None:
         for (low, high), n in zip((window.x, window.y), basins.shape[::-1], strict=True)
     ]
     for basin in np.unique(basins)[1:]:
-        axes.contour(*centres, basins >= basin, [0.5], colors=INK, linewidths=0.8, zorder=3)
+        axes.contour(*centres, basins >= basin, [0.5], colors=TEXT, linewidths=0.8, zorder=3)
 
 
-def _legend(picture: Picture, paths: Mapping[str, Sequence[Path]], targets) -> None:
+def _legend(picture: AccessibleFigure, paths: Mapping[str, Sequence[WalkerPath]], targets) -> None:
     lines = {
         path.label: Line2D(
             [], [], color=path.colour, ls="dashed" if path.dashed else "solid", lw=1.5,
@@ -229,10 +229,10 @@ def _legend(picture: Picture, paths: Mapping[str, Sequence[Path]], targets) -> N
     handles = list(lines.values())
     if handles:
         handles.insert(
-            0, Line2D([], [], ls="none", marker="o", mfc="white", mec=INK, label="start")
+            0, Line2D([], [], ls="none", marker="o", mfc="white", mec=TEXT, label="start")
         )
     if len(targets):
-        star = {"marker": "*", "ms": 12, "mfc": "white", "mec": INK}
+        star = {"marker": "*", "ms": 12, "mfc": "white", "mec": TEXT}
         handles.append(Line2D([], [], ls="none", **star, label="where they should end"))
     if handles:
         picture.legend(
@@ -240,7 +240,7 @@ def _legend(picture: Picture, paths: Mapping[str, Sequence[Path]], targets) -> N
         )
 
 
-def _in_words(title: str, energy, points: Tensor, paths: Sequence[Path], basins) -> str:
+def _in_words(title: str, energy, points: Tensor, paths: Sequence[WalkerPath], basins) -> str:
     x, y = points[int(energy.argmin())].tolist()
     words = f"{title or 'Landscape'}: lowest near ({x:.2f}, {y:.2f}) Å."
     for label in dict.fromkeys(path.label for path in paths):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8A8A", "#222222"
+SKY, PURPLE, GREY, TEXT = "#56B4E9", "#CC79A7", "#8A8A8A", "#222222"
 
 # One a potential, in the report's order: what one starts from, then what was made of it.
 POTENTIALS = (ORANGE, BLUE, GREEN, PURPLE, VERMILION, SKY)

@@ -15,17 +15,17 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting import trajectory as frames
-from bpttviz.plotting.figure import DELTA_Q, UNIT, Picture, tidy
-from bpttviz.plotting.palette import GHOST, GREY, INK, POTENTIALS
+from bpttviz.plotting import trajectory
+from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine
+from bpttviz.plotting.palette import GHOST, GREY, POTENTIALS, TEXT
 from bpttviz.plotting.scene import COLOURS, Scene, colour_bar
 
 
-def endpoint_bars(report: Report) -> Picture:
+def plot_endpoint_errors(report: Report) -> AccessibleFigure:
     """ΔQ to the reference of every structure under every potential: at K steps, and at rest."""
     names, potentials = report.structures, report.potentials
     order = np.argsort(-np.nan_to_num(report.column("dq_rest", potentials[0]).astype(float)))
-    picture = Picture((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))
+    picture = AccessibleFigure((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))
     panels = picture.subplots(1, 2, sharey=True)
     thickness = 0.8 / len(potentials)
     rows = np.arange(len(names))
@@ -33,7 +33,7 @@ def endpoint_bars(report: Report) -> Picture:
         (panels[0], "dq_k", "after K steps"),
         (panels[1], "dq_rest", "at rest"),
     ):
-        tidy(axes)
+        despine(axes)
         for number, potential in enumerate(potentials):
             values = report.column(column, potential).astype(float)[order]
             places = rows + (number - (len(potentials) - 1) / 2) * thickness
@@ -43,10 +43,10 @@ def endpoint_bars(report: Report) -> Picture:
                 if not np.isfinite(value):
                     lost = report.row(potential, names[index]).diverged
                     reason = " diverged" if lost else " did not come to rest"
-                    axes.text(0, place, reason, va="center", fontsize=7, color=INK)
+                    axes.text(0, place, reason, va="center", fontsize=7, color=TEXT)
         if report.noise_floor:
             axes.axvline(report.noise_floor, color=GREY, ls="dashed", lw=1)
-        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_title(title, loc="left", fontsize=10, color=TEXT)
         axes.set_xlabel(DELTA_Q)
     panels[0].set_yticks(rows, [names[i] for i in order])
     panels[0].invert_yaxis()
@@ -65,17 +65,17 @@ def endpoint_bars(report: Report) -> Picture:
     return picture
 
 
-def relaxation_path(
+def plot_relaxation(
     report: Report, structure: int | str, before: str | None = None, after: str | None = None
-) -> Picture:
+) -> AccessibleFigure:
     """Energy, largest force and ΔQ to the reference against the step, for two potentials."""
-    paths = frames.pair(report, structure, before, after)
-    picture = Picture((7.2, 5.6))
+    paths = trajectory.trajectory_pair(report, structure, before, after)
+    picture = AccessibleFigure((7.2, 5.6))
     panels = picture.subplots(3, 1, sharex=True)
     for axes, label in zip(
         panels, ("energy since start / eV", "largest force / eV/Å", DELTA_Q), strict=True
     ):
-        tidy(axes)
+        despine(axes)
         axes.set_ylabel(label, fontsize=8)
     for p, colour, marker in zip(paths, POTENTIALS, ("o", "s"), strict=False):
         steps = np.arange(p.steps + 1)
@@ -98,7 +98,7 @@ def relaxation_path(
     panels[2].set_ylim(bottom=0)
     panels[2].set_xlabel("step (dotted: the ΔQ that it comes to at rest)", fontsize=9)
     panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_title(paths[0].structure, loc="left", fontsize=11, color=INK)
+    panels[0].set_title(paths[0].structure, loc="left", fontsize=11, color=TEXT)
     panels[0].legend(fontsize=9, frameon=False)
     picture.alt_text = (
         f"Relaxation of {paths[0].structure} step by step: energy, largest force and ΔQ to the "
@@ -107,13 +107,13 @@ def relaxation_path(
     return picture
 
 
-def compare_frames(
+def plot_frames(
     report: Report,
     structure: int | str,
     step: int = -1,
     before: str | None = None,
     after: str | None = None,
-) -> Picture:
+) -> AccessibleFigure:
     """One structure under two potentials side by side, its reference end behind as blue ghosts.
 
     Args:
@@ -125,12 +125,12 @@ def compare_frames(
     Raises:
         IndexError: no such step.
     """
-    paths = frames.pair(report, structure, before, after)
+    paths = trajectory.trajectory_pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
     chosen = step + longest + 1 if step < 0 else step
     if not 0 <= chosen <= longest:
         raise IndexError(f"step {step} was asked for; these paths have steps 0 to {longest}")
-    picture, _ = _side_by_side(report, paths, chosen, Picture((9.0, 4.9)))
+    picture, _ = _side_by_side(report, paths, chosen, AccessibleFigure((9.0, 4.9)))
     picture.alt_text = (
         f"{paths[0].structure} at step {chosen}, {paths[0].potential} on the left and "
         f"{paths[1].potential} on the right, atoms coloured by their distance to the reference "
@@ -140,7 +140,7 @@ def compare_frames(
     return picture
 
 
-def animation(
+def animate_relaxations(
     report: Report,
     structure: int | str,
     path: str | FilePath,
@@ -160,15 +160,15 @@ def animation(
     Returns:
         Alternative text for the animation.
     """
-    paths = frames.pair(report, structure, before, after)
+    paths = trajectory.trajectory_pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
-    picture = Picture((7.6, 5.6))
+    picture = AccessibleFigure((7.6, 5.6))
     picture.set_dpi(75)  # with few colours and thinned frames: small enough for a page
     canvas = FigureCanvasAgg(picture)
     upper, lower = picture.subfigures(2, 1, height_ratios=(3.1, 1))
     _, scenes = _side_by_side(report, paths, 0, upper)
     axes = lower.subplots()
-    tidy(axes)
+    despine(axes)
     markers = []
     for p, colour in zip(paths, POTENTIALS, strict=False):
         axes.plot(p.delta_q, color=colour, lw=1.6, label=p.potential)
@@ -187,8 +187,8 @@ def animation(
     for step in steps:
         for p, scene, marker in zip(paths, scenes, markers, strict=True):
             scene.show(step)
-            scene.axes.set_title(_title(report, p, step), fontsize=9, color=INK)
-            held = p.held(step)
+            scene.axes.set_title(_title(report, p, step), fontsize=9, color=TEXT)
+            held = p.clamp_step(step)
             marker.set_data([held], [p.delta_q[held]])
         now.set_xdata([step, step])
         canvas.draw()
@@ -210,16 +210,16 @@ def animation(
 
 def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, list[Scene]]:
     """Two scenes and their colour bar in ``figure``."""
-    limit = frames.colour_limit(paths)
+    limit = trajectory.colour_limit(paths)
     panels = figure.subplots(1, 2)
     scenes = []
     for axes, p in zip(panels, paths, strict=True):
         scene = Scene(axes, p, limit)
         scene.show(step)
-        axes.set_title(_title(report, p, step), fontsize=9, color=INK)
+        axes.set_title(_title(report, p, step), fontsize=9, color=TEXT)
         scenes.append(scene)
     colour_bar(figure, panels, limit, "distance to the reference end / Å")
-    figure.suptitle(f"{paths[0].structure}", fontsize=11, color=INK, x=0.01, ha="left")
+    figure.suptitle(f"{paths[0].structure}", fontsize=11, color=TEXT, x=0.01, ha="left")
     return figure, scenes
 
 
@@ -234,14 +234,14 @@ def _palette() -> Image.Image:
     return picture
 
 
-def _title(report: Report, p: frames.Path, step: int) -> str:
-    held = p.held(step)
+def _title(report: Report, p: trajectory.Path, step: int) -> str:
+    held = p.clamp_step(step)
     rest = report.row(p.potential, p.structure).dq_rest
     text = f"{p.potential}\nstep {held}: ΔQ {p.delta_q[held]:.2f}"
     return text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + " amu$^{1/2}$ Å"
 
 
-def _ends_in_words(report: Report, p: frames.Path) -> str:
+def _ends_in_words(report: Report, p: trajectory.Path) -> str:
     rest = report.row(p.potential, p.structure).dq_rest
     words = f"{p.potential}: ΔQ {p.delta_q[0]:.2f} at the start, {p.delta_q[p.last]:.2f} at step "
     words += f"{p.last}"

@@ -11,8 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 
-from bpttviz.plotting.palette import DISTANCE, GHOST, GREY, INK
-from bpttviz.plotting.trajectory import Path
+from bpttviz.plotting.palette import DISTANCE, GHOST, GREY, TEXT
+from bpttviz.plotting.trajectory import AlignedTrajectory
 
 COLOURS = LinearSegmentedColormap.from_list("distance", DISTANCE)
 RADIUS = 0.55  # of the covalent radius: large enough to see, small enough to see past
@@ -46,7 +46,9 @@ class Scene:
             ghosts of the reference are left out then.
     """
 
-    def __init__(self, axes, path: Path, limit: float, values: np.ndarray | None = None):
+    def __init__(
+        self, axes, path: AlignedTrajectory, limit: float, values: np.ndarray | None = None
+    ):
         self.axes, self.path = axes, path
         self.values = path.distance if values is None else values
         self.ghostly = values is None
@@ -72,21 +74,21 @@ class Scene:
                 atom,
                 axes.text(
                     0, 0, path.symbols[atom], ha="center", va="center", fontsize=8, zorder=3,
-                    fontweight="bold", color=INK,
+                    fontweight="bold", color=TEXT,
                 ),
             )
             for atom in minority(path.symbols)
         ]  # fmt: skip
         self.note = axes.text(
             0.5, 0.5, "", transform=axes.transAxes, ha="center", va="center", fontsize=10,
-            color=INK, zorder=4, wrap=True,
+            color=TEXT, zorder=4, wrap=True,
             bbox={"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": GREY},
         )  # fmt: skip
         self._set_limits()
 
     def show(self, step: int) -> None:
         """Move the atoms to where they were at ``step`` (the path's last frame if it had ended)."""
-        path, frame = self.path, self.path.held(step)
+        path, frame = self.path, self.path.clamp_step(step)
         gone = bool(path.lost) and step > path.last
         self.note.set_text(path.lost.replace(": ", ":\n", 1) if gone else "")
         self.note.set_visible(gone)
@@ -106,7 +108,7 @@ class Scene:
             [np.broadcast_to(ghost, fill.shape), fill, np.broadcast_to(highlight, fill.shape)],
             axis=1,
         )[self.order]
-        edges = np.tile([outline, to_rgba(INK, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
+        edges = np.tile([outline, to_rgba(TEXT, 0.75), (0, 0, 0, 0)], (len(fill), 1, 1))
         flat = sizes.ravel()
         self.spheres.set_widths(flat)
         self.spheres.set_heights(flat)
@@ -119,14 +121,14 @@ class Scene:
         for atom, label in self.labels:
             label.set_position(places[atom])
             dark = np.dot(fill[atom, :3], (0.3, 0.59, 0.11)) < 0.5
-            label.set_color("white" if dark else INK)
+            label.set_color("white" if dark else TEXT)
 
-    def point(self, step: int, vectors: np.ndarray, colour: str = INK) -> None:
+    def point(self, step: int, vectors: np.ndarray, colour: str = TEXT) -> None:
         """Draw an arrow from every atom at ``step``; ``vectors`` (N, 3) are as long as drawn, Å.
 
         Over all atoms, so that none is hidden; those too short to see are left out.
         """
-        positions = self.path.positions[self.path.held(step)]
+        positions = self.path.positions[self.path.clamp_step(step)]
         long = np.linalg.norm(vectors, axis=1) > SHORTEST_ARROW
         tails, tips = (self._project(x[long])[0] for x in (positions, positions + vectors))
         self.axes.quiver(
@@ -175,7 +177,7 @@ def colour_bar(figure, panels, limit: float, label: str) -> None:
     bar.outline.set_visible(False)
 
 
-def cell_edges(path: Path) -> np.ndarray:
+def cell_edges(path: AlignedTrajectory) -> np.ndarray:
     """The edges (12, 2, 3) Å of the cell, from corner to corner; none where nothing is periodic."""
     if not path.pbc.any():
         return np.empty((0, 2, 3))

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from bpttviz.plotting.figure import Picture, tidy
+from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.gradients import limits_with_bands
-from bpttviz.plotting.palette import BLUE, GREY, INK, ORANGE, PURPLE
-from bpttviz.relaxation.diagnose import EXPLODED, FADED
-from bpttviz.training import summary as learning
+from bpttviz.plotting.palette import BLUE, GREY, ORANGE, PURPLE, TEXT
+from bpttviz.relaxation.diagnose import EXPLODED, VANISHED
+from bpttviz.training import summary
 
 
-def training(run) -> Picture:
+def plot_training(run) -> AccessibleFigure:
     """How a fine-tuning went: loss, validation and gradient norm by update.
 
     Where the run has them also the force error, and the latest gradients on their way back, step by
@@ -23,18 +23,18 @@ def training(run) -> Picture:
     Args:
         run: has ``history`` and ``validations``, as `bpttviz.Run`.
     """
-    forces = learning.curve(run.validations, learning.FORCE_ERROR)
-    ways = learning.ways_back(run)
+    forces = summary.curve(run.validations, summary.FORCE_ERROR)
+    ways = summary.gradient_profiles(run)
     rows = [["loss", "forces"] if forces else ["loss", "loss"]]
     rows += [["norm", "way"] if ways else ["norm", "norm"]]
-    picture = Picture((9.2 if forces or ways else 7.2, 4.8))
+    picture = AccessibleFigure((9.2 if forces or ways else 7.2, 4.8))
     panels = picture.subplot_mosaic(rows, height_ratios=(1.4, 1))
     for axes in panels.values():
-        tidy(axes)
+        despine(axes)
     for name in panels.keys() - {"way"}:
         panels[name].xaxis.set_major_locator(MaxNLocator(integer=True))
     _losses(panels["loss"], run)
-    norms = learning.curve(run.history, "gradient_norm")
+    norms = summary.curve(run.history, "gradient_norm")
     panels["norm"].plot(*_columns(norms), "-", color=GREY, lw=1)
     sizes = [norm for _, norm in norms]
     if sizes and max(sizes) > 10 * min(sizes) > 0:
@@ -46,23 +46,23 @@ def training(run) -> Picture:
         panels["forces"].set_ylabel("validation force error / eV/Å", fontsize=9)
     if ways:
         _ways_back(panels["way"], ways)
-    picture.alt_text = learning.in_words(run)
+    picture.alt_text = summary.describe(run)
     return picture
 
 
 def _losses(axes, run) -> None:
-    losses = learning.curve(run.history, "loss")
-    validation = learning.curve(run.validations, "value")
+    losses = summary.curve(run.history, "loss")
+    validation = summary.curve(run.validations, "value")
     axes.plot(*_columns(losses), ".", color=ORANGE, ms=4, label="training, one update each")
     if validation:
         axes.plot(*_columns(validation), "-s", color=BLUE, ms=5, label="validation")
-        axes.plot(*learning.best(validation), "o", ms=11, mfc="none", mec=INK, label="best")
-    axes.set_ylabel(learning.loss_label(run).replace("^½", "$^{1/2}$"))
+        axes.plot(*summary.best(validation), "o", ms=11, mfc="none", mec=TEXT, label="best")
+    axes.set_ylabel(summary.loss_label(run).replace("^½", "$^{1/2}$"))
     if losses or validation:
         axes.legend(fontsize=8, frameon=False)
 
 
-def _ways_back(axes, ways: Sequence[learning.WayBack]) -> None:
+def _ways_back(axes, ways: Sequence[summary.GradientProfile]) -> None:
     """The gradient's size by step, one line an update, the latest in front."""
     for way in ways:
         latest = way is ways[-1]
@@ -72,15 +72,15 @@ def _ways_back(axes, ways: Sequence[learning.WayBack]) -> None:
         )  # fmt: skip
     axes.set_yscale("log")
     low, high = limits_with_bands(axes.get_ylim())
-    for edge, end in ((FADED, low), (EXPLODED, high)):
+    for edge, end in ((VANISHED, low), (EXPLODED, high)):
         axes.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
     axes.set_ylim(low, high)
     axes.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|", fontsize=9)
     axes.set_xlabel("step t  (← the gradient's way; shaded: faded, exploded)", fontsize=9)
-    axes.set_title(f"gradient by step: {ways[-1].verdict}", loc="left", fontsize=9, color=INK)
+    axes.set_title(f"gradient by step: {ways[-1].verdict}", loc="left", fontsize=9, color=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _columns(points: learning.Curve) -> tuple[list[int], list[float]]:
+def _columns(points: summary.Curve) -> tuple[list[int], list[float]]:
     """x and y of (x, y) pairs."""
     return [x for x, _ in points], [y for _, y in points]

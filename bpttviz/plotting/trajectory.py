@@ -19,7 +19,7 @@ from bpttviz.structures import Structures, concatenate
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class AlignedTrajectory:
     """How one potential moved one structure of N atoms in T steps.
 
     Everything is seen from the reference: rigid drift is taken out, every atom is the image nearest
@@ -60,7 +60,7 @@ class Path:
         """T: the number of steps recorded."""
         return len(self.positions) - 1
 
-    def held(self, step: int) -> int:
+    def clamp_step(self, step: int) -> int:
         """The frame to show at ``step`` of a common clock: a path that has ended stays there."""
         return min(step, self.last)
 
@@ -85,10 +85,10 @@ def path_delta_q(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
     return delta_q(*_paired(relaxation, reference)).numpy()
 
 
-def path(report: Report, potential: str, structure: int | str) -> Path:
+def aligned_trajectory(report: Report, potential: str, structure: int | str) -> AlignedTrajectory:
     """What ``potential`` did to ``structure``, ready to be drawn.
 
-    A reference end in another cell than the start's is drawn in the start's; `Path.note` says so.
+    A reference end in another cell than the start's is drawn in the start's; `AlignedTrajectory.note` says so.
 
     Raises:
         KeyError: the report holds no such relaxation.
@@ -101,7 +101,7 @@ def path(report: Report, potential: str, structure: int | str) -> Path:
     centred = _centred(reference, moved[0])
     finite = np.isfinite(moved).all((1, 2))
     lost = relaxation.diverged.get(0)
-    return Path(
+    return AlignedTrajectory(
         potential=potential,
         structure=name,
         positions=centred + moved,
@@ -119,8 +119,10 @@ def path(report: Report, potential: str, structure: int | str) -> Path:
     )
 
 
-def stills(structures: Sequence[Atoms], reference: Atoms, name: str = "") -> Path:
-    """Structures that no relaxation connects, as the frames of one `Path`: a start and two ends.
+def from_structures(
+    structures: Sequence[Atoms], reference: Atoms, name: str = ""
+) -> AlignedTrajectory:
+    """Structures that no relaxation connects, as the frames of one `AlignedTrajectory`: a start and two ends.
 
     Their energies and forces are not known here: NaN.
 
@@ -132,7 +134,7 @@ def stills(structures: Sequence[Atoms], reference: Atoms, name: str = "") -> Pat
     moved = displacements(ends, batch).numpy().reshape(len(structures), -1, 3)
     centred = _centred(reference, moved[0])
     unknown = np.full(len(structures), np.nan)
-    return Path(
+    return AlignedTrajectory(
         potential="",
         structure=name,
         positions=centred + moved,
@@ -149,16 +151,19 @@ def stills(structures: Sequence[Atoms], reference: Atoms, name: str = "") -> Pat
     )
 
 
-def pair(
+def trajectory_pair(
     report: Report, structure: int | str, before: str | None = None, after: str | None = None
-) -> tuple[Path, Path]:
+) -> tuple[AlignedTrajectory, AlignedTrajectory]:
     """The paths of one structure under two potentials, by default the report's first and last."""
     before = report.potentials[0] if before is None else before
     after = report.potentials[-1] if after is None else after
-    return path(report, before, structure), path(report, after, structure)
+    return (
+        aligned_trajectory(report, before, structure),
+        aligned_trajectory(report, after, structure),
+    )
 
 
-def colour_limit(paths: tuple[Path, ...]) -> float:
+def colour_limit(paths: tuple[AlignedTrajectory, ...]) -> float:
     """Where a colour scale of distances (Å) common to several paths should end.
 
     It is set by where the paths end, so that what is left at the end can be seen; the start may
@@ -168,7 +173,7 @@ def colour_limit(paths: tuple[Path, ...]) -> float:
     return max(np.ceil(largest * 20) / 20, 0.05)
 
 
-def thinned(paths: tuple[Path, ...], most: int) -> np.ndarray:
+def subsample(paths: tuple[AlignedTrajectory, ...], most: int) -> np.ndarray:
     """Steps (K,) to show where atoms × frames would exceed ``most``: evenly spaced, ends included.
 
     All steps up to the longest path's last, where they fit. The last step of every path is always

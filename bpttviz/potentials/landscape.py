@@ -1,7 +1,7 @@
 """Two-dimensional landscapes to think with: a walker in a valley, seen as a structure of two atoms.
 
 The walker's place (x, y) is its position relative to an anchor atom that never moves. So everything
-made for structures, `relax`, `Endpoint`, `evaluate`, works here unchanged, and both atoms weigh
+made for structures, `relax`, `EndpointLoss`, `evaluate`, works here unchanged, and both atoms weigh
 2 amu, which makes ΔQ (amu^½ Å) the plain distance in Å between two walkers.
 """
 

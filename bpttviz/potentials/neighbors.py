@@ -70,7 +70,7 @@ def require_elements(structures: Structures, known: Tensor, model: str) -> None:
     strange = ~torch.isin(structures.numbers, known.to(structures.device))
     if bool(strange.any()):
         atom = int(strange.nonzero()[0])
-        index = int(structures.owner[atom])
+        index = int(structures.structure_index[atom])
         raise StructureError(
             f"has element {int(structures.numbers[atom])}, which {model} does not know (it knows "
             f"{sorted(known.tolist())})",

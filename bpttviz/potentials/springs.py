@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import StructureError, Structures
 
@@ -64,7 +64,7 @@ class Springs(Potential):
         stretch = structures.positions[pairs[:, 1]] - structures.positions[pairs[:, 0]]
         stretch = stretch - self.rest.to(stretch.dtype).repeat(repeat, 1)
         energies = 0.5 * self.stiffness.to(stretch.dtype).repeat(repeat) * (stretch**2).sum(1)
-        return sum_by_owner(energies, structures.owner[pairs[:, 0]], repeat)
+        return segment_sum(energies, structures.structure_index[pairs[:, 0]], repeat)
 
     def laplacian(self) -> Tensor:
         """(n, n) eV/Å²: the Hessian of the energy is this matrix for each Cartesian direction."""

@@ -45,7 +45,7 @@ class EnergyFunction(_Function):
         function: called as ``function(structures, positions)`` with `Structures` and their
             positions (N, 3) Å, which carry the gradient; returns energies (B,) eV. Both arguments
             come in the floating-point type of the weights (where there are any). Distances must be
-            built in torch from ``positions``; ``structures.owner`` (N,) says which structure an
+            built in torch from ``positions``; ``structures.structure_index`` (N,) says which structure an
             atom belongs to, `bpttviz.potentials.neighbors.neighbours` who its neighbours are.
         module: the weights to train, where ``function`` is not a module itself but calls one.
         equivariant, net_force_free, exchangeable: what the function claims; see `Potential`.

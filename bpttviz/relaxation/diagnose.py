@@ -21,13 +21,13 @@ from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.adjoints.base import record, replayed_gradient
 from bpttviz.relaxation.loop import Loop
 from bpttviz.relaxation.rules import GradientDescent, State
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.relaxation.zero_modes import ZeroModes
 from bpttviz.structures import Structures
 
 # A gradient that has shrunk to a hundredth teaches the early steps nothing; one that has grown
 # tenfold is led by them, and by their rounding errors.
-FADED, EXPLODED = 0.01, 10.0
+VANISHED, EXPLODED = 0.01, 10.0
 
 # The spectral radius of a map that settles is below 1; rounding and soft modes need some room.
 STABLE = 1.001
@@ -79,7 +79,7 @@ class GradientDiagnosis:
             return "exploding"
         return found
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """The verdict, why, and what to do about it."""
         if self.verdict == "nothing to learn":
             return f"{self.name}: nothing to learn, the relaxation ends at the reference"
@@ -95,7 +95,7 @@ class GradientDiagnosis:
             + {
                 "healthy": ": every step takes part.",
                 "fading": (
-                    f": early steps teach nothing. Truncated(last={self.reach}) would cost less "
+                    f": early steps teach nothing. TruncatedBPTT(steps={self.reach}) would cost less "
                     "for nearly the same gradient; Implicit looks at the resting place alone."
                 ),
                 "exploding": ": a smaller step size, or fewer steps, tames it.",
@@ -103,7 +103,7 @@ class GradientDiagnosis:
         )
 
     def __repr__(self) -> str:
-        return f"<GradientDiagnosis of {self.in_words()}>"
+        return f"<GradientDiagnosis of {self.describe()}>"
 
 
 def verdict(sensitivity: Sequence[float]) -> str:
@@ -114,7 +114,7 @@ def verdict(sensitivity: Sequence[float]) -> str:
         return "nothing to learn"
     if not all(map(math.isfinite, sensitivity)) or largest > EXPLODED * last:
         return "exploding"
-    return "fading" if first < FADED * last else "healthy"
+    return "fading" if first < VANISHED * last else "healthy"
 
 
 def diagnose_gradient(
@@ -122,12 +122,12 @@ def diagnose_gradient(
     start: Structures | Atoms,
     end: Structures | Atoms,
     rule=None,
-    stop: Stop | None = None,
+    stop: StoppingCriterion | None = None,
     iterations: int = 40,
 ) -> GradientDiagnosis:
     """Follow the gradient of ΔQ(X_K, end) back through one relaxation, step by step, by hand.
 
-    The time is that of one `Checkpointed` gradient, and one backward pass an iteration.
+    The time is that of one `CheckpointedBPTT` gradient, and one backward pass an iteration.
 
     Args:
         potential, start, rule, stop: as in `relax`; one structure.
@@ -140,7 +140,7 @@ def diagnose_gradient(
         RuntimeError: the relaxation diverged: there is no end to look back from.
     """
     rule = GradientDescent() if rule is None else rule
-    stop = Stop() if stop is None else stop
+    stop = StoppingCriterion() if stop is None else stop
     start, end = (
         (x if isinstance(x, Structures) else Structures.from_ase(x)).to(potential.device)
         for x in (start, end)
@@ -148,7 +148,7 @@ def diagnose_gradient(
     if len(start) != 1:
         raise ValueError(f"one structure at a time can be diagnosed, got {len(start)}")
     loop = Loop(potential, start, rule, stop)
-    path = record(loop, loop.begin(), stop.steps)
+    path = record(loop, loop.begin(), stop.max_steps)
     if loop.diverged:
         lost = loop.diverged[0]
         raise RuntimeError(

@@ -1,7 +1,7 @@
 """Matrix-free linear solvers for many small systems side by side: A_b x_b = v_b, one a structure.
 
 A solver is called with a ``product`` that applies every structure's matrix to a flat (N, 3) vector
-at once; ``owner`` (N,) says which rows belong together. Inner products, step lengths and stopping
+at once; ``structure_index`` (N,) says which rows belong together. Inner products, step lengths and stopping
 are each structure's own, so a structure's solution does not depend on its company. Nothing is
 differentiated here.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 
 Product = Callable[[Tensor], Tensor]
 
@@ -62,12 +62,14 @@ class ConjugateGradient:
     def __post_init__(self):
         _require_sense(self)
 
-    def __call__(self, product: Product, v: Tensor, owner: Tensor, count: int) -> Solution:
-        inner = _inner(owner, count)
+    def __call__(
+        self, product: Product, v: Tensor, structure_index: Tensor, count: int
+    ) -> Solution:
+        inner = _inner(structure_index, count)
         size = inner(v, v).sqrt()
         scale = torch.where(size > 0, size, 1.0)
         # Right-hand sides of norm 1: gradients may be 1e-8, and tolerances should not notice.
-        residual = v / scale[owner, None]
+        residual = v / scale[structure_index, None]
         x, direction = torch.zeros_like(v), residual
         squared = inner(residual, residual)
         failures: dict[int, str] = {}
@@ -89,15 +91,19 @@ class ConjugateGradient:
             length = torch.where(active, squared / torch.where(active, curvature, 1.0), 0.0)
             # `where` on the vectors: 0 · NaN would carry one system's failure into itself only,
             # but its best solution so far is worth keeping.
-            moving = active[owner, None]
-            x = torch.where(moving, x + length[owner, None] * direction, x)
-            residual = torch.where(moving, residual - length[owner, None] * image, residual)
+            moving = active[structure_index, None]
+            x = torch.where(moving, x + length[structure_index, None] * direction, x)
+            residual = torch.where(
+                moving, residual - length[structure_index, None] * image, residual
+            )
             new = inner(residual, residual)
             ratio = torch.where(active, new / torch.where(squared > 0, squared, 1.0), 0.0)
-            direction = torch.where(moving, residual + ratio[owner, None] * direction, direction)
+            direction = torch.where(
+                moving, residual + ratio[structure_index, None] * direction, direction
+            )
             squared = new
             active = active & (squared.sqrt() > self.tolerance)
-        return _solution(self, x * scale[owner, None], squared.sqrt(), products, failures)
+        return _solution(self, x * scale[structure_index, None], squared.sqrt(), products, failures)
 
 
 @dataclass(frozen=True)
@@ -120,11 +126,13 @@ class GMRES:
     def __post_init__(self):
         _require_sense(self)
 
-    def __call__(self, product: Product, v: Tensor, owner: Tensor, count: int) -> Solution:
-        inner = _inner(owner, count)
+    def __call__(
+        self, product: Product, v: Tensor, structure_index: Tensor, count: int
+    ) -> Solution:
+        inner = _inner(structure_index, count)
         size = inner(v, v).sqrt()
         scale = torch.where(size > 0, size, 1.0)
-        basis = [v / scale[owner, None]]
+        basis = [v / scale[structure_index, None]]
         # H (B, m+1, m): A restricted to the basis; its least-squares solution is the answer.
         hessenberg = v.new_zeros(count, 1, 0)
         weights = v.new_zeros(count, 0)
@@ -139,19 +147,19 @@ class GMRES:
             for index in (active & ~finite).nonzero().flatten().tolist():
                 failures[index] = "a product was not finite"
             active = active & finite
-            image = torch.where(active[owner, None], image, 0.0)
+            image = torch.where(active[structure_index, None], image, 0.0)
             column = []
             for _ in range(2):  # once loses orthogonality, twice is enough
                 overlap = [inner(q, image) for q in basis]
                 for q, c in zip(basis, overlap, strict=True):
-                    image = image - c[owner, None] * q
+                    image = image - c[structure_index, None] * q
                 column.append(torch.stack(overlap, 1))
             length = inner(image, image).sqrt()
             column = torch.cat([sum(column), length[:, None]], 1)  # (B, m+2)
             hessenberg = torch.nn.functional.pad(hessenberg, (0, 0, 0, 1))
             hessenberg = torch.cat([hessenberg, column[:, :, None]], 2)
             # A direction that adds nothing means that the basis already holds the solution.
-            basis.append(image / torch.where(length > 1e-14, length, 1.0)[owner, None])
+            basis.append(image / torch.where(length > 1e-14, length, 1.0)[structure_index, None])
             new_weights, new_residual = _least_squares(hessenberg)
             weights = torch.nn.functional.pad(weights, (0, 1))
             weights = torch.where(active[:, None], new_weights, weights)
@@ -162,8 +170,8 @@ class GMRES:
             active = active & ~stalled & (residual > self.tolerance)
         x = torch.zeros_like(v)
         for q, c in zip(basis, weights.T, strict=False):  # the last direction has no weight yet
-            x = x + c[owner, None] * q
-        return _solution(self, x * scale[owner, None], residual, products, failures)
+            x = x + c[structure_index, None] * q
+        return _solution(self, x * scale[structure_index, None], residual, products, failures)
 
 
 def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,8 +183,8 @@ def _least_squares(hessenberg: Tensor) -> tuple[Tensor, Tensor]:
     return weights.squeeze(2), (target - hessenberg @ weights).norm(dim=(1, 2))
 
 
-def _inner(owner: Tensor, count: int) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda a, b: sum_by_owner((a * b).sum(1), owner, count)
+def _inner(structure_index: Tensor, count: int) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda a, b: segment_sum((a * b).sum(1), structure_index, count)
 
 
 def _solution(solver, x, residual, products, failures) -> Solution:

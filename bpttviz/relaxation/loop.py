@@ -1,4 +1,4 @@
-"""The one loop: evaluate forces, let the rule move the atoms, repeat until `Stop` says so.
+"""The one loop: evaluate forces, let the rule move the atoms, repeat until `StoppingCriterion` says so.
 
 The loop does not know whether, or how, anyone differentiates it. Each of its steps may be replayed
 (that is how a checkpoint recomputes): decisions about who moves are made once, without gradient,
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import max_by_owner
+from bpttviz.geometry import segment_max
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.relaxation.rules import State
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import StructureError, Structures
 
 
@@ -28,7 +28,7 @@ class Divergence:
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepRecord:
     """What the loop saw at one step, without gradient.
 
     Attributes:
@@ -60,10 +60,10 @@ class Loop:
     `follow`. ``rule`` and ``stop`` are those of the present one.
     """
 
-    def __init__(self, potential: Potential, structures: Structures, rule, stop: Stop):
+    def __init__(self, potential: Potential, structures: Structures, rule, stop: StoppingCriterion):
         self.potential, self.structures, self.rule, self.stop = potential, structures, rule, stop
         count, device = len(structures), structures.device
-        self.moments: list[Moment] = []
+        self.moments: list[StepRecord] = []
         self.steps = torch.zeros(count, dtype=torch.int64, device=device)
         self.converged = torch.zeros(count, dtype=torch.bool, device=device)
         self.diverged: dict[int, Divergence] = {}
@@ -81,7 +81,7 @@ class Loop:
         """The state before the first step."""
         return self.rule.init(self.structures)
 
-    def follow(self, state: State, rule, stop: Stop) -> State:
+    def follow(self, state: State, rule, stop: StoppingCriterion) -> State:
         """A new phase: go on from ``state`` by another rule, until another stop says so.
 
         Structures that a tolerance had stopped move again; those given up stay given up.
@@ -113,7 +113,7 @@ class Loop:
         """(B,) bool, the diverged ones."""
         return self._given_up
 
-    def measure(self, state: State) -> Moment:
+    def measure(self, state: State) -> StepRecord:
         """Energy and forces at ``state``, without gradient, moving nothing."""
         with torch.no_grad():
             prediction, _ = self._evaluate(state, self._given_up)
@@ -127,8 +127,8 @@ class Loop:
         else:
             prediction, given_up = self._evaluate(state, self._given_up)
             moving = self._decide(state, prediction, given_up)
-        owner = self.structures.owner
-        free = (moving[owner] & ~self.structures.fixed)[:, None]
+        structure_index = self.structures.structure_index
+        free = (moving[structure_index] & ~self.structures.fixed)[:, None]
         # Masking the force as well as the result: a rule may divide by it or remember it.
         first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.t)
         proposed = rule.step(
@@ -136,8 +136,8 @@ class Loop:
         )._replace(t=state.t + 1)
         if not replay:
             moving, given_up = self._finish(state, proposed, moving)
-            free = (moving[owner] & ~self.structures.fixed)[:, None]
-        return self._merge(state, proposed, free, given_up[owner][:, None])
+            free = (moving[structure_index] & ~self.structures.fixed)[:, None]
+        return self._merge(state, proposed, free, given_up[structure_index][:, None])
 
     def _evaluate(self, state: State, given_up: Tensor) -> tuple[Prediction, Tensor]:
         """Forces, with members that cannot be evaluated given up instead of failing the batch.
@@ -145,9 +145,9 @@ class Loop:
         A member given up is evaluated at its start, detached: masking its output alone would let
         the NaN of its inner derivatives reach the shared parameters as 0 · NaN.
         """
-        owner = self.structures.owner
+        structure_index = self.structures.structure_index
         while True:
-            lost = given_up[owner][:, None]
+            lost = given_up[structure_index][:, None]
             positions = torch.where(lost, self._safe_positions, state.positions)
             try:
                 prediction = self.potential(self.structures.with_positions(positions))
@@ -176,7 +176,7 @@ class Loop:
         with torch.no_grad():
             bad_atom = (~torch.isfinite(prediction.forces)).any(1)
             bad = torch.zeros_like(self._given_up).index_put(
-                (self.structures.owner[bad_atom],),
+                (self.structures.structure_index[bad_atom],),
                 torch.ones((), dtype=torch.bool, device=bad_atom.device),
             )
             return bad | ~torch.isfinite(prediction.energy)
@@ -200,15 +200,15 @@ class Loop:
     def _finish(self, state: State, proposed: State, moving: Tensor) -> tuple[Tensor, Tensor]:
         """Look at the step made: count it, or give a structure up; keep the decision."""
         with torch.no_grad():
-            owner, count = self.structures.owner, len(self.structures)
+            structure_index, count = self.structures.structure_index, len(self.structures)
             length = (proposed.positions - state.positions).norm(dim=1)
-            longest = max_by_owner(torch.nan_to_num(length, nan=torch.inf), owner, count)
+            longest = segment_max(torch.nan_to_num(length, nan=torch.inf), structure_index, count)
             for index in (~torch.isfinite(longest) & moving).nonzero().flatten().tolist():
                 self._give_up(self._given_up, index, state.t, "the step is not finite")
             moving = moving & ~self._given_up
             self.steps = self.steps + moving
-            if self.stop.step_tolerance is not None:
-                self.converged = self.converged | (moving & (longest < self.stop.step_tolerance))
+            if self.stop.max_displacement is not None:
+                self.converged = self.converged | (moving & (longest < self.stop.max_displacement))
             self._decisions.append((moving, self._given_up))
         return self._decisions[-1]
 
@@ -221,12 +221,12 @@ class Loop:
         )
         return State(torch.where(free, new.positions, kept), memory, new.t)
 
-    def _moment(self, state: State, prediction: Prediction) -> Moment:
+    def _moment(self, state: State, prediction: Prediction) -> StepRecord:
         forces = prediction.forces.detach()
         free = torch.where(self.structures.fixed, 0.0, forces.norm(dim=1))
-        return Moment(
+        return StepRecord(
             positions=state.positions.detach(),
             energy=prediction.energy.detach(),
             forces=forces,
-            fmax=max_by_owner(free, self.structures.owner, len(self.structures)),
+            fmax=segment_max(free, self.structures.structure_index, len(self.structures)),
         )

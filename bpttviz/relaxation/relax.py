@@ -13,11 +13,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import Backward
-from bpttviz.relaxation.adjoints.unrolled import Checkpointed
+from bpttviz.relaxation.adjoints.base import BackwardRecord
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.loop import Divergence, Loop
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import StructureError, Structures
 
 
@@ -42,7 +42,7 @@ class Relaxation:
             NaN; its ``final`` positions are where it was given up.
 
         waypoints: where, besides the end, a loss is to be taken: weight and structures, whose
-            positions carry a graph. Only `Guided` makes any.
+            positions carry a graph. Only `GuidedAdjoint` makes any.
         backward: how the gradient came back: its norm at each step, what solvers reported. Empty
             until a backward pass has been made.
 
@@ -59,12 +59,12 @@ class Relaxation:
     converged: Tensor
     diverged: dict[int, Divergence]
     waypoints: tuple[tuple[float, Structures], ...] = ()
-    backward: Backward = field(default_factory=Backward)
+    backward: BackwardRecord = field(default_factory=BackwardRecord)
 
     def frames(self, index: int = 0) -> list[Atoms]:
         """The path of one structure as ``ase.Atoms`` with energies and forces attached."""
         atoms = self.start[index].to_ase()[0]
-        mine = (self.start.owner == index).cpu()
+        mine = (self.start.structure_index == index).cpu()
         frames = []
         for positions, energy, forces in zip(
             self.trajectory[:, mine].numpy(),
@@ -120,7 +120,7 @@ class Relaxation:
 
     def __getitem__(self, index: int) -> Relaxation:
         """The relaxation of one structure alone (detached)."""
-        mine = (self.start.owner == index).cpu()
+        mine = (self.start.structure_index == index).cpu()
         final = self.final[index]
         return Relaxation(
             start=self.start[index],
@@ -148,7 +148,7 @@ def relax(
     potential: Potential,
     structures: Structures | Atoms | list[Atoms],
     rule=None,
-    stop: Stop | None = None,
+    stop: StoppingCriterion | None = None,
     adjoint=None,
 ) -> Relaxation:
     """Relax structures with a potential: X(t+1) = rule(X(t), F(X(t))).
@@ -161,8 +161,8 @@ def relax(
         potential: where energies and forces come from.
         structures: the starts; ``ase.Atoms`` are converted.
         rule: `GradientDescent` by default.
-        stop: `Stop` by default (20 steps).
-        adjoint: `Checkpointed` by default.
+        stop: `StoppingCriterion` by default (20 steps).
+        adjoint: `CheckpointedBPTT` by default.
 
     Returns:
         A `Relaxation`.
@@ -175,8 +175,8 @@ def relax(
         DivergenceWarning: names each structure given up, the step and the cause; the rest go on.
     """
     rule = GradientDescent() if rule is None else rule
-    stop = Stop() if stop is None else stop
-    adjoint = Checkpointed() if adjoint is None else adjoint
+    stop = StoppingCriterion() if stop is None else stop
+    adjoint = CheckpointedBPTT() if adjoint is None else adjoint
     if not isinstance(structures, Structures):
         structures = Structures.from_ase(structures)
     structures = structures.to(potential.device)
@@ -198,14 +198,14 @@ def relax(
         "forces": torch.stack([m.forces for m in moments]).cpu(),
         "fmax": torch.stack([m.fmax for m in moments]).cpu(),
     }
-    owner = structures.owner.cpu()
+    structure_index = structures.structure_index.cpu()
     for index, divergence in loop.diverged.items():
         lost = slice(divergence.step + 1, None)
         for name in ("trajectory", "forces"):
-            records[name][lost, owner == index] = torch.nan
+            records[name][lost, structure_index == index] = torch.nan
         for name in ("energy", "fmax"):
             records[name][divergence.step :, index] = torch.nan
-        records["forces"][divergence.step, owner == index] = torch.nan
+        records["forces"][divergence.step, structure_index == index] = torch.nan
     return Relaxation(
         start=structures,
         final=structures.with_positions(state.positions),

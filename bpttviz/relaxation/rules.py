@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bpttviz.geometry import safe_norm, safe_sqrt, sum_by_owner
+from bpttviz.geometry import safe_norm, safe_sqrt, segment_sum
 from bpttviz.structures import Structures
 
 
@@ -216,7 +216,7 @@ class FIRE(nn.Module):
 
     def init(self, structures: Structures) -> State:
         x = structures.positions
-        owner = structures.owner.to(x.dtype)
+        structure_index = structures.structure_index.to(x.dtype)
         column = torch.ones_like(x[:, 0])
         # velocity, dt, mixing, steps downhill, owner: what belongs to a structure is repeated on
         # its atoms, as memory is kept by atom. -1 steps: it has not moved yet.
@@ -225,19 +225,19 @@ class FIRE(nn.Module):
             self.time_step * column,
             self.mixing * column,
             -column,
-            owner,
+            structure_index,
         )
         return State(x, memory, 0)
 
     def step(self, state: State, forces: Tensor) -> State:
         """The next state; ``forces`` (N, 3) eV/Å."""
         velocity, dt, mixing, downhill, owner_column = state.memory
-        owner = owner_column.long()
-        count = int(owner.max()) + 1
+        structure_index = owner_column.long()
+        count = int(structure_index.max()) + 1
 
         def total(values: Tensor) -> Tensor:
             """The sum over a structure's components, repeated on its atoms (N, 1)."""
-            return sum_by_owner(values.sum(1), owner, count)[owner, None]
+            return segment_sum(values.sum(1), structure_index, count)[structure_index, None]
 
         speed, strength = safe_sqrt(total(velocity**2)), safe_sqrt(total(forces**2))
         with torch.no_grad():

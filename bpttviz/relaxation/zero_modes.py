@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.structures import Structures
 
 # Relative to the largest singular value: below, a rotation moves nothing (a linear molecule's, or
@@ -31,7 +31,7 @@ class ZeroModes:
 
     def __init__(self, structures: Structures, potential):
         translations = potential.net_force_free or not potential.conservative
-        self.owner, self.count = structures.owner, len(structures)
+        self.structure_index, self.count = structures.structure_index, len(structures)
         self.free = ~structures.fixed
         positions = structures.positions.detach()
         self.modes = torch.cat(
@@ -50,8 +50,10 @@ class ZeroModes:
     def remove(self, vectors: Tensor) -> Tensor:
         """``vectors`` (N, 3) without their part along zero modes and on fixed atoms."""
         vectors = torch.where(self.free[:, None], vectors, 0.0)
-        along = sum_by_owner((self.modes * vectors[:, :, None]).sum(1), self.owner, self.count)
-        return vectors - (self.modes * along[self.owner][:, None, :]).sum(2)
+        along = segment_sum(
+            (self.modes * vectors[:, :, None]).sum(1), self.structure_index, self.count
+        )
+        return vectors - (self.modes * along[self.structure_index][:, None, :]).sum(2)
 
 
 def _axes(cell: Tensor, pbc: Tensor, equivariant: bool) -> Tensor:

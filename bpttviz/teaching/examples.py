@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.landscape import (
     Landscape,
     MullerBrown,
@@ -16,16 +16,16 @@ from bpttviz.potentials.landscape import (
     Window,
     walker,
 )
-from bpttviz.relaxation.adjoints.unrolled import Full
+from bpttviz.relaxation.adjoints.unrolled import FullBPTT
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import Endpoint
+from bpttviz.training.objectives import EndpointLoss
 from bpttviz.training.runs import Run
 
 
 @dataclass(frozen=True, eq=False)
-class Valley:
+class LandscapeExample:
     """A landscape, and how a visit to it begins.
 
     Attributes:
@@ -34,7 +34,7 @@ class Valley:
         window: the part to look at.
         step_size: eta, Å²/eV.
         steps: K.
-        learning_rate: of Adam, in `bend`.
+        learning_rate: of Adam, in `finetune_landscape`.
     """
 
     landscape: Landscape
@@ -46,20 +46,20 @@ class Valley:
     learning_rate: float = 0.02
 
 
-def valleys() -> dict[str, Valley]:
-    """Four of them: title → `Valley`. The last was learned from the second, from 144 places."""
+def landscape_examples() -> dict[str, LandscapeExample]:
+    """Four of them: title → `LandscapeExample`. The last was learned from the second, from 144 places."""
     three = Wells(
         [[-0.9, -0.4], [0.95, -0.25], [0.1, 0.95]], [1.0, 1.1, 0.9], [0.5, 0.5, 0.45], bowl=0.3
     )
     window = Window()
     return {
-        "two valleys": Valley(
+        "two valleys": LandscapeExample(
             Wells([[-1.0, 0.0], [1.0, 0.0]], [1.25, 0.75], [0.72, 0.48], bowl=0.3),
             start=(0.2, 0.95),
             target=(0.9, 0.0),
         ),
-        "three valleys": Valley(three, start=(0.12, 0.2), target=(0.83, -0.22)),
-        "Müller-Brown": Valley(
+        "three valleys": LandscapeExample(three, start=(0.12, 0.2), target=(0.83, -0.22)),
+        "Müller-Brown": LandscapeExample(
             MullerBrown(),
             start=(-0.9, 0.7),
             target=(-0.05, 0.47),
@@ -68,7 +68,7 @@ def valleys() -> dict[str, Valley]:
             steps=15,
             learning_rate=5.0,  # amplitudes are in the hundreds
         ),
-        "learned": Valley(
+        "learned": LandscapeExample(
             _learned(three, window), start=(0.12, 0.2), target=(0.83, -0.22), learning_rate=0.005
         ),
     }
@@ -84,12 +84,12 @@ def _learned(truth: Landscape, window: Window) -> NeuralLandscape:
     return network
 
 
-def bend(
+def finetune_landscape(
     landscape: Landscape,
     start: tuple[float, float],
     target: tuple[float, float],
     rule: GradientDescent,
-    stop: Stop,
+    stop: StoppingCriterion,
     updates: int = 60,
     learning_rate: float = 0.02,
     on_update: Callable[[Run], None] | None = None,
@@ -105,11 +105,11 @@ def bend(
         learning_rate: of Adam.
         on_update, stop_when: as in `finetune`, whose errors are raised here too.
     """
-    reference = Reference("walker", "walker", walker(*start), walker(*target))
+    reference = ReferenceRelaxation("walker", "walker", walker(*start), walker(*target))
     return finetune(
         landscape,
-        RelaxationSet([reference]),
-        Endpoint(rule, stop, Full()),
+        RelaxationDataset([reference]),
+        EndpointLoss(rule, stop, FullBPTT()),
         epochs=updates,
         learning_rate=learning_rate,
         progress=False,

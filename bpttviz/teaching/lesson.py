@@ -106,14 +106,14 @@ class Lesson:
         prediction.measured = prediction.accept(measured)
         verdict = prediction.verdict()
         colour = {None: ORANGE, True: GREEN, False: SKY}[prediction.right]
-        found = prediction.in_words(prediction.measured) + (f" ({details})" if details else "")
+        found = prediction.format_answer(prediction.measured) + (f" ({details})" if details else "")
         _show(
             _line(colour, f"<b>{_safe(key)}: {_safe(found)}.</b><br>{_safe(verdict)}"),
             f"{key}: {found}. {verdict}",
         )
         prediction.seen = True
 
-    def check(self, claim: str, condition: bool, measured: str = "") -> None:
+    def check(self, lock_settings: str, condition: bool, measured: str = "") -> None:
         """State a claim and whether it holds; the lesson ends here where it does not.
 
         Args:
@@ -124,19 +124,19 @@ class Lesson:
         Raises:
             AssertionError: it does not hold.
         """
-        holds = self.checks[claim] = bool(condition)
+        holds = self.checks[lock_settings] = bool(condition)
         mark, word, colour = ("✓", "holds", GREEN) if holds else ("✗", "does not hold", VERMILION)
         figures = f" ({measured})" if measured else ""
         _show(
             _line(
                 colour,
-                f'<b><span aria-hidden="true">{mark}</span> {word}:</b> {_safe(claim + figures)}',
+                f'<b><span aria-hidden="true">{mark}</span> {word}:</b> {_safe(lock_settings + figures)}',
                 role="status" if holds else "alert",
             ),
-            f"{mark} {word}: {claim}{figures}",
+            f"{mark} {word}: {lock_settings}{figures}",
         )
         if not holds:
-            raise AssertionError(f"the claim {claim!r} does not hold here{figures}")
+            raise AssertionError(f"the claim {lock_settings!r} does not hold here{figures}")
 
     def hints(self, *texts: str) -> None:
         """Folded hints, to be opened one at a time.
@@ -258,7 +258,7 @@ class Prediction:
             raise ValueError(f"{self.key!r} asks for a number, got {value!r}")
         return number
 
-    def in_words(self, value: str | float) -> str:
+    def format_answer(self, value: str | float) -> str:
         """A possible answer with its unit."""
         return value if self.choices else f"{value:.3g} {self.unit}".rstrip()
 
@@ -269,7 +269,7 @@ class Prediction:
                 "You made no prediction. Next time guess before you look: a result that "
                 "contradicts a guess is the one that stays in mind."
             )
-        said = f"You predicted {self.in_words(self.answer)}"
+        said = f"You predicted {self.format_answer(self.answer)}"
         if self._answered_late:
             said += ", after the reveal"
         if self.choices:
@@ -277,7 +277,7 @@ class Prediction:
         if self.right:
             return f"{said}: right, within {100 * self.within:.0f} %."
         where = "too high" if self.answer > self.measured else "too low"
-        return f"{said}: {where} by {self.in_words(abs(self.answer - self.measured))}."
+        return f"{said}: {where} by {self.format_answer(abs(self.answer - self.measured))}."
 
     def show(self) -> None:
         """The question, with a form below it in a notebook."""
@@ -292,7 +292,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         possible = " / ".join(self.choices) or f"a number, {self.unit}".rstrip(", ")
-        given = "no answer yet" if self.answer is None else self.in_words(self.answer)
+        given = "no answer yet" if self.answer is None else self.format_answer(self.answer)
         return f"<Prediction {self.key!r}: {self.question} [{possible}] {given}>"
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bpttviz.potentials.landscape import Landscape, Window
 from bpttviz.relaxation.rules import GradientDescent, State
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 
 PITCH = 0.05  # Å between nodes; slopes are then right to 1e-4 eV/Å in wells 0.2 Å wide
 MARGIN = 0.4  # Å beyond the window that can be walked on: an overshoot may come back
@@ -26,14 +26,17 @@ COLUMNS = 48  # of the basin map
 
 # Short steps: what the landscape itself does, whatever the step size that a reader tries.
 DOWNHILL = GradientDescent(0.04, max_step=0.05)
-A_WHILE, PATIENCE = Stop(25), 20  # walkers at rest drop out after a while; in the end all must
+A_WHILE, PATIENCE = (
+    StoppingCriterion(25),
+    20,
+)  # walkers at rest drop out after a while; in the end all must
 AT_REST = 0.02  # eV/Å
 APART = 0.1  # Å: two resting places nearer than that are one
 NOWHERE = 255  # in a basin map: it came to no rest within the margin
 
 
 @dataclass(frozen=True, eq=False)
-class Terrain:
+class SplineSurface:
     """A landscape over a window and a margin around it.
 
     Attributes:
@@ -80,9 +83,9 @@ class Terrain:
         }
 
 
-def terrain(
-    landscape: Landscape, window: Window | None = None, earlier: Terrain | None = None
-) -> Terrain:
+def spline_surface(
+    landscape: Landscape, window: Window | None = None, earlier: SplineSurface | None = None
+) -> SplineSurface:
     """Survey a landscape.
 
     Args:
@@ -93,11 +96,13 @@ def terrain(
     """
     window = Window() if window is None else window
     origin, coefficients, lowest = _spline(landscape, window)
-    basins, minima = drainage(landscape, window, () if earlier is None else earlier.minima)
-    return Terrain(window, origin, PITCH, coefficients, lowest, basins, minima)
+    basins, minima = basins_of_attraction(
+        landscape, window, () if earlier is None else earlier.minima
+    )
+    return SplineSurface(window, origin, PITCH, coefficients, lowest, basins, minima)
 
 
-def resurveyed(ground: Terrain, landscape: Landscape, drained: bool = True) -> Terrain:
+def resurveyed(ground: SplineSurface, landscape: Landscape, drained: bool = True) -> SplineSurface:
     """The terrain of a landscape that grew out of another.
 
     Args:
@@ -107,12 +112,14 @@ def resurveyed(ground: Terrain, landscape: Landscape, drained: bool = True) -> T
             an order of magnitude.
     """
     if drained:
-        return terrain(landscape, ground.window, ground)
+        return spline_surface(landscape, ground.window, ground)
     origin, coefficients, lowest = _spline(landscape, ground.window)
     return replace(ground, origin=origin, coefficients=coefficients, lowest=lowest)
 
 
-def descend(landscape: Landscape, points, rule: GradientDescent, stop: Stop) -> Tensor:
+def descent_paths(
+    landscape: Landscape, points, rule: GradientDescent, stop: StoppingCriterion
+) -> Tensor:
     """Where walkers go: (T+1, P, 2) Å from ``points`` (P, 2) Å, without gradient.
 
     `relax` for walkers, without the atoms that it makes of them: faster by an order of magnitude.
@@ -126,20 +133,20 @@ def descend(landscape: Landscape, points, rule: GradientDescent, stop: Stop) -> 
     state = State(points.detach().to(torch.float64).reshape(-1, 2), (), 0)
     path = [state.positions]
     with torch.no_grad():
-        for _ in range(stop.steps):
+        for _ in range(stop.max_steps):
             force = landscape.energy_and_force(state.positions)[1]
             state = rule.step(state, force)
             path.append(state.positions)
     return torch.stack(path)
 
 
-def drainage(
+def basins_of_attraction(
     landscape: Landscape, window: Window, earlier=(), columns: int = COLUMNS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which resting place short steps downhill lead to, place by place.
 
     Args:
-        landscape, window: as in `terrain`.
+        landscape, window: as in `spline_surface`.
         earlier: (M, 2) Å, resting places whose numbers are to be kept where they have only moved.
         columns: of the map; its rows follow, so that its cells are square.
 
@@ -181,7 +188,7 @@ def _rest(landscape: Landscape, points: Tensor) -> tuple[np.ndarray, np.ndarray]
         walking = (slope >= AT_REST).nonzero().flatten()
         if not len(walking):
             break
-        ends[walking] = descend(landscape, ends[walking], DOWNHILL, A_WHILE)[-1]
+        ends[walking] = descent_paths(landscape, ends[walking], DOWNHILL, A_WHILE)[-1]
         slope[walking] = landscape.energy_and_force(ends[walking])[1].norm(dim=1)
     return ends.numpy(), slope.numpy()
 

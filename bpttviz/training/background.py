@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bpttviz.training.runs import Run, check_settings
-from bpttviz.training.trainer import Measures, Trainer
+from bpttviz.training.trainer import Metrics, Trainer
 
 
-class Training:
-    """A fine-tuning in the background; get it from `training_in`.
+class BackgroundTraining:
+    """A fine-tuning in the background; get it from `get_or_create_training`.
 
     All methods may be called from any thread.
 
@@ -26,8 +26,8 @@ class Training:
         steps_before: how many the update before took; 0 if there was none.
     """
 
-    def __init__(self, make: Callable[[], Trainer], trainer: Trainer, measures: Measures):
-        self.make, self.trainer, self.measures = make, trainer, measures
+    def __init__(self, make: Callable[[], Trainer], trainer: Trainer, metrics: Metrics):
+        self.make, self.trainer, self.metrics = make, trainer, metrics
         self.error: BaseException | None = None
         self.steps = self.steps_before = 0
         self._stop = threading.Event()
@@ -61,7 +61,7 @@ class Training:
         ended = run.status == "stopped early" or self.trainer.progress.epoch >= self.trainer.epochs
         return run.status if ended else "interrupted"
 
-    def watch(self, watcher: Callable[[bool], None]) -> None:
+    def subscribe(self, watcher: Callable[[bool], None]) -> None:
         """Have ``watcher`` called at every step, in the thread that made it.
 
         It is told whether something happened that must not be missed: an update, a start, an end.
@@ -69,7 +69,7 @@ class Training:
         with self._watching:
             self._watchers.append(watcher)
 
-    def unwatch(self, watcher: Callable[[bool], None]) -> None:
+    def unsubscribe(self, watcher: Callable[[bool], None]) -> None:
         """Call it no more."""
         with self._watching:
             self._watchers = [w for w in self._watchers if w != watcher]
@@ -139,7 +139,7 @@ class Training:
                 progress=False,
                 on_update=self._updated,
                 stop_when=self._step,
-                measures=self.measures,
+                metrics=self.metrics,
             )
         except BaseException as error:
             self.error = error
@@ -162,15 +162,17 @@ class Training:
             try:
                 watcher(important)
             except Exception as error:  # a view that is gone is no reason to lose a training
-                self.unwatch(watcher)
+                self.unsubscribe(watcher)
                 warnings.warn(f"training goes on unwatched: {error!r}", stacklevel=2)
 
 
-_known: weakref.WeakValueDictionary[Path, Training] = weakref.WeakValueDictionary()
+_known: weakref.WeakValueDictionary[Path, BackgroundTraining] = weakref.WeakValueDictionary()
 _known_lock = threading.Lock()
 
 
-def training_in(make: Callable[[], Trainer], measures: Measures | None = None) -> Training:
+def get_or_create_training(
+    make: Callable[[], Trainer], metrics: Metrics | None = None
+) -> BackgroundTraining:
     """The training in a folder: the one that this process knows, or a new one.
 
     So a cell that is run again finds the training that it has started. One that goes on takes over
@@ -188,7 +190,7 @@ def training_in(make: Callable[[], Trainer], measures: Measures | None = None) -
         path = trainer.run.path.resolve()
         training = _known.get(path)
         if training is None:
-            training = Training(make, trainer, measures or {})
+            training = BackgroundTraining(make, trainer, metrics or {})
             _known[path] = training
             return training
         with training._starting:
@@ -198,7 +200,7 @@ def training_in(make: Callable[[], Trainer], measures: Measures | None = None) -
                 training.trainer.patience = trainer.patience
             else:
                 training.trainer, training.error, training._spent = trainer, None, False
-            training.make, training.measures = make, measures or {}
+            training.make, training.metrics = make, metrics or {}
     training._tell(True)
     return training
 

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bpttviz.datasets.relaxations import RelaxationSet
-from bpttviz.datasets.splits import Dataset
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import Run
-from bpttviz.training.trainer import Measures, Trainer
+from bpttviz.training.trainer import Metrics, Trainer
 
 
 def finetune(
     potential: Potential,
-    data: Dataset | RelaxationSet,
+    data: DatasetSplits | RelaxationDataset,
     objective: Objective,
     epochs: int = 4,
     learning_rate: float = 5e-4,
     clip: float | None = 1.0,
     batch_size: int = 1,
-    validation: RelaxationSet | None = None,
+    validation: RelaxationDataset | None = None,
     patience: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     progress: bool = True,
     on_update: Callable[[Run], None] | None = None,
     stop_when: Callable[[], bool] | None = None,
-    measures: Measures | None = None,
+    metrics: Metrics | None = None,
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
 
@@ -41,7 +41,7 @@ def finetune(
 
     Args:
         potential: the pretrained potential; it is left as it is.
-        data: a `Dataset` (trained on ``.train``, validated on ``.val``), or the relaxations to
+        data: a `DatasetSplits` (trained on ``.train``, validated on ``.val``), or the relaxations to
             train on.
         objective: what to minimise.
         epochs: passes over the training relaxations.
@@ -87,4 +87,4 @@ def finetune(
         seed=seed,
         out=out,
     )
-    return trainer.fit(progress, on_update, stop_when, measures)
+    return trainer.fit(progress, on_update, stop_when, metrics)

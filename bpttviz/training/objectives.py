@@ -1,4 +1,4 @@
-"""Objectives: what fine-tuning minimises. They add up: ``Endpoint() + 0.1 * Forces()``."""
+"""Objectives: what fine-tuning minimises. They add up: ``EndpointLoss() + 0.1 * ForceLoss()``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ase import Atoms
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bpttviz.datasets.relaxations import Reference, RelaxationSet
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q, force_error
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import Backward
-from bpttviz.relaxation.adjoints.unrolled import Checkpointed
+from bpttviz.relaxation.adjoints.base import BackwardRecord
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 
 
@@ -27,30 +27,34 @@ class Objective:
 
     Attributes:
         rule: the update rule whose learnable step sizes are trained along; None: there is none.
-        backward: the `Backward` record of the latest loss that went through a relaxation
+        backward: the `BackwardRecord` record of the latest loss that went through a relaxation
             (gradient norm by step, solver reports); None before the first.
     """
 
     rule = None
-    backward: Backward | None = None
+    backward: BackwardRecord | None = None
 
-    def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
+    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """One number a structure (B,), differentiable in the potential's weights.
 
         NaN, without gradient, for a structure that has none to offer.
         """
         raise TypeError(f"{type(self).__name__} defines no loss()")
 
-    def __add__(self, other: Objective) -> Sum:
-        return Sum([(1.0, self), (1.0, other)]) if isinstance(other, Objective) else NotImplemented
+    def __add__(self, other: Objective) -> WeightedSum:
+        return (
+            WeightedSum([(1.0, self), (1.0, other)])
+            if isinstance(other, Objective)
+            else NotImplemented
+        )
 
-    def __mul__(self, weight: float) -> Sum:
-        return Sum([(weight, self)]) if isinstance(weight, (int, float)) else NotImplemented
+    def __mul__(self, weight: float) -> WeightedSum:
+        return WeightedSum([(weight, self)]) if isinstance(weight, (int, float)) else NotImplemented
 
     __rmul__ = __mul__
 
 
-class Endpoint(Objective):
+class EndpointLoss(Objective):
     """The objective of arXiv 2512.01067: only where the relaxation ends counts.
 
     The start is relaxed for K steps; the loss is ΔQ (amu^½ Å) between its end and the reference's.
@@ -59,16 +63,16 @@ class Endpoint(Objective):
     Args:
         rule: the update rule; its learnable step sizes are trained along.
         stop: number of steps, K.
-        adjoint: how the gradient goes back; `Checkpointed` by default. `Implicit` and `Guided` take
-            the loss at rest; `Guided` adds its weight times the loss at its window's end.
+        adjoint: how the gradient goes back; `CheckpointedBPTT` by default. `ImplicitAdjoint` and `GuidedAdjoint` take
+            the loss at rest; `GuidedAdjoint` adds its weight times the loss at its window's end.
     """
 
-    def __init__(self, rule=None, stop: Stop | None = None, adjoint=None):
+    def __init__(self, rule=None, stop: StoppingCriterion | None = None, adjoint=None):
         self.rule = GradientDescent() if rule is None else rule
-        self.stop = Stop() if stop is None else stop
-        self.adjoint = Checkpointed() if adjoint is None else adjoint
+        self.stop = StoppingCriterion() if stop is None else stop
+        self.adjoint = CheckpointedBPTT() if adjoint is None else adjoint
 
-    def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
+    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """ΔQ (B,) of each structure in amu^½ Å; NaN, without gradient, for one that diverged."""
         device = potential.device
         relaxation = relax(
@@ -84,10 +88,10 @@ class Endpoint(Objective):
         return torch.where(lost, torch.nan, loss)
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.rule!r}, {self.stop!r}, {self.adjoint!r})"
+        return f"EndpointLoss({self.rule!r}, {self.stop!r}, {self.adjoint!r})"
 
 
-class Forces(Objective):
+class ForceLoss(Objective):
     """Ordinary force matching: the mean absolute force error on the frames of the references.
 
     The loss is that of the Open Catalyst Project's baselines (Chanussot et al., ACS Catal. 11,
@@ -99,7 +103,7 @@ class Forces(Objective):
     Args:
         frames: how many frames of each trajectory to use, at even distances from the first to the
             last, always the same ones; all where there are fewer. One costs as much as one step of
-            `Endpoint`: a force evaluation that is differentiated twice.
+            `EndpointLoss`: a force evaluation that is differentiated twice.
 
     Raises:
         ValueError: (from `loss`) a reference comes without frames.
@@ -110,20 +114,20 @@ class Forces(Objective):
             raise ValueError(f"frames must be a whole number of at least 1, got {frames}")
         self.frames = int(frames)
 
-    def chosen(self, reference: Reference) -> list[Atoms]:
+    def chosen(self, reference: ReferenceRelaxation) -> list[Atoms]:
         """The frames of one reference that the loss is taken over."""
         available = len(reference.frames)
         places = np.linspace(0, available - 1, min(self.frames, available)).round().astype(int)
         return [reference.frames[place] for place in places]
 
-    def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
+    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """Force error (B,) of each structure, eV/Å."""
         for reference in references:
             if not reference.frames:
                 raise ValueError(
-                    f"{reference.name} has no frames with energies and forces, and Forces() learns "
+                    f"{reference.name} has no frames with energies and forces, and ForceLoss() learns "
                     "from nothing else: read its whole trajectory (read_relaxations), leave it "
-                    "out, or use Endpoint(), which needs the two ends only"
+                    "out, or use EndpointLoss(), which needs the two ends only"
                 )
         weights = [p for p in potential.parameters() if p.requires_grad]
         losses = []
@@ -133,11 +137,11 @@ class Forces(Objective):
         return torch.stack(losses)
 
     def __repr__(self) -> str:
-        return f"Forces(frames={self.frames})"
+        return f"ForceLoss(frames={self.frames})"
 
 
-class Sum(Objective):
-    """A weighted sum of objectives, as ``Endpoint(rule, stop) + 0.1 * Forces()`` makes it.
+class WeightedSum(Objective):
+    """A weighted sum of objectives, as ``EndpointLoss(rule, stop) + 0.1 * ForceLoss()`` makes it.
 
     Mind the units: ΔQ is in amu^½ Å, the force error in eV/Å, so a weight is amu^½ Å per eV/Å.
 
@@ -159,7 +163,7 @@ class Sum(Objective):
         self.terms = tuple(
             (float(outer * inner), objective)
             for outer, term in terms
-            for inner, objective in (term.terms if isinstance(term, Sum) else [(1.0, term)])
+            for inner, objective in (term.terms if isinstance(term, WeightedSum) else [(1.0, term)])
         )
         if not self.terms:
             raise ValueError("a sum needs at least one objective")
@@ -172,12 +176,12 @@ class Sum(Objective):
         self.rule = next(iter(rules.values()), None)
 
     @property
-    def backward(self) -> Backward | None:
+    def backward(self) -> BackwardRecord | None:
         """That of the first term which has one."""
         records = (objective.backward for _, objective in self.terms)
         return next((record for record in records if record is not None), None)
 
-    def loss(self, potential: Potential, references: RelaxationSet) -> Tensor:
+    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """The weighted sum (B,) of the terms' losses."""
         return sum(weight * term.loss(potential, references) for weight, term in self.terms)
 
@@ -187,12 +191,14 @@ class Sum(Objective):
         )
 
 
-def count_evaluations(objective: Objective, potential: Potential, references: RelaxationSet) -> int:
+def count_evaluations(
+    objective: Objective, potential: Potential, references: RelaxationDataset
+) -> int:
     """How many force evaluations are differentiated for one gradient of the references' losses.
 
     Counted, not declared: gradients are taken, one structure at a time, and thrown away. This is
     the currency in which methods are compared: K for a gradient through K steps, one for each frame
-    of `Forces`. Evaluations without a graph (the first pass of `Checkpointed`) do not count, nor do
+    of `ForceLoss`. Evaluations without a graph (the first pass of `CheckpointedBPTT`) do not count, nor do
     the products that an implicit gradient solves its equations with.
     """
     count = 0
@@ -220,7 +226,7 @@ def _force_error_of(potential: Potential, frame: Atoms) -> Callable[[], Tensor]:
         structure = Structures.from_ase(frame, check=False).to(potential.device)
         predicted = potential(structure).forces
         reference = torch.as_tensor(frame.calc.results["forces"]).to(predicted)
-        return force_error(predicted, reference, structure.owner, 1)[0]
+        return force_error(predicted, reference, structure.structure_index, 1)[0]
 
     return evaluate
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import bpttviz
 from bpttviz._files import write_in_one_move
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import describe
+from bpttviz.provenance import specification
 from bpttviz.relaxation.rules import GradientDescent
 
 FORMAT, VERSION = "bpttviz-run", 1
@@ -105,7 +105,7 @@ class Progress:
             "format": FORMAT,
             "version": VERSION,
             "settings": run.settings,
-            "rule": None if run.rule is None else describe(run.rule),
+            "rule": None if run.rule is None else specification(run.rule),
             "history": run.history,
             "validations": run.validations,
             "status": run.status,

@@ -13,7 +13,7 @@ from bpttviz.training.runs import Run
 FORCE_ERROR = "force_error"  # what a validation calls its mean absolute force error, eV/Å
 RECENT = 12  # updates that say how things stand
 
-MEANINGS = {
+QUADRANTS = {
     "healthy": "every step takes part",
     "fading": "early steps teach next to nothing",
     "exploding": "a smaller step size, or fewer steps, tames it",
@@ -23,7 +23,7 @@ Curve = list[tuple[int, float]]  # (update, value), gaps left out
 
 
 @dataclass(frozen=True)
-class WayBack:
+class GradientProfile:
     """The size of one update's gradient on its way back through time.
 
     Attributes:
@@ -37,7 +37,7 @@ class WayBack:
     verdict: str
 
 
-def way_back(update: dict) -> WayBack | None:
+def gradient_profile(update: dict) -> GradientProfile | None:
     """How the gradient of one update fared; None where fewer than two steps were recorded."""
     recorded = update.get("sensitivity", ())
     if len(recorded) < 2:
@@ -46,20 +46,22 @@ def way_back(update: dict) -> WayBack | None:
     norms = [math.inf if n is None else n for n in norms]
     last = norms[-1]
     relative = [n / last if 0 < last < math.inf and n < math.inf else None for n in norms]
-    return WayBack(tuple(steps), tuple(relative), verdict(norms))
+    return GradientProfile(tuple(steps), tuple(relative), verdict(norms))
 
 
-def ways_back(run: Run) -> list[WayBack]:
+def gradient_profiles(run: Run) -> list[GradientProfile]:
     """Those of the last few updates, the latest at the end."""
-    return [way for update in run.history[-RECENT:] if (way := way_back(update)) is not None]
+    return [
+        way for update in run.history[-RECENT:] if (way := gradient_profile(update)) is not None
+    ]
 
 
-def gradient_in_words(ways: Sequence[WayBack]) -> str:
+def gradient_in_words(ways: Sequence[GradientProfile]) -> str:
     """Fading, exploding or healthy, and what that means."""
     if not ways:
         return "No gradient through time yet."
     latest = ways[-1]
-    text = f"{latest.verdict}: {MEANINGS[latest.verdict]}"
+    text = f"{latest.verdict}: {QUADRANTS[latest.verdict]}"
     if latest.relative[0] is not None:
         text += (
             f". Of a gradient of size 1 at step {latest.steps[-1]}, {latest.relative[0]:.2g} "
@@ -88,7 +90,9 @@ def loss_label(run: Run) -> str:
     """What the loss is, with its unit where there is one."""
     # A run from disk knows its objective as text only.
     text = run.settings.get("objective", "")
-    is_endpoint = text.startswith("Endpoint(") and not ("Guided(" in text or " + " in text)
+    is_endpoint = text.startswith("EndpointLoss(") and not (
+        "GuidedAdjoint(" in text or " + " in text
+    )
     return "endpoint error ΔQ / amu^½ Å" if is_endpoint else "loss"
 
 
@@ -108,7 +112,7 @@ def left_out(run: Run) -> dict[str, int]:
     return dict(Counter(name for h in run.history for name in h.get("left_out", ())).most_common())
 
 
-def in_words(run: Run) -> str:
+def describe_run(run: Run) -> str:
     """The training as a paragraph."""
     losses, validation = curve(run.history, "loss"), curve(run.validations, "value")
     text = f"Training over {len(run.history)} updates."
@@ -123,7 +127,7 @@ def in_words(run: Run) -> str:
     forces = curve(run.validations, FORCE_ERROR)
     if forces:
         text += f" Force error from {forces[0][1]:.3g} to {forces[-1][1]:.3g} eV/Å."
-    ways = ways_back(run)
+    ways = gradient_profiles(run)
     if ways:
         text += f" The gradient by step: {gradient_in_words(ways)}"
     return text

@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from bpttviz.datasets.relaxations import RelaxationSet
-from bpttviz.datasets.splits import Dataset
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
 from bpttviz.profiling import memory_peak
-from bpttviz.provenance import describe, fingerprint
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.relaxation.adjoints.implicit import ImplicitError
-from bpttviz.training.interrupts import no_interrupt, stoppable, Stopped
+from bpttviz.training.interrupts import Stopped, no_interrupt, stoppable
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import FILE, Progress, Run
 
 SECONDS_BETWEEN_SAVES = 60.0
 
 # What to measure at each validation: name -> function of the potential and the relaxations.
-Measures = Mapping[str, Callable[[Potential, RelaxationSet], float | None]]
+Metrics = Mapping[str, Callable[[Potential, RelaxationDataset], float | None]]
 
 
 class Trainer:
@@ -40,13 +40,13 @@ class Trainer:
     def __init__(
         self,
         potential: Potential,
-        data: Dataset | RelaxationSet,
+        data: DatasetSplits | RelaxationDataset,
         objective: Objective,
         epochs: int = 4,
         learning_rate: float = 5e-4,
         clip: float | None = 1.0,
         batch_size: int = 1,
-        validation: RelaxationSet | None = None,
+        validation: RelaxationDataset | None = None,
         patience: int | None = None,
         seed: int = 0,
         out: str | Path | None = None,
@@ -70,7 +70,7 @@ class Trainer:
                 "requires_grad=True"
             )
         settings = {
-            "potential": describe(potential),
+            "potential": specification(potential),
             "initial_weights": fingerprint(potential),
             "objective": repr(objective),
             "learning_rate": learning_rate,
@@ -102,11 +102,11 @@ class Trainer:
         progress: bool = True,
         on_update: Callable[[Run], None] | None = None,
         stop_when: Callable[[], bool] | None = None,
-        measures: Measures | None = None,
+        metrics: Metrics | None = None,
     ) -> Run:
         """Train until all is done or something stops it. See `finetune`."""
         state, run = self.progress, self.run
-        self.measures = measures or {}
+        self.metrics = metrics or {}
         self.saved_at = time.monotonic()
         bar = tqdm(
             total=self.updates,
@@ -212,7 +212,7 @@ class Trainer:
         backward = getattr(self.objective, "backward", None)
         return {} if backward is None else backward.sensitivity
 
-    def _gradient(self, reference: RelaxationSet) -> tuple[float, list[Tensor] | None]:
+    def _gradient(self, reference: RelaxationDataset) -> tuple[float, list[Tensor] | None]:
         """Loss of one structure and its gradient, or None where there is no usable one."""
         potential = self.run.potential
         try:
@@ -259,7 +259,7 @@ class Trainer:
         with torch.no_grad():
             measured = {
                 name: _rounded(measure(run.potential, self.validation))
-                for name, measure in self.measures.items()
+                for name, measure in self.metrics.items()
             }
         with no_interrupt():
             earlier = [v["value"] for v in run.validations if v["value"] is not None]
@@ -295,10 +295,10 @@ class Trainer:
 
 
 def _parts(
-    data: Dataset | RelaxationSet, validation: RelaxationSet | None
-) -> tuple[RelaxationSet, RelaxationSet | None]:
+    data: DatasetSplits | RelaxationDataset, validation: RelaxationDataset | None
+) -> tuple[RelaxationDataset, RelaxationDataset | None]:
     """What to train on, and what to validate on."""
-    if isinstance(data, Dataset):
+    if isinstance(data, DatasetSplits):
         if validation is not None:
             raise ValueError("a Dataset brings its own validation part; pass data.train instead")
         data, validation = data.train, data.val

@@ -8,9 +8,9 @@ import ipywidgets
 import traitlets
 
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting import results as plots
-from bpttviz.plotting import trajectory as frames
-from bpttviz.plotting.figure import Picture
+from bpttviz.plotting import trajectory
+from bpttviz.plotting.figure import UNIT, AccessibleFigure
+from bpttviz.plotting.results import plot_frames
 from bpttviz.widgets.payload import as_json, clip
 from bpttviz.widgets.player import Canvas, Player, source
 from bpttviz.widgets.static import SelfContained
@@ -121,11 +121,9 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         """The last step of the clock: that of the longer path."""
         return max(path.steps for path in self.paths)
 
-    def picture(self) -> Picture:
+    def picture(self) -> AccessibleFigure:
         """The last step of both as a static figure with alternative text."""
-        return plots.compare_frames(
-            self.report, self.structure, before=self.before, after=self.after
-        )
+        return plot_frames(self.report, self.structure, before=self.before, after=self.after)
 
     def heading(self) -> str:
         return f"{self.structure}: two relaxations"
@@ -141,7 +139,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     def __repr__(self) -> str:
         numbers = "; ".join(
-            f"{p.potential}: ΔQ {p.delta_q[0]:.2f} → {p.delta_q[p.last]:.2f} {plots.UNIT} in "
+            f"{p.potential}: ΔQ {p.delta_q[0]:.2f} → {p.delta_q[p.last]:.2f} {UNIT} in "
             f"{p.last} steps" + (f", {p.lost}" if p.lost else "")
             for p in self.paths
         )
@@ -149,9 +147,11 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     def _load(self) -> None:
         """Show the chosen structure and pair from the start."""
-        self.paths = frames.pair(self.report, self.structure, self.before, self.after)
+        self.paths = trajectory.trajectory_pair(
+            self.report, self.structure, self.before, self.after
+        )
         self.step = 0
-        self.viewer.load(self.paths, frames.colour_limit(self.paths))
+        self.viewer.load(self.paths, trajectory.colour_limit(self.paths))
         self.player.payload = clip(self.paths, self.report)
 
     def _without_panes(self, _) -> None:

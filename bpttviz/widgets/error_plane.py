@@ -8,9 +8,8 @@ import anywidget
 import traitlets
 
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting import error_plane as plane
-from bpttviz.plotting import error_plane_figure as plane_plots
-from bpttviz.plotting.figure import Picture
+from bpttviz.plotting import error_plane, error_plane_figure
+from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import joined
 from bpttviz.widgets.static import SelfContained
 
@@ -41,7 +40,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             next).
         shown: titles of the layers that are shown; by default those that were asked for, or the
             last.
-        plane: the `bpttviz.plotting.error_plane.Plane` of all layers (not a trait).
+        plane: the `bpttviz.plotting.error_plane.ErrorPlaneData` of all layers (not a trait).
 
     Raises:
         KeyError: the report holds no such potential.
@@ -57,13 +56,15 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     data = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
-    def __init__(self, report: Report, before: str | None = None, after: plane.After | None = None):
+    def __init__(
+        self, report: Report, before: str | None = None, after: error_plane.After | None = None
+    ):
         self.report = report
         layers = after
         if after is None:
             start = report.potentials[0] if before is None else before
             layers = [name for name in report.potentials if name != start] or [start]
-        self.plane = plane.error_plane(report, before, layers)
+        self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()
         self.set_trait("data", _as_json(self.plane))
         self.set_trait("name", f"plane-{uuid.uuid4().hex}")
@@ -112,10 +113,10 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         compare.observe(mark, "structure")
         return self
 
-    def picture(self) -> Picture:
+    def picture(self) -> AccessibleFigure:
         """The layers that are shown as a static figure with alternative text."""
         ways = {layer.title: layer.potentials for layer in self._shown_layers()}
-        return plane_plots.error_plane(self.report, self.plane.before, ways)
+        return error_plane_figure.plot_error_plane(self.report, self.plane.before, ways)
 
     def heading(self) -> str:
         return f"Error plane: {self.plane.title}"
@@ -130,24 +131,24 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         chosen = f", selected {self.selected!r}" if self.selected else ""
-        return f"<ErrorPlane{chosen}> {self.plane.in_words()}"
+        return f"<ErrorPlane{chosen}> {self.plane.describe()}"
 
-    def _shown_layers(self) -> list[plane.Layer]:
+    def _shown_layers(self) -> list[error_plane.Layer]:
         return [layer for layer in self.plane.layers if layer.title in self.shown]
 
 
-def _as_json(data: plane.Plane) -> dict:
+def _as_json(data: error_plane.ErrorPlaneData) -> dict:
     """The plane for the front end: numbers, words and colours, nothing left to work out."""
     result = {
-        "words": data.in_words(),
+        "words": data.describe(),
         "before": data.before,
-        "paradox": f"the paradox: {plane.PARADOX}",
+        "paradox": f"the paradox: {error_plane.PARADOX}",
         "notes": data.left_out_in_words(),
         "structures": data.structures,
         "layers": [_layer_as_json(data.before, *each) for each in enumerate(data.layers)],
         "looks": {
             meaning: {"colour": colour, "dashed": line == "dashed"}
-            for meaning, (colour, line) in plane_plots.LOOK.items()
+            for meaning, (colour, line) in error_plane_figure.LOOK.items()
         },
         "mean": None if data.mean is None else data.mean.tolist(),
         "noise_floor": data.noise_floor,
@@ -155,12 +156,12 @@ def _as_json(data: plane.Plane) -> dict:
     if data.structures:
         limits = data.limits()
         result["limits"] = limits.tolist()
-        result["ticks"] = [plane.ticks(low, high) for low, high in limits]
+        result["ticks"] = [error_plane.ticks(low, high) for low, high in limits]
     return result
 
 
-def _layer_as_json(before: str, number: int, layer: plane.Layer) -> dict:
-    colour, filled = plane_plots.layer_look(number)
+def _layer_as_json(before: str, number: int, layer: error_plane.Layer) -> dict:
+    colour, filled = error_plane_figure.layer_look(number)
     return {
         "title": layer.title,
         "colour": colour,
@@ -172,11 +173,11 @@ def _layer_as_json(before: str, number: int, layer: plane.Layer) -> dict:
                 "name": arrow.structure,
                 "points": [list(point) for point in arrow.points],
                 "meaning": arrow.meaning,
-                "words": arrow.in_words(),
+                "words": arrow.describe(),
             }
             for arrow in layer.arrows
         ],
-        "counts": {m: layer.count(m) for m in plane.MEANINGS.values() if layer.count(m)},
+        "counts": {m: layer.count(m) for m in error_plane.QUADRANTS.values() if layer.count(m)},
         "mean": None if layer.mean is None else layer.mean.tolist(),
         "interval": None if layer.interval is None else layer.interval.tolist(),
     }

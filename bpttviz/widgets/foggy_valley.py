@@ -13,21 +13,27 @@ import anywidget
 import numpy as np
 import traitlets
 
-from bpttviz.plotting.figure import Picture
-from bpttviz.plotting.landscapes import Path, landscape_picture
+from bpttviz.plotting.figure import AccessibleFigure
+from bpttviz.plotting.landscapes import WalkerPath, plot_landscapes
 from bpttviz.plotting.palette import BLUE, POTENTIALS
 from bpttviz.potentials.landscape import Landscape, walkers
 from bpttviz.relaxation.diagnose import (
     EXPLODED,
-    FADED,
     STABLE,
+    VANISHED,
     GradientDiagnosis,
     diagnose_gradient,
 )
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
-from bpttviz.teaching.examples import Valley, bend, valleys
-from bpttviz.teaching.surface import NOWHERE, Terrain, descend, resurveyed, terrain
+from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.teaching.examples import LandscapeExample, finetune_landscape, landscape_examples
+from bpttviz.teaching.surface import (
+    NOWHERE,
+    SplineSurface,
+    descent_paths,
+    resurveyed,
+    spline_surface,
+)
 from bpttviz.training.runs import Run
 from bpttviz.widgets.bundle import joined
 from bpttviz.widgets.payload import as_json
@@ -62,11 +68,15 @@ class Trained:
     update: int
     distance: float
     landscape: Landscape
-    terrain: Terrain
+    surface: SplineSurface
 
     def payload(self) -> dict:
         """For the front end."""
-        return {"update": self.update, "distance": self.distance, "terrain": self.terrain.payload()}
+        return {
+            "update": self.update,
+            "distance": self.distance,
+            "terrain": self.surface.payload(),
+        }
 
 
 class FoggyValley(SelfContained, anywidget.AnyWidget):
@@ -82,7 +92,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     1e-3 Å along the path; no kernel is asked. Training runs here, in a thread.
 
     Args:
-        places: title → `Valley`; by default those of `bpttviz.teaching.examples.valleys`. Surveying one takes
+        places: title → `LandscapeExample`; by default those of `bpttviz.teaching.examples.landscape_examples`. Surveying one takes
             about half a second.
 
     Attributes:
@@ -90,7 +100,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             Setting it begins that visit anew.
         start, target: (x, y) Å, inside the window.
         step_size: eta, Å²/eV. steps: K.
-        end: [x, y] Å after K steps, by `descend` on the landscape itself; [] if the walk leaves the
+        end: [x, y] Å after K steps, by `descent_paths` on the landscape itself; [] if the walk leaves the
             map, which is the window and 0.4 Å around it. Read-only.
         frame: which state of the training is shown; 0 is the landscape before it.
         training: whether it is being trained now. status: what is known of that, in words.
@@ -118,12 +128,13 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     live = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
-    def __init__(self, places: Mapping[str, Valley] | None = None):
-        self.places = dict(valleys() if places is None else places)
+    def __init__(self, places: Mapping[str, LandscapeExample] | None = None):
+        self.places = dict(landscape_examples() if places is None else places)
         if not self.places:
             raise ValueError("there is no landscape to walk on; give at least one Valley")
         self._terrains = {
-            title: terrain(place.landscape, place.window) for title, place in self.places.items()
+            title: spline_surface(place.landscape, place.window)
+            for title, place in self.places.items()
         }
         self._trained: dict[str, list[Trained]] = {title: [] for title in self.places}
         self._stopping = threading.Event()
@@ -142,7 +153,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
                 "highest": HIGHEST,
                 "sizes": list(SIZES),
                 "most": MOST,
-                "limits": {"faded": FADED, "exploded": EXPLODED, "stable": STABLE},
+                "limits": {"faded": VANISHED, "exploded": EXPLODED, "stable": STABLE},
             },
         )
         self._walk()
@@ -187,9 +198,9 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         return GradientDescent(self.step_size, max_step=None)
 
     @property
-    def stop(self) -> Stop:
+    def stop(self) -> StoppingCriterion:
         """K steps."""
-        return Stop(self.steps)
+        return StoppingCriterion(self.steps)
 
     @property
     def potential(self) -> Landscape:
@@ -199,7 +210,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     @property
     def path(self) -> np.ndarray:
         """(K+1, 2) Å, start to end; not finite from where the walk is lost."""
-        return descend(self.potential, [self.start], self.rule, self.stop)[:, 0].numpy()
+        return descent_paths(self.potential, [self.start], self.rule, self.stop)[:, 0].numpy()
 
     @property
     def distance(self) -> float:
@@ -221,7 +232,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
         Args:
             updates: at most so many.
-            learning_rate: of Adam; by default the `Valley`'s.
+            learning_rate: of Adam; by default the `LandscapeExample`'s.
 
         Returns:
             the `Run`; None if the walk has no end to begin with.
@@ -246,7 +257,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             nonlocal ground
             count = len(run.history)
             ground = resurveyed(ground, run.potential, drained=count % DRAINED == 0)
-            end = descend(run.potential, [start], rule, stop)[-1, 0].tolist()
+            end = descent_paths(run.potential, [start], rule, stop)[-1, 0].tolist()
             distance = math.dist(end, target)
             shown = copy.deepcopy(run.potential)
             states.append(Trained(before + count, distance, shown, ground))
@@ -260,14 +271,14 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
                 self._say("Lost: a walk without an end has no gradient. Shorten the step first.")
                 return None
             rate = place.learning_rate if learning_rate is None else learning_rate
-            run = bend(
+            run = finetune_landscape(
                 self.potential, start, target, rule, stop, updates, rate,
                 on_update, self._stopping.is_set,
             )  # fmt: skip
             if run.history:
                 self._keep(title, states)
             last = states[-1].distance if run.history else first
-            self._say(_in_words(len(run.history), stop.steps, first, last))
+            self._say(_in_words(len(run.history), stop.max_steps, first, last))
             return run
         except Exception as error:
             self._say(f"Training failed: {error}")
@@ -282,7 +293,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         kept, ground = [], self._terrains[title]
         for number in chosen:
             ground = resurveyed(ground, states[number].landscape)
-            kept.append(replace(states[number], terrain=ground))
+            kept.append(replace(states[number], surface=ground))
         self._trained[title] = kept
         self.set_trait("frames", {**self.frames, title: [state.payload() for state in kept]})
         if self.landscape == title:
@@ -311,12 +322,12 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
     # --- pictures and words -------------------------------------------------------------------
 
-    def picture(self) -> Picture:
+    def picture(self) -> AccessibleFigure:
         """What is shown as a static figure with alternative text."""
         place, ground = self.places[self.landscape], self._shown[1]
         basins = np.where(ground.basins == NOWHERE, -1, ground.basins.astype(int))
-        way = Path(self.path, BLUE, f"{self.steps} steps, η = {self.step_size:.3g} Å²/eV")
-        return landscape_picture(
+        way = WalkerPath(self.path, BLUE, f"{self.steps} steps, η = {self.step_size:.3g} Å²/eV")
+        return plot_landscapes(
             self.potential, [way], basins, [tuple(self.target)], place.window, HIGHEST
         )
 
@@ -346,10 +357,10 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     # --- following changes --------------------------------------------------------------------
 
     @property
-    def _shown(self) -> tuple[Landscape, Terrain]:
+    def _shown(self) -> tuple[Landscape, SplineSurface]:
         if self.frame:
             state = self._trained[self.landscape][self.frame - 1]
-            return state.landscape, state.terrain
+            return state.landscape, state.surface
         return self.places[self.landscape].landscape, self._terrains[self.landscape]
 
     def _arrive(self, _) -> None:
@@ -367,7 +378,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self.set_trait("status", words)
 
 
-def _visit(place: Valley) -> dict:
+def _visit(place: LandscapeExample) -> dict:
     return {
         "start": list(place.start),
         "target": list(place.target),

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from bpttviz.plotting.palette import DISTANCE, GHOST, SKY
 from bpttviz.plotting.scene import RADIUS, cell_edges, minority, view
-from bpttviz.plotting.trajectory import Path
+from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.payload import extent, images
 
 FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
@@ -55,7 +55,7 @@ class NGLPanes:
             for view in self.views
         ]  # fmt: skip
 
-    def load(self, paths: tuple[Path, Path], limit: float) -> None:
+    def load(self, paths: tuple[AlignedTrajectory, AlignedTrajectory], limit: float) -> None:
         """Show the starts of two paths, colours ending at ``limit`` Å."""
         for pane, path in zip(self.views, paths, strict=True):
             _load(pane, path, limit)
@@ -70,7 +70,7 @@ def _window() -> nglview.NGLWidget:
     return pane
 
 
-def _load(pane: nglview.NGLWidget, path: Path, limit: float) -> None:
+def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> None:
     """Atoms, ghosts, periodic images, cell and arrows, by the names that nglstage.js expects."""
     for component in list(pane._ngl_component_ids):
         pane.remove_component(component)
@@ -138,7 +138,7 @@ def box(edges: np.ndarray, width: float = 0.035) -> np.ndarray:
     return np.stack(sides, axis=1).ravel()
 
 
-def camera(path: Path) -> list[float]:
+def camera(path: AlignedTrajectory) -> list[float]:
     """An orientation (16 numbers, column by column) that shows the whole structure.
 
     Both panes start from the same one: nglview fits each to its own atoms, which differ.

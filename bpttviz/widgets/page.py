@@ -10,7 +10,7 @@ import html
 import json
 import secrets
 
-from bpttviz.plotting.figure import Picture
+from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import joined
 
 
@@ -35,7 +35,7 @@ def page(title: str, body: str) -> str:
     )
 
 
-def fragment(source: str, css: str, data: dict, picture: Picture, live: str = "") -> str:
+def fragment(source: str, css: str, data: dict, picture: AccessibleFigure, live: str = "") -> str:
     """HTML that turns into a view wherever scripts run, and is a picture where they do not.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import trajectory
 from bpttviz.plotting.palette import DISTANCE, GHOST, POTENTIALS
 from bpttviz.plotting.scene import PERSPECTIVE, RADIUS, cell_edges, minority, view
 
@@ -18,7 +18,9 @@ MARGIN = 2.5  # Å beyond each face in which periodic images are shown: about on
 LONGEST_ARROW = 3.0  # Å, when drawn
 
 
-def clip(paths: tuple[frames.Path, frames.Path], report: Report) -> dict:
+def clip(
+    paths: tuple[trajectory.AlignedTrajectory, trajectory.AlignedTrajectory], report: Report
+) -> dict:
     """Two paths of one structure, as the browser needs them.
 
     Positions are a float32 reference (N, 3) and, for each path, int16 displacements from it with
@@ -27,19 +29,19 @@ def clip(paths: tuple[frames.Path, frames.Path], report: Report) -> dict:
     which are NaN, are not there: a path says where it ended and why.
 
     Args:
-        paths: before and after, as `bpttviz.plotting.trajectory.pair` returns them.
+        paths: before and after, as `bpttviz.plotting.trajectory.trajectory_pair` returns them.
         report: where they come from; it knows what they come to at rest.
 
     Returns:
         what the ``Payload`` of clip.js describes. Arrays are little-endian ``bytes``, which widgets
         transfer as they are; `as_json` makes text of them.
     """
-    kept = frames.thinned(paths, MOST)
+    kept = trajectory.subsample(paths, MOST)
     reference = paths[0].reference
     symbols = paths[0].symbols
     species = sorted(set(symbols))
     shown, shifts = images(paths[0])
-    limit = frames.colour_limit(paths)
+    limit = trajectory.colour_limit(paths)
     middle, reach = extent(paths[0])
     return {
         "structure": paths[0].structure,
@@ -83,7 +85,7 @@ def as_json(payload: dict) -> dict:
     return text(payload)
 
 
-def images(path: frames.Path) -> tuple[np.ndarray, np.ndarray]:
+def images(path: trajectory.AlignedTrajectory) -> tuple[np.ndarray, np.ndarray]:
     """Periodic images within `MARGIN` of the cell: the atom (M,) and its translation (M, 3) Å.
 
     Chosen by the reference end and kept throughout, so that no image comes and goes on the way.
@@ -107,13 +109,13 @@ def images(path: frames.Path) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(atoms), np.concatenate(shifts)
 
 
-def magnification(paths: tuple[frames.Path, ...]) -> int:
+def magnification(paths: tuple[trajectory.AlignedTrajectory, ...]) -> int:
     """How many times their length arrows are drawn, so that they reach out of the spheres."""
     largest = max(float(p.distance[: p.last + 1].max()) for p in paths)
     return max((n for n in (1, 2, 5, 10) if n * largest <= LONGEST_ARROW), default=1)
 
 
-def extent(path: frames.Path) -> tuple[np.ndarray, float]:
+def extent(path: trajectory.AlignedTrajectory) -> tuple[np.ndarray, float]:
     """Middle (3,) and radius, Å, of a sphere around the cell, the start and the reference end."""
     corners = cell_edges(path).reshape(-1, 3)
     points = np.concatenate([path.reference, path.positions[0], corners])
@@ -121,7 +123,9 @@ def extent(path: frames.Path) -> tuple[np.ndarray, float]:
     return middle, max(float(np.linalg.norm(points - middle, axis=1).max()), 2.0)
 
 
-def _path(path: frames.Path, kept: np.ndarray, report: Report, colour: str) -> dict:
+def _path(
+    path: trajectory.AlignedTrajectory, kept: np.ndarray, report: Report, colour: str
+) -> dict:
     moved = (path.positions - path.reference)[kept[kept <= path.last]]
     scale = max(float(np.abs(moved).max()), 1e-6) / 32767
     rest = report.row(path.potential, path.structure).dq_rest
@@ -144,7 +148,7 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
 
 
-def _notes(paths: tuple[frames.Path, ...], kept: np.ndarray) -> list[str]:
+def _notes(paths: tuple[trajectory.AlignedTrajectory, ...], kept: np.ndarray) -> list[str]:
     notes = [
         f"⚠ {p.potential} {p.lost}; it stays at its last frame, step {p.last}."
         for p in paths

@@ -32,7 +32,7 @@ class _Form(anywidget.AnyWidget):
     def update_from(self, prediction: Prediction) -> None:
         """Show the prediction's answer."""
         answer = prediction.answer
-        words = "" if answer is None else prediction.in_words(answer)
+        words = "" if answer is None else prediction.format_answer(answer)
         self.status = f"stored: {words}" if words else "no answer yet"
         # :g keeps what was typed; in_words rounds for reading
         self.answer = "" if answer is None else answer if prediction.choices else f"{answer:g}"

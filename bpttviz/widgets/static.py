@@ -6,7 +6,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from bpttviz.plotting.figure import Picture
+from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.page import fragment, page
 
 
@@ -22,11 +22,11 @@ class WithPicture:
 
     caption = "As first shown"
 
-    def picture(self) -> Picture:
+    def picture(self) -> AccessibleFigure:
         """What the widget shows now, as a matplotlib figure with alternative text."""
         raise TypeError(f"{type(self).__name__} defines no picture()")
 
-    def static_html(self, picture: Picture) -> str:
+    def static_html(self, picture: AccessibleFigure) -> str:
         """What a page without a kernel shows: ``picture``, unless a widget can do better."""
         return picture.to_html()
 
@@ -80,6 +80,6 @@ class SelfContained(WithPicture):
         path.write_text(page(self.heading(), body), encoding="utf-8")
         return path
 
-    def static_html(self, picture: Picture) -> str:
+    def static_html(self, picture: AccessibleFigure) -> str:
         """The view for pages without a kernel; ``picture`` where scripts do not run either."""
         return fragment(**self.view(), picture=picture)

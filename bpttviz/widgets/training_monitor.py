@@ -12,14 +12,14 @@ import anywidget
 import torch
 import traitlets
 
-from bpttviz.plotting import results as plots
-from bpttviz.plotting.figure import Picture
+from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.plotting.palette import BLUE, ORANGE, PURPLE
+from bpttviz.plotting.training import plot_training
 from bpttviz.profiling import memory_now
-from bpttviz.relaxation.diagnose import EXPLODED, FADED
-from bpttviz.training import summary as learning
-from bpttviz.training.background import Training, training_in
-from bpttviz.training.objectives import Forces
+from bpttviz.relaxation.diagnose import EXPLODED, VANISHED
+from bpttviz.training import summary
+from bpttviz.training.background import BackgroundTraining, get_or_create_training
+from bpttviz.training.objectives import ForceLoss
 from bpttviz.training.runs import Run, load_run
 from bpttviz.training.trainer import Trainer
 from bpttviz.widgets.bundle import joined
@@ -56,9 +56,9 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
         """The run that is shown."""
         return self._run
 
-    def picture(self) -> Picture:
+    def picture(self) -> AccessibleFigure:
         """The curves as a static figure with alternative text."""
-        return plots.training(self.run)
+        return plot_training(self.run)
 
     def heading(self) -> str:
         return f"Training of {_name_of(self.run)}"
@@ -72,7 +72,7 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {_name_of(self.run)}: {self.data['headline']}> " + (
-            learning.in_words(self.run)
+            summary.describe(self.run)
         )
 
 
@@ -105,17 +105,17 @@ class TrainingMonitor(TrainingView):
         ValueError, RunError, RuntimeError: as `finetune`, at once.
     """
 
-    training: Training | None = None  # none yet where making one failed
+    training: BackgroundTraining | None = None  # none yet where making one failed
 
     def __init__(self, potential, data, objective, *, out, force_frames: int = 4, **settings):
         def make() -> Trainer:
             return Trainer(potential, data, objective, out=out, **settings)
 
-        self.training = training_in(make, _measures(force_frames))
+        self.training = get_or_create_training(make, _measures(force_frames))
         self._sending, self._sent = threading.Lock(), 0.0
         self._place = ""  # of the static picture, once it is displayed
         super().__init__(self.training.run)
-        self.training.watch(self._refresh)
+        self.training.subscribe(self._refresh)
         self.on_msg(self._on_message)
 
     @staticmethod
@@ -166,7 +166,7 @@ class TrainingMonitor(TrainingView):
     def close(self) -> None:
         """Take the view away; training goes on."""
         if self.training is not None:
-            self.training.unwatch(self._refresh)
+            self.training.unsubscribe(self._refresh)
         super().close()
 
     def _show_static(self, **options) -> None:
@@ -210,7 +210,7 @@ def _measures(force_frames: int) -> Mapping:
     """The force error on some frames of the validation relaxations, where there are any."""
     if force_frames < 1:
         return {}
-    forces = Forces(frames=force_frames)
+    forces = ForceLoss(frames=force_frames)
 
     def force_error(potential, validation) -> float | None:
         known = [name for name in validation.names if validation[name].frames]
@@ -218,7 +218,7 @@ def _measures(force_frames: int) -> Mapping:
             errors = [float(forces.loss(potential, validation[[name]])) for name in known]
         return sum(errors) / len(errors) if errors else None
 
-    return {learning.FORCE_ERROR: force_error}
+    return {summary.FORCE_ERROR: force_error}
 
 
 BUTTONS = {  # status -> what the button does, what it says
@@ -246,8 +246,8 @@ def _as_json(
     """A run for the front end: numbers, words and colours, nothing left to work out."""
     history, validations = list(run.history), list(run.validations)
     run = Run(run.potential, run.rule, history, validations, run.settings, run.status, run.path)
-    validation = learning.curve(validations, "value", MOST)
-    ways = learning.ways_back(run)
+    validation = summary.curve(validations, "value", MOST)
+    ways = summary.gradient_profiles(run)
     epoch = validations[-1]["epoch"] if validations else history[-1]["epoch"] if history else 0
     peaks = [h["peak_bytes"] for h in history if h.get("peak_bytes")]
     busy = status in ("running", "stopping")
@@ -256,36 +256,36 @@ def _as_json(
         "title": f"{_name_of(run)}" + (f" · {run.path.name}" if run.path else ""),
         "headline": HEADLINES.get(status, status),
         "button": BUTTONS.get(status),
-        "words": learning.in_words(run),
+        "words": summary.describe(run),
         "updates": len(history),
         "plan": plan[0] if plan else None,
         "epoch": epoch,
         "epochs": plan[1] if plan else None,
         "pulse": pulse if busy else None,
         "seconds": sum(r.get("seconds", 0.0) for r in (*history, *validations)),
-        "left": learning.seconds_left(run, *plan) if plan and busy else None,
+        "left": summary.seconds_left(run, *plan) if plan and busy else None,
         "memory": memory_now(run.potential.device) if busy else None,
         "peak": peaks[-1] if peaks else None,
         "loss": {
-            "label": learning.loss_label(run),
-            "training": learning.curve(history, "loss", MOST),
+            "label": summary.loss_label(run),
+            "training": summary.curve(history, "loss", MOST),
             "validation": validation,
-            "best": learning.best(validation),
+            "best": summary.best(validation),
         },
-        "forces": learning.curve(validations, learning.FORCE_ERROR, MOST),
-        "norm": learning.curve(history, "gradient_norm", MOST),
+        "forces": summary.curve(validations, summary.FORCE_ERROR, MOST),
+        "norm": summary.curve(history, "gradient_norm", MOST),
         "clip": run.settings.get("clip"),
         "gradient": {
             "ways": [[list(way.steps), [_short(size) for size in way.relative]] for way in ways],
             "verdict": ways[-1].verdict if ways else None,
-            "words": learning.gradient_in_words(ways),
-            "faded": FADED,
+            "words": summary.gradient_in_words(ways),
+            "faded": VANISHED,
             "exploded": EXPLODED,
         },
         "notes": [
             f"{name} was left out of {count} update{'s' * (count > 1)}: its relaxation diverged, "
             "or it had no usable gradient"
-            for name, count in learning.left_out(run).items()
+            for name, count in summary.left_out(run).items()
         ],
         "error": error,
         "colours": {"training": ORANGE, "validation": BLUE, "gradient": PURPLE},

@@ -1,18 +1,17 @@
 """The widgets in a real JupyterLab in a real browser: what is seen, clicked and played."""
 
 import json
-import os
 import pickle
 import time
 from io import BytesIO
-from pathlib import Path
 
 import browser
 import numpy as np
 import pytest
+from browser import keep
 from PIL import Image
 
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import trajectory
 
 pytestmark = pytest.mark.browser
 
@@ -38,14 +37,6 @@ def wait_for_panes(notebook):
     """Wait for a pane's five components: atoms, ghosts, periodic images, cell, arrows."""
     for number in (0, 1):
         notebook.wait_until(f"compare.viewer.views[{number}].n_components", 5, timeout=60)
-
-
-def keep(name: str, png: bytes) -> bytes:
-    """Write a screenshot to the folder named by BPTTVIZ_SCREENSHOTS, if there is one."""
-    if folder := os.environ.get("BPTTVIZ_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / f"{name}.png").write_bytes(png)
-    return png
 
 
 def pane(notebook, number):
@@ -154,7 +145,7 @@ def wait_for_step(notebook, paths, step):
 def test_the_slider_moves_both_panes_in_step(notebook, tiny_report):
     notebook.python("compare.structure = '000_vac_Si'; compare.step = 0")
     wait_for_panes(notebook)
-    paths = frames.pair(tiny_report, "000_vac_Si")
+    paths = trajectory.trajectory_pair(tiny_report, "000_vac_Si")
     wait_for_step(notebook, paths, 0)
     notebook.page.locator(".bpttviz-player input[type=range]").focus()
     for _ in range(3):
@@ -167,7 +158,7 @@ def test_the_slider_moves_both_panes_in_step(notebook, tiny_report):
 
 
 def test_play_advances_both_panes_in_step(notebook, tiny_report):
-    paths = frames.pair(tiny_report, "000_vac_Si")
+    paths = trajectory.trajectory_pair(tiny_report, "000_vac_Si")
     notebook.python(
         "compare.step = 0\nseen = []\ncompare.observe(lambda c: seen.append(c['new']), 'step')"
     )

@@ -2,7 +2,7 @@
 
 import browser
 import pytest
-from test_browser import keep
+from browser import keep
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ import time
 import browser
 import numpy as np
 import pytest
-from test_browser import keep
+from browser import keep
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SETUP = """
 import torch, bpttviz as bv
 torch.set_num_threads(1)
-of_64 = [r for r in bv.load_dataset("si-defects").everything if len(r.start) == 64]
-train, held_out = bv.RelaxationSet(of_64[:2]), bv.RelaxationSet(of_64[2:3])
-objective = bv.Endpoint(bv.GradientDescent(0.06), bv.Stop(6))
+of_64 = [r for r in bv.load_dataset("si-defects").all if len(r.start) == 64]
+train, held_out = bv.RelaxationDataset(of_64[:2]), bv.RelaxationDataset(of_64[2:3])
+objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(6))
 """
 CELL = """
 monitor = bv.TrainingMonitor(

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
+from measured import Explodes
 from springs import network
-from test_evaluate import Explodes
-from test_finetune import interrupt_after, references
-from test_objectives import labelled
+from taught import interrupt_after, labelled, references
 
 import bpttviz as bv
-from bpttviz.__main__ import COMMANDS, main
+from bpttviz.cli.main import COMMANDS, main
 from bpttviz.datasets.names import unique_names
 from bpttviz.experiments import registry as named
-from bpttviz.experiments.registry import potential_named
+from bpttviz.experiments.registry import load_potential
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def springs(tmp_path_factory):
     """A run on disk: the way to name a potential that has no name."""
     folder = tmp_path_factory.mktemp("run")
     bv.finetune(
-        network(), references(1), bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(2)), epochs=1,
+        network(), references(1), bv.EndpointLoss(bv.GradientDescent(0.1), bv.StoppingCriterion(2)), epochs=1,
         learning_rate=1e-6, out=folder, progress=False,
     )  # fmt: skip
     return folder
@@ -64,7 +63,7 @@ def test_help_is_instant_and_says_where_results_go(capsys, command):
 
 def test_help_loads_nothing_heavy():
     program = (
-        "import sys; from bpttviz.__main__ import _parser; _parser().format_help(); "
+        "import sys; from bpttviz.cli.main import _parser; _parser().format_help(); "
         "print('torch' in sys.modules, 'ase' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == [
@@ -115,22 +114,22 @@ def test_a_mace_file_is_opened_only_when_trusted(tmp_path, capsys):
     file = tmp_path / "some.model"
     file.write_bytes(b"a pickle")
     with pytest.raises(ValueError, match="trusted=True"):
-        potential_named(f"mace:{file}")
+        load_potential(f"mace:{file}")
 
 
 def test_names_say_where_a_potential_comes_from():
-    assert potential_named("chgnet").external
-    assert not potential_named("chgnet").caveat
-    assert "r2SCAN" in potential_named("chgnet:r2scan").caveat
+    assert load_potential("chgnet").external
+    assert not load_potential("chgnet").caveat
+    assert "r2SCAN" in load_potential("chgnet:r2scan").caveat
 
 
 def test_a_student_that_was_trained_further_has_not_forgotten(tmp_path):
-    student = potential_named("painn")
-    data = bv.load_dataset("si-defects").everything
+    student = load_potential("painn")
+    data = bv.load_dataset("si-defects").all
     new = next(name for name in data.names if name not in student.seen)
     recipe = {"epochs": 1, "out": tmp_path, "progress": False}
-    bv.finetune(student.potential, data[[new]], bv.Forces(1), **recipe)
-    assert set(potential_named(str(tmp_path)).seen) == {new, *student.seen}
+    bv.finetune(student.potential, data[[new]], bv.ForceLoss(1), **recipe)
+    assert set(load_potential(str(tmp_path)).seen) == {new, *student.seen}
 
 
 def test_files_get_names_that_tell_them_apart():
@@ -199,7 +198,7 @@ def test_relax_takes_the_frames_asked_for(springs, trajectories, tmp_path, capsy
 
 
 def test_relax_says_what_was_given_up(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(named, "potential_named", lambda *_: named.Named(Explodes()))
+    monkeypatch.setattr(named, "potential_named", lambda *_: named.PotentialEntry(Explodes()))
     file, out = tmp_path / "x.traj", tmp_path / "out"
     ase.io.write(file, references(1)[0].start)
     call = ["relax", file, "--potential", "any", "--rule", "gradient-descent"]
@@ -229,10 +228,10 @@ RECIPE = [
 @pytest.mark.parametrize(
     ("options", "objective"),
     [
-        ([], "Endpoint("),
-        (["--forces", "0.5", "--frames", "3"], "+ 0.5 * Forces(frames=3)"),
-        (["--forces-only"], "Forces(frames=20)"),
-        (["--adjoint", "guided", "--window", "2"], "Guided(window=2"),
+        ([], "EndpointLoss("),
+        (["--forces", "0.5", "--frames", "3"], "+ 0.5 * ForceLoss(frames=3)"),
+        (["--forces-only"], "ForceLoss(frames=20)"),
+        (["--adjoint", "guided", "--window", "2"], "GuidedAdjoint(window=2"),
     ],
 )
 def test_finetune_trains_what_it_is_told(springs, trajectories, tmp_path, options, objective):
@@ -259,7 +258,7 @@ def test_finetune_on_pairs_with_validation_is_what_the_library_does(springs, tmp
     assert len(found.validations) == 3
     library = bv.finetune(
         bv.load_run(springs).potential, data[:2],
-        bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(4)), epochs=2, learning_rate=0.01,
+        bv.EndpointLoss(bv.GradientDescent(0.1), bv.StoppingCriterion(4)), epochs=2, learning_rate=0.01,
         validation=data[2:], progress=False,
     )  # fmt: skip
     for ours, theirs in zip(
@@ -322,14 +321,14 @@ def test_evaluate_writes_a_report_and_goes_on(springs, trajectories, tmp_path, c
 
 
 def test_evaluate_judges_by_other_ends(tmp_path, capsys):
-    ours, dense = bv.load_dataset("si-defects"), bv.load_dataset("si-defects-dense").everything
+    ours, dense = bv.load_dataset("si-defects"), bv.load_dataset("si-defects-dense").all
     files = ["--dataset", "si-defects", "--part", "test", "--ends", "si-defects-dense"]
     options = ["--potential", "painn", "--steps", "1", "--rest-steps", "0", "--quiet"]
     assert run("evaluate", *files, *options, "--out", tmp_path / "out") == 0
     report = bv.Report.from_csv(tmp_path / "out" / "report.csv")
     assert report.structures == [name for name in ours.test.names if name in dense.names]
     name = report.structures[0]
-    ends = (bv.Structures.from_ase(a) for a in (ours.everything[name].start, dense[name].end))
+    ends = (bv.Structures.from_ase(a) for a in (ours.all[name].start, dense[name].end))
     assert report.rows[0].dq_start == pytest.approx(float(bv.delta_q(*ends)), abs=1e-9)
     assert np.isnan(report.rows[0].force_mae)
     left_out = [name for name in ours.test.names if name not in dense.names]
@@ -359,7 +358,9 @@ def test_evaluate_does_not_go_on_with_before_and_after_exchanged(
 def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
     import bpttviz.datasets.library as shipped
 
-    monkeypatch.setattr(shipped, "load_dataset", lambda name: bv.Dataset(labelled(4, frames=4)))
+    monkeypatch.setattr(
+        shipped, "load_dataset", lambda name: bv.DatasetSplits(labelled(4, frames=4))
+    )
     call = ["compare", "--folds", "2", *RECIPE, "--methods", "pretrained", "BPTT"]
     out = tmp_path / "out"
     assert run(*call, "--potential", springs, "--out", out) == 0

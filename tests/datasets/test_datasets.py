@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms
 import bpttviz as bv
 from bpttviz.datasets.generate import SILICON_DEFECTS
 from bpttviz.datasets.labels import delta_q, largest_force
-from bpttviz.datasets.matching import end_alike
+from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.pack import pack
 from bpttviz.datasets.read import make_reference
 
@@ -38,7 +38,7 @@ def shipped():
 
 
 def test_shipped_set_is_whole(shipped):
-    everything = shipped.everything
+    everything = shipped.all
     assert len(everything) >= 60
     assert everything.has_forces
     assert "CC0" in shipped.card
@@ -55,7 +55,7 @@ def test_the_noise_floor_is_what_the_last_stage_would_still_have_moved(shipped):
     But where it rose again on the way, the stage had begun on a saddle.
     """
     moved, left = [], []
-    for reference in shipped.everything:
+    for reference in shipped.all:
         stage = [frame for frame in reference.frames if frame.info["stage"] == 1]
         taken_over = stage[0]
         if max(map(largest_force, stage)) > 0.1:
@@ -72,53 +72,53 @@ def test_the_noise_floor_is_what_the_last_stage_would_still_have_moved(shipped):
 
 
 def test_the_card_counts_families_and_parts(shipped):
-    everything = shipped.everything
-    counts = Counter((r.family, shipped.part_of(r.group)) for r in everything)
+    everything = shipped.all
+    counts = Counter((r.family, shipped.split_of(r.group)) for r in everything)
     for family in {r.family for r in everything}:
         numbers = [counts[family, part] for part in ("train", "val", "test")]
         assert f"| `{family}` | {' | '.join(map(str, numbers))} |" in shipped.card
     parts = [len(part) for part in (shipped.train, shipped.val, shipped.test)]
-    assert f"| all {len(everything)} | {' | '.join(map(str, parts))} |" in shipped.card
+    assert f"| all {len(all)} | {' | '.join(map(str, parts))} |" in shipped.card
     variants = [t.name for t in SILICON_DEFECTS if t.variant and t.name in everything.names]
     assert bool(variants) == ("further starts of a defect: half of its nearest" in shipped.card)
     frames = sum(len(r.frames) for r in everything)
-    assert f"{len(set(everything.groups))} groups, {frames} frames." in shipped.card
+    assert f"{len(set(all.groups))} groups, {frames} frames." in shipped.card
 
 
 @pytest.mark.parametrize("name", ["si-defects", "si-defects-dense", "crystals"])
 def test_a_set_is_small_and_of_one_kind_of_label(name):
     folder = files("bpttviz") / "datasets" / "data" / name
     assert sum(path.stat().st_size for path in folder.iterdir()) < 4e6  # all three: 12 MB
-    everything = bv.load_dataset(name).everything
+    everything = bv.load_dataset(name).all
     kinds = {str(frame.info["settings"]) for r in everything for frame in r.frames}
     assert len(kinds) == 1
 
 
 def test_no_group_is_divided_and_no_end_is_in_two_groups(shipped):
     """Two relaxations with the same end, up to symmetry, must share a group."""
-    members = list(shipped.everything)
+    members = list(shipped.all)
     for i, one in enumerate(members):
         for two in members[i + 1 :]:
             if one.group != two.group:
-                assert not end_alike(one.end, two.end), f"{one.name} and {two.name} end alike"
+                assert not same_minimum(one.end, two.end), f"{one.name} and {two.name} end alike"
     # both started where their names say, and fell into one minimum
-    assert end_alike(*(shipped.everything[name].end for name in ("114_tet_P", "206_hex_P")))
-    assert shipped.everything["206_hex_P"].group == "tet:P"
+    assert same_minimum(*(shipped.all[name].end for name in ("114_tet_P", "206_hex_P")))
+    assert shipped.all["206_hex_P"].group == "tet:P"
     for training, held_out in shipped.folds(4):
         assert not set(training.groups) & set(held_out.groups)
         assert len(training) + len(held_out) == len(members)
     held = [name for _, part in shipped.folds(4) for name in part.names]
-    assert sorted(held) == sorted(shipped.everything.names)
+    assert sorted(held) == sorted(shipped.all.names)
 
 
 def test_dense_ends_begin_where_the_shipped_ones_end(shipped):
     dense = bv.load_dataset("si-defects-dense")
-    parts = {r.name: shipped.part_of(r.group) for r in dense.everything}
+    parts = {r.name: shipped.split_of(r.group) for r in dense.all}
     assert list(parts.values()).count("test") >= 6
-    for reference in dense.everything:
-        ours = shipped.everything[reference.name]
+    for reference in dense.all:
+        ours = shipped.all[reference.name]
         assert reference.group == ours.group
-        assert dense.part_of(reference.group) == shipped.part_of(ours.group)
+        assert dense.split_of(reference.group) == shipped.split_of(ours.group)
         np.testing.assert_allclose(reference.start.positions, ours.end.positions, atol=1e-6)
         assert "350 eV, kpts (2, 2, 2)" in reference.start.info["settings"]
         assert largest_force(reference.frames[-1]) <= 0.01
@@ -127,12 +127,12 @@ def test_dense_ends_begin_where_the_shipped_ones_end(shipped):
         changed = np.linalg.norm(change, axis=1).max()
         moved = float(bv.delta_q(*(bv.Structures.from_ase(a) for a in (ours.end, reference.end))))
         assert f"| `{reference.name}` | {changed:.3f} | {moved:.2f} |" in dense.card
-    judged = shipped.everything.against(dense.everything)
-    assert judged.names == dense.everything.names
+    judged = shipped.all.with_ends_of(dense.all)
+    assert judged.names == dense.all.names
 
 
 def test_a_relaxation_joins_the_group_of_the_place_it_ended_in(shipped, tmp_path):
-    ours = shipped.everything["208_sub_Al"].frames[-3:]
+    ours = shipped.all["208_sub_Al"].frames[-3:]
     turned = []  # about an axis of the host, and called otherwise
     for frame in ours:
         atoms = frame.copy()
@@ -142,7 +142,7 @@ def test_a_relaxation_joins_the_group_of_the_place_it_ended_in(shipped, tmp_path
         )
         turned.append(atoms)
         atoms.info["defect"] = "place:Al"
-    elsewhere = shipped.everything["220_sub_In"].frames[-3:]
+    elsewhere = shipped.all["220_sub_In"].frames[-3:]
     for name, members in (("a", ours), ("b", turned), ("c", elsewhere)):
         ase.io.write(tmp_path / f"{name}.extxyz", list(members))
         pack(tmp_path / f"{name}.extxyz", tmp_path)
@@ -151,11 +151,11 @@ def test_a_relaxation_joins_the_group_of_the_place_it_ended_in(shipped, tmp_path
 
 
 def test_the_informed_never_reach_the_test_part(shipped):
-    for reference in shipped.everything:
+    for reference in shipped.all:
         if reference.name[:3] in {f"{n:03d}" for n in range(8)}:
-            assert shipped.part_of(reference.group) in ("train", "val")
+            assert shipped.split_of(reference.group) in ("train", "val")
     assert len(shipped.test) >= 9
-    small = bv.Dataset(shipped.everything[:23], shipped.informed)
+    small = bv.DatasetSplits(shipped.all[:23], shipped.development_groups)
     with pytest.raises(ValueError, match="too few for a test split.*folds"):
         _ = small.test
 
@@ -166,55 +166,55 @@ def test_growth_moves_no_group():
             make_reference(f"r{i}", frames(seed=i), group=lambda _, i=i: f"defect {i}")
             for i in range(count)
         ]
-        return bv.Dataset(bv.RelaxationSet(references))
+        return bv.DatasetSplits(bv.RelaxationDataset(references))
 
     small, large = dataset(10), dataset(40)
-    assert small.train.names == [n for n in large.train.names if n in small.everything.names]
+    assert small.train.names == [n for n in large.train.names if n in small.all.names]
     assert len(large.test)
     assert len(large.val)
     parts = [*large.train.names, *large.val.names, *large.test.names]
-    assert sorted(parts) == sorted(large.everything.names)
+    assert sorted(parts) == sorted(large.all.names)
 
 
 def test_relaxations_are_judged_by_other_ends(shipped):
-    ours = shipped.everything[["001_sub_P", "000_vac_Si", "002_split_Si"]]
+    ours = shipped.all[["001_sub_P", "000_vac_Si", "002_split_Si"]]
     moved = [r.end.copy() for r in ours]
     for atoms in moved:
         atoms.positions[3] += 0.1
     theirs = [
-        bv.Reference(name, "other", atoms, atoms)
+        bv.ReferenceRelaxation(name, "other", atoms, atoms)
         for name, atoms in zip(("else", *ours.names[1:]), moved, strict=True)
     ]
-    judged = ours.against(bv.RelaxationSet(theirs))
+    judged = ours.with_ends_of(bv.RelaxationDataset(theirs))
     assert judged.names == ["000_vac_Si", "002_split_Si"]
     assert judged.groups == ours[1:].groups
     assert judged[0].start is ours[1].start
     assert judged[0].end is moved[1]
     assert not judged.has_forces
     with pytest.raises(ValueError, match="no relaxation is in both sets: one has 001_sub_P; the"):
-        ours[:1].against(bv.RelaxationSet(theirs))
-    wrong = bv.RelaxationSet([bv.Reference("001_sub_P", "other", moved[1], moved[1])])
+        ours[:1].with_ends_of(bv.RelaxationDataset(theirs))
+    wrong = bv.RelaxationDataset([bv.ReferenceRelaxation("001_sub_P", "other", moved[1], moved[1])])
     with pytest.raises(bv.StructureError, match="001_sub_P.*64 atoms"):
-        ours.against(wrong)
+        ours.with_ends_of(wrong)
 
 
 def test_selection_and_its_errors(shipped):
-    data = shipped.everything
+    data = shipped.all
     assert data[:3].names == data.names[:3]
     assert data[["001_sub_P"]][0].name == "001_sub_P"
     with pytest.raises(KeyError, match="no relaxation named 'x'"):
         data["x"]
     with pytest.raises(ValueError, match="names must be unique"):
-        bv.RelaxationSet([data[0], data[0]])
+        bv.RelaxationDataset([data[0], data[0]])
     with pytest.raises(ValueError, match="3 folds need at least 3 groups"):
         data[:2].folds(3)
 
 
 def test_what_a_training_part_does_not_know(shipped):
-    known = shipped.everything[["000_vac_Si", "001_sub_P", "112_subvac_As"]]
-    others = shipped.everything[["006_sub_As", "119_sub_Ge", "005_tet_Si", "109_vac_Si"]]
-    assert known.unfamiliar_in(others) == ["119_sub_Ge", "005_tet_Si"]  # an element, a family
-    crystals = bv.load_dataset("crystals").everything
+    known = shipped.all[["000_vac_Si", "001_sub_P", "112_subvac_As"]]
+    others = shipped.all[["006_sub_As", "119_sub_Ge", "005_tet_Si", "109_vac_Si"]]
+    assert known.out_of_distribution(others) == ["119_sub_Ge", "005_tet_Si"]  # an element, a family
+    crystals = bv.load_dataset("crystals").all
     assert crystals["342_rocksalt_MgO"].family == "rocksalt"  # though its group is a formula
 
 
@@ -446,7 +446,7 @@ def test_a_fingerprint_is_of_labels_too():
         members = frames()
         for frame in members:
             change(frame)
-        return bv.RelaxationSet([make_reference("r", members)]).fingerprint()
+        return bv.RelaxationDataset([make_reference("r", members)]).fingerprint()
 
     def relabelled(frame):
         frame.calc.results["forces"] = frame.calc.results["forces"] + 1e-3
@@ -472,9 +472,9 @@ def test_swapped_twins_in_a_large_cell_are_noticed():
 
 def test_crystals_are_at_rest_and_have_a_test_part():
     crystals = bv.load_dataset("crystals")
-    assert len(crystals) == len(set(crystals.everything.groups)) >= 40
-    assert crystals.everything.has_forces
-    for reference in crystals.everything:
+    assert len(crystals) == len(set(crystals.all.groups)) >= 40
+    assert crystals.all.has_forces
+    for reference in crystals.all:
         assert 2 <= len(reference.end) <= 16
         assert np.linalg.norm(reference.end.get_forces(), axis=1).max() < 0.01
         assert reference.end.info["converged"]
@@ -484,7 +484,7 @@ def test_crystals_are_at_rest_and_have_a_test_part():
     assert all(len(part) for part in parts)
     assert "CC0" in crystals.card
     moved = []
-    for reference in crystals.everything:
+    for reference in crystals.all:
         taken_over = next(frame for frame in reference.frames if frame.info["stage"] == 1)
         moved.append(delta_q(taken_over, reference.end))
     assert f"{np.median(moved):.3f} amu^½ Å (median)" in crystals.card

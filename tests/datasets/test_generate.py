@@ -24,9 +24,9 @@ from bpttviz.datasets import labels as measures
 from bpttviz.datasets.generate import defects, engines, files, production, silicon
 from bpttviz.datasets.generate import mpi as ranks
 from bpttviz.datasets.generate.__main__ import main, part
-from bpttviz.datasets.generate.bfgs import bonded, isotropic
+from bpttviz.datasets.generate.bfgs import scaled_identity, spring_hessian
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BOTH = generate.SILICON_DEFECTS + generate.CRYSTALS
 
 
@@ -70,7 +70,7 @@ def test_starts_are_those_of_the_shipped_files():
     tasks = {task.name: task for task in BOTH}
     made_anew = 0
     for name in ("si-defects", "crystals"):
-        for reference in bv.load_dataset(name).everything:
+        for reference in bv.load_dataset(name).all:
             task = tasks.get(reference.name)  # si-defects' 0xx and 1xx are older than the generator
             assert task or reference.name.startswith(("0", "1"))
             if task:
@@ -194,10 +194,12 @@ def test_a_hessian_that_knows_bonds_saves_steps_and_changes_no_end():
     atoms.symbols[3] = "Sn"
     atoms.rattle(0.1, seed=3)
     engine = generate.CHGNetEngine()
-    plain, quick = (generate.relax(atoms, engine, guess=guess) for guess in (isotropic, bonded))
+    plain, quick = (
+        generate.relax(atoms, engine, guess=guess) for guess in (scaled_identity, spring_hessian)
+    )
     assert len(quick) < 0.8 * len(plain)
     assert measures.delta_q(plain[-1], quick[-1]) < 0.2
-    hessian = bonded(atoms)
+    hessian = spring_hessian(atoms)
     assert np.array_equal(hessian, hessian.T)
     assert np.linalg.eigvalsh(hessian)[0] > 0
 
@@ -480,7 +482,7 @@ def test_under_mpi_an_error_of_one_rank_stops_all(monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         production.run([fails])
     shared = on_both_ranks(
-        monkeypatch, lambda rank: production.run([lambda: ranks.on_first(fails)])
+        monkeypatch, lambda rank: production.run([lambda: ranks.on_rank_zero(fails)])
     )
     assert shared == [1, 1]
 
@@ -608,7 +610,7 @@ def test_gpaw_is_asked_for_what_the_cards_say(gpaw):
         ("si-defects-dense", generate.GPAWEngine(350, (2, 2, 2)), (2, 2, 2)),
         ("crystals", generate.GPAWEngine(400, 3.0), {"density": 3.0, "gamma": True}),
     ):
-        shipped = bv.load_dataset(name).everything[0].start.info["settings"]
+        shipped = bv.load_dataset(name).all[0].start.info["settings"]
         assert engine.settings == shipped
         engine.calculator()
         assert (gpaw.asked["mode"], gpaw.asked["kpts"]) == (("PW", engine.cutoff), mesh)

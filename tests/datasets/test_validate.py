@@ -13,7 +13,7 @@ from ase.optimize import BFGS
 import bpttviz as bv
 from bpttviz.datasets.pack import main as pack_command
 from bpttviz.datasets.pack import pack
-from bpttviz.datasets.validate import faults
+from bpttviz.datasets.validate import find_problems
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def copied(frames):
 
 def test_a_relaxation_is_admitted(relaxed):
     assert len(relaxed) > 4
-    assert faults(relaxed) == []
+    assert find_problems(relaxed) == []
 
 
 @pytest.mark.parametrize("name", ["si-defects", "si-defects-dense", "crystals"])
 def test_what_is_shipped_could_enter_again(name):
-    found = {r.name: faults(r.frames) for r in bv.load_dataset(name).everything}
+    found = {r.name: find_problems(r.frames) for r in bv.load_dataset(name).all}
     assert {name: why for name, why in found.items() if why} == {}
 
 
@@ -161,7 +161,7 @@ def interrupted(frames):
     ],
 )
 def test_what_is_refused_and_why(relaxed, spoil, sentences):
-    found = faults(spoil(copied(relaxed)))
+    found = find_problems(spoil(copied(relaxed)))
     assert len(found) == len(sentences), found
     for fault, sentence in zip(found, sentences, strict=True):
         assert re.search(sentence, fault)
@@ -178,7 +178,7 @@ def test_a_slow_exchange_of_twins_is_noticed_though_no_step_is_long(relaxed):
         frame.positions = (1 - share) * start + share * end
         frame.calc = SinglePointCalculator(frame, **frames[-1].calc.results)
         path.append(frame)
-    assert faults(path) == [
+    assert find_problems(path) == [
         "atoms 0, 5 have traded places from start to end: list them in one order"
     ]
 

@@ -12,9 +12,7 @@ from bpttviz.evaluation.defects import distance_from_defect
 IRREGULAR = {"vac": 4, "divac": 6, "sub": 1, "subsub": 2, "subvac": 4, "split:Si": 2}
 
 
-@pytest.mark.parametrize(
-    "reference", bv.load_dataset("si-defects").everything, ids=lambda r: r.name
-)
+@pytest.mark.parametrize("reference", bv.load_dataset("si-defects").all, ids=lambda r: r.name)
 def test_shipped_defects_are_found(reference):
     distance = distance_from_defect(reference.end)
     family = reference.group.split(":")[0]
@@ -37,6 +35,6 @@ def test_distances_cross_the_cell_boundary():
     assert np.isclose(distance, 5.43 * np.sqrt(3) / 4).sum() == 4
 
 
-@pytest.mark.parametrize("crystal", bv.load_dataset("crystals").everything, ids=lambda r: r.name)
+@pytest.mark.parametrize("crystal", bv.load_dataset("crystals").all, ids=lambda r: r.name)
 def test_a_perfect_crystal_has_none(crystal):
     assert distance_from_defect(crystal.end) is None

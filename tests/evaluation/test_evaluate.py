@@ -8,36 +8,16 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from measured import Explodes, row
 from springs import network
-from test_finetune import references
+from taught import references
 
 import bpttviz as bv
 from bpttviz.evaluation import report as reports
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, Recipe
 from bpttviz.experiments.reproduce import cross_validate
 from bpttviz.potentials.base import Potential, Prediction
-
-
-def row(structure, potential, rest, force, basin="same"):
-    return reports.Row(
-        structure=structure,
-        group="g",
-        potential=potential,
-        dq_start=4,
-        dq_k=rest + 0.1,
-        dq_rest=rest,
-        dq_k_rest=0.2,
-        rmsd_k=0.1,
-        rmsd_rest=0.1,
-        fmax_k=0.01,
-        rest_steps=9,
-        rest_converged=True,
-        basin=basin,
-        force_mae=force,
-        force_slope=0.9,
-        force_cosine=0.99,
-    )
 
 
 @pytest.fixture
@@ -54,7 +34,7 @@ def report():
 
 def test_ends_alone_suffice_and_what_needs_more_says_so(tmp_path):
     """Ten pairs of files without energies or forces: trained on, measured, and no more claimed."""
-    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(15)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(15)
     pairs = []
     for number, reference in enumerate(references(10)):
         pair = [tmp_path / f"{number}-{which}.xyz" for which in ("start", "end")]
@@ -64,14 +44,14 @@ def test_ends_alone_suffice_and_what_needs_more_says_so(tmp_path):
     data = bv.read_pairs(pairs)
     student = network(seed=1)
     how = {"epochs": 12, "learning_rate": 0.02, "progress": False}
-    trained = bv.finetune(student, data, bv.Endpoint(rule, stop), **how).potential
+    trained = bv.finetune(student, data, bv.EndpointLoss(rule, stop), **how).potential
     potentials = {"before": student, "after": trained}
     report = bv.evaluate(potentials, data, rule, stop, progress=False)
     assert report.compare("dq_rest").ratio < 0.8
     assert "no force error for 10 of 10 structures: their references are ends alone" in str(report)
     assert "Force error: not measured" in str(report)
     with pytest.raises(ValueError, match=r"pair-00\d has no frames .*use Endpoint\(\)"):
-        bv.finetune(student, data, bv.Forces(), **how)
+        bv.finetune(student, data, bv.ForceLoss(), **how)
 
 
 def test_paired_comparison(report):
@@ -130,13 +110,13 @@ def test_one_in_each_group_is_each_for_itself(report):
 
 
 def test_verdicts_are_sentences_about_what_was_measured(report):
-    sentences = report.verdicts()
+    sentences = report.conclusions()
     assert "does not change beyond" in sentences[0]
     assert sentences[1].startswith("Force error rises: +20 %")
     assert "Force error rises" in str(report)
     assert "<table>" in report._repr_html_()
     few = bv.Report(report.rows[:6])
-    assert few.verdicts()[0] == (
+    assert few.conclusions()[0] == (
         "Endpoint error at rest falls here, -50 % over 3 structures, 0 worse; too few to tell more."
     )
 
@@ -187,8 +167,10 @@ def test_merging_keeps_both(report):
 
 def test_every_figure_of_a_row_on_springs():
     data, potential = references(3), network()
-    rule, stop = bv.GradientDescent(0.05, max_step=None), bv.Stop(6)
-    result = bv.evaluate({"springs": potential}, data, rule, stop, Rest(fmax=1e-6), progress=False)
+    rule, stop = bv.GradientDescent(0.05, max_step=None), bv.StoppingCriterion(6)
+    result = bv.evaluate(
+        {"springs": potential}, data, rule, stop, Relaxer(fmax=1e-6), progress=False
+    )
     for reference in data:
         start, end = (bv.Structures.from_ase(x) for x in (reference.start, reference.end))
         with torch.no_grad():
@@ -241,7 +223,7 @@ def test_force_error_near_and_far_weak_and_strong():
         def forward(self, structures):
             return Prediction(torch.zeros(1), torch.zeros_like(structures.positions))
 
-    reference = bv.load_dataset("si-defects").everything["000_vac_Si"]
+    reference = bv.load_dataset("si-defects").all["000_vac_Si"]
     forces = np.array([frame.calc.results["forces"] for frame in reference.frames])
     found = force_measures(Nothing(), reference)
     near = distance_from_defect(reference.end) < 3
@@ -255,8 +237,8 @@ def test_force_error_near_and_far_weak_and_strong():
 
 
 def test_rest_from_the_start_is_the_users_own_relaxation():
-    data, potential, rest = references(2), network(), Rest(fmax=1e-6)
-    call = (data, bv.GradientDescent(0.05), bv.Stop(3))
+    data, potential, rest = references(2), network(), Relaxer(fmax=1e-6)
+    call = (data, bv.GradientDescent(0.05), bv.StoppingCriterion(3))
     result = bv.evaluate({"springs": potential}, *call, rest, progress=False, from_start=True)
     for reference in data:
         atoms, steps, converged = rest.reach(potential, reference.start)
@@ -264,7 +246,7 @@ def test_rest_from_the_start_is_the_users_own_relaxation():
         found = result.row("springs", reference.name)
         assert (converged, found.from_start) == (True, "at rest")
         assert found.dq_from_start == pytest.approx(float(bv.delta_q(*ends)))
-    short = Rest(fmax=1e-6, steps=steps - 1)
+    short = Relaxer(fmax=1e-6, steps=steps - 1)
     result = bv.evaluate({"s": potential}, data[1:], *call[1:], short, False, from_start=True)
     assert result.rows[0].from_start == "not at rest"
     assert np.isnan(result.rows[0].dq_from_start)
@@ -319,14 +301,18 @@ def test_basins_are_told_apart():
             Atoms("Si2", positions=[[0, 0, 0], [d, 0, 0]], cell=[12] * 3, pbc=True) for d in (a, b)
         ]
 
-    data = bv.RelaxationSet(
+    data = bv.RelaxationDataset(
         [
             make_reference(n, pair(*d))
             for n, d in {"stays": (2.3, 2.0), "wrong side": (3.5, 2.0)}.items()
         ]
     )
     result = bv.evaluate(
-        {"wells": TwoWells()}, data, bv.GradientDescent(0.1), bv.Stop(5), progress=False
+        {"wells": TwoWells()},
+        data,
+        bv.GradientDescent(0.1),
+        bv.StoppingCriterion(5),
+        progress=False,
     )
     assert result.column("basin", "wells").tolist() == ["same", "different"]
 
@@ -349,7 +335,7 @@ def test_a_soft_mode_that_has_not_come_to_rest_is_no_other_basin():
         Atoms("Si2", positions=[[0, 0, 0], [d, 0, 0]], cell=[12] * 3, pbc=True)
         for d in (2.85, 3.15)
     )
-    rest, potential = Rest(), SoftWell()
+    rest, potential = Relaxer(), SoftWell()
     resting, steps, converged = rest.reach(potential, here)
     assert (steps, converged) == (0, True)
     ends = [bv.Structures.from_ase(atoms) for atoms in (resting, there)]
@@ -385,18 +371,15 @@ def test_equivalent_minima_of_a_potential_without_energies_are_told_by_geometry(
     start, end = (
         Atoms("Si2", positions=[[0, 0, 0], [d, 0, 0]], cell=[6, 9, 11], pbc=True) for d in (3.5, 2)
     )
-    data = bv.RelaxationSet([make_reference("mirrored", [start, end])])
+    data = bv.RelaxationDataset([make_reference("mirrored", [start, end])])
     result = bv.evaluate(
-        {"twins": Twins(conservative)}, data, bv.GradientDescent(0.1), bv.Stop(5), progress=False
+        {"twins": Twins(conservative)},
+        data,
+        bv.GradientDescent(0.1),
+        bv.StoppingCriterion(5),
+        progress=False,
     )
     assert result.rows[0].basin == basin
-
-
-class Explodes(Potential):
-    def forward(self, structures):
-        x = structures.positions
-        forces = torch.where(x.norm(dim=1, keepdim=True) > 8, torch.nan, 3 * x)
-        return Prediction(sum(x.sum(1)).reshape(1), forces)
 
 
 def test_divergence_is_counted_not_hidden():
@@ -405,8 +388,8 @@ def test_divergence_is_counted_not_hidden():
             {"bad": Explodes()},
             references(1),
             bv.GradientDescent(1.0, max_step=None),
-            bv.Stop(5),
-            Rest(steps=2),
+            bv.StoppingCriterion(5),
+            Relaxer(steps=2),
             progress=False,
         )
     found = result.rows[0]
@@ -422,7 +405,7 @@ def test_nothing_to_evaluate():
 
 
 def test_cross_validation_resumes_and_shares_work(tmp_path):
-    data, potential = bv.Dataset(references(8)), network()
+    data, potential = bv.DatasetSplits(references(8)), network()
     recipe = Recipe(step_size=0.1, steps=8, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
     call = {"recipe": recipe, "folds": 2, "progress": False}
     assert cross_validate(potential, data, tmp_path, **call, only=[1]) is None
@@ -430,12 +413,12 @@ def test_cross_validation_resumes_and_shares_work(tmp_path):
     result = cross_validate(potential, data, tmp_path, **call)
     assert (tmp_path / "fold-1.csv").read_text() == first
     assert result.potentials == [PRETRAINED, SCALAR, BPTT]
-    assert sorted(result.structures) == sorted(data.everything.names)
+    assert sorted(result.structures) == sorted(data.all.names)
     assert result.compare("dq_rest", PRETRAINED, BPTT).ratio < 1
     assert "pretrained → BPTT" in (tmp_path / "report.txt").read_text()
     scales = json.loads((tmp_path / "scales.json").read_text())
     for name, errors in scales.items():
-        reference = data.everything[[name]]
+        reference = data.all[[name]]
         with torch.no_grad():
             final = bv.relax(
                 bv.ScaledForces(potential, 2.0), reference.starts(), recipe.rule, recipe.stop

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 import bpttviz as bv
-from bpttviz.experiments.basins import Problem, count_basins, in_words, two_valleys
+from bpttviz.experiments.basins import Problem, count_basins, format_counts, two_valleys
 
 
 def test_the_model_favours_one_valley_and_the_truth_does_not():
@@ -25,14 +25,14 @@ def test_guided_finds_basins_that_implicit_alone_does_not(tmp_path):
     def problem_of(seed):
         whole = two_valleys(seed)
         wanted = [whole.training[i] for i in range(0, 12, 2)]
-        part = bv.RelaxationSet(wanted)
+        part = bv.RelaxationDataset(wanted)
         changed = {**vars(whole), "training": part, "held_out": part, "epochs": 12}
         return Problem(**changed)
 
     file = tmp_path / "basins.jsonl"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        counts = count_basins("valleys", problem_of, [0], file, bv.Rest(fmax=1e-3))
+        counts = count_basins("valleys", problem_of, [0], file, bv.Relaxer(fmax=1e-3))
     right = {c.mode: c.right for c in counts}
     assert right["untrained"] < 6, "there must be something to gain"
     others = max(right[m] for m in ("untrained", "implicit", "full, K = 60"))
@@ -41,4 +41,4 @@ def test_guided_finds_basins_that_implicit_alone_does_not(tmp_path):
     lines = file.read_text()
     assert count_basins("valleys", problem_of, [0], file) == counts
     assert file.read_text() == lines
-    assert "guided, first 12" in in_words(counts)
+    assert "guided, first 12" in format_counts(counts)

@@ -7,40 +7,40 @@ import numpy as np
 import pytest
 import torch
 from ase.optimize import BFGS
+from measured import row
 from springs import network
-from test_evaluate import row
-from test_objectives import labelled
+from taught import labelled
 
 import bpttviz as bv
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.rest import Rest
+from bpttviz.evaluation.rest import Relaxer
 from bpttviz.experiments import benchmark as compare
 from bpttviz.experiments.benchmark import (
-    BOTH,
+    FORCES_THEN_BPTT,
     FORCES,
     METHODS,
-    Part,
-    compare_methods,
+    Split,
+    benchmark,
     parts_of,
-    spread,
+    allocate_budget,
     stages_of,
 )
 from bpttviz.experiments.benchmark_report import (
     average,
-    in_words,
-    read_outcome,
-    read_outcomes,
+    format_benchmark,
+    read_benchmark,
+    read_benchmark_result,
     summarise,
 )
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, Recipe
 
 RECIPE = Recipe(step_size=0.1, steps=6, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
-CALL = {"recipe": RECIPE, "folds": 2, "rest": Rest(fmax=0.01, optimizer=BFGS), "progress": False}
+CALL = {"recipe": RECIPE, "folds": 2, "rest": Relaxer(fmax=0.01, optimizer=BFGS), "progress": False}
 
 
 @pytest.fixture(scope="module")
 def data():
-    return bv.Dataset(labelled(4, frames=5))
+    return bv.DatasetSplits(labelled(4, frames=5))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def finished(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compared")
     for seed in (1, 3):
         about = {"name": f"springs {seed}", "external": seed == 1}
-        compare_methods(network(seed=seed), data, folder / f"s{seed}", **CALL, about=about)
+        benchmark(network(seed=seed), data, folder / f"s{seed}", **CALL, about=about)
     return folder
 
 
@@ -58,7 +58,7 @@ def finished(data, tmp_path_factory):
     [([17, 16, 21, 29], 4 * 60, 20), ([12, 3, 32], 3 * 60, 20), ([5, 5], 2, 20), ([9], 100, 4)],
 )
 def test_a_budget_is_spent_and_not_exceeded(lengths, budget, most):
-    epochs, frames = spread(lengths, budget, most)
+    epochs, frames = allocate_budget(lengths, budget, most)
     spent = epochs * sum(min(frames, n) for n in lengths)
     assert 1 <= frames <= most
     assert 0.8 * budget <= spent <= budget
@@ -74,7 +74,7 @@ def test_nothing_is_measured_on_what_the_potential_was_pretrained_on(data):
     gone = parts_of(data, 2, seen=whole[0].held_out.names)
     assert [(part.number, part.name) for part in gone] == [(1, "fold-1")]
     with pytest.raises(ValueError, match="pretrained on all"):
-        parts_of(data, 2, seen=data.everything.names)
+        parts_of(data, 2, seen=data.all.names)
     shipped = bv.load_dataset("si-defects")
     less = parts_of(shipped, seen=[*shipped.val.names[1:], *shipped.test.names[:2]])[0]
     assert less.validation.names == shipped.val.names[:1]
@@ -91,10 +91,10 @@ def test_a_large_set_has_parts_of_its_own():
     assert len(parts_of(crystals, 3)) == 3
 
 
-@pytest.mark.parametrize("method", [FORCES, BPTT, BOTH])
+@pytest.mark.parametrize("method", [FORCES, BPTT, FORCES_THEN_BPTT])
 def test_all_methods_spend_what_is_said(data, method):
     """Evaluations are counted while the method trains, and compared with those declared."""
-    training, count = data.everything, 0
+    training, count = data.all, 0
 
     def note(*_):
         nonlocal count
@@ -113,10 +113,10 @@ def test_all_methods_spend_what_is_said(data, method):
 
 
 def test_every_method_is_measured_on_every_structure(data, finished):
-    springs, student = read_outcomes(finished)
+    springs, student = read_benchmark(finished)
     assert (springs.name, springs.external, student.external) == ("springs 1", True, False)
     assert springs.methods == list(METHODS)
-    assert sorted(springs.report.structures) == sorted(data.everything.names)
+    assert sorted(springs.report.structures) == sorted(data.all.names)
     assert (springs.done, springs.parts) == (2, 2)
     assert springs.evaluations[PRETRAINED] == springs.evaluations[SCALAR] == 0
     assert springs.evaluations[BPTT] == 2 * 2 * 2 * 6
@@ -125,7 +125,7 @@ def test_every_method_is_measured_on_every_structure(data, finished):
     # One force scale moves no minimum, and leaves the way there to the same optimiser.
     assert springs.report.compare("dq_rest", PRETRAINED, SCALAR).ratio == pytest.approx(1, abs=0.01)
     assert (springs.report.column("from_start", BPTT) == "at rest").all()
-    unfamiliar = [n for train, out in data.folds(2) for n in train.unfamiliar_in(out)]
+    unfamiliar = [n for train, out in data.folds(2) for n in train.out_of_distribution(out)]
     assert springs.unfamiliar == set(unfamiliar)
 
 
@@ -149,16 +149,16 @@ def test_the_account_names_what_a_reader_needs(finished):
 
 def test_a_repeated_call_does_nothing_and_a_shared_folder_is_filled(data, tmp_path, monkeypatch):
     for only, methods in ((1, METHODS), (0, [PRETRAINED, BPTT])):
-        compare_methods(network(), data, tmp_path, **CALL, only=[only], methods=methods)
-    outcome = read_outcome(tmp_path)
+        benchmark(network(), data, tmp_path, **CALL, only=[only], methods=methods)
+    outcome = read_benchmark_result(tmp_path)
     assert outcome.done == 1
     assert "1 of 2 parts" in str(outcome)
-    compare_methods(network(), data, tmp_path, **CALL)
-    assert read_outcome(tmp_path).done == 2
+    benchmark(network(), data, tmp_path, **CALL)
+    assert read_benchmark_result(tmp_path).done == 2
     monkeypatch.setattr(compare, "evaluate", None)  # a call would fail
-    compare_methods(network(), data, tmp_path, **CALL)
+    benchmark(network(), data, tmp_path, **CALL)
     with pytest.raises(ValueError, match="other settings"):
-        compare_methods(network(seed=8), data, tmp_path, **CALL)
+        benchmark(network(seed=8), data, tmp_path, **CALL)
 
 
 def test_interrupted_and_resumed_gives_the_same_tables(data, finished, tmp_path, monkeypatch):
@@ -173,20 +173,20 @@ def test_interrupted_and_resumed_gives_the_same_tables(data, finished, tmp_path,
     monkeypatch.setattr(compare, "evaluate", stop_at_third)
     about = {"name": "springs 1", "external": True}
     with pytest.raises(KeyboardInterrupt):
-        compare_methods(network(), data, tmp_path, **CALL, about=about)
-    compare_methods(network(), data, tmp_path, **CALL, about=about)
+        benchmark(network(), data, tmp_path, **CALL, about=about)
+    benchmark(network(), data, tmp_path, **CALL, about=about)
     for table in (finished / "s1").glob("*.csv"):
         assert (tmp_path / table.name).read_text() == table.read_text()
 
 
 def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
     """Learning rate and epoch are those with the best validation, and nothing else is looked at."""
-    everything = data.everything
-    part = Part(0, "test", everything[:2], everything[3:], everything[2:3])
+    everything = data.all
+    part = Split(0, "test", everything[:2], everything[3:], everything[2:3])
     monkeypatch.setattr(compare, "parts_of", lambda *_: [part])
     rates = (1e-5, 0.02)
     call = {k: v for k, v in CALL.items() if k != "folds"}
-    compare_methods(network(), data, tmp_path, **call, learning_rates=rates, methods=[BPTT])
+    benchmark(network(), data, tmp_path, **call, learning_rates=rates, methods=[BPTT])
     record = json.loads((tmp_path / "test-BPTT.json").read_text())
     scores = {
         (rate, epoch): json.loads(
@@ -223,7 +223,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(
     data, tmp_path, change, complaint
 ):
     with pytest.raises(ValueError, match=complaint):
-        compare_methods(network(), data, tmp_path / "x", **{**CALL, **change})
+        benchmark(network(), data, tmp_path / "x", **{**CALL, **change})
     assert not (tmp_path / "x").exists()
 
 
@@ -248,22 +248,22 @@ def test_the_average_counts_pretrained_ones_only(tmp_path):
     made_up(tmp_path / "a", "A", True, 0.5, 1.2, caveat="r2SCAN weights, PBE labels")
     made_up(tmp_path / "b", "B", True, 0.8, 0.9)
     made_up(tmp_path / "c", "C", False, 0.1, 3.0)
-    outcomes = read_outcomes(tmp_path)
-    assert [o.name for o in outcomes] == ["A", "B", "C"]
-    mean = average(outcomes[:2], "dq_rest", BPTT)
+    results = read_benchmark(tmp_path)
+    assert [o.name for o in results] == ["A", "B", "C"]
+    mean = average(results[:2], "dq_rest", BPTT)
     assert mean.ratio == pytest.approx(np.sqrt(0.4))
     assert mean.interval == pytest.approx((np.sqrt(0.4), np.sqrt(0.4)))
-    text = in_words(outcomes)
+    text = format_benchmark(results)
     assert "mean of 2 pretrained elsewhere" in text
     assert "endpoint improves in 2, force error rises in 1" in text
     assert "A: mind that r2SCAN weights, PBE labels." in text
-    assert "both halves hold" in str(outcomes[0])
-    assert "is not borne out" in str(outcomes[1])
-    assert outcomes[0].verdict().startswith("BPTT: both halves hold")
+    assert "both halves hold" in str(results[0])
+    assert "is not borne out" in str(results[1])
+    assert results[0].verdict().startswith("BPTT: both halves hold")
     assert "known family and elements: dq_rest: -50.0 %" in text
     assert "0 of 6 worse" in text  # the two others are of an unfamiliar kind
-    few = Report([r for r in outcomes[0].report.rows if r.structure < "s5"])
-    assert "5 structures are too few" in replace(outcomes[0], report=few).verdict()
+    few = Report([r for r in results[0].report.rows if r.structure < "s5"])
+    assert "5 structures are too few" in replace(results[0], report=few).verdict()
 
 
 def test_the_average_draws_structures_once_for_all_potentials(tmp_path):

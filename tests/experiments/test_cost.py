@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from bpttviz import plotting
 from bpttviz.experiments import cost
-from bpttviz.plotting import results as plots
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_costs_are_measured_once_and_kept(tmp_path):
     lines = (tmp_path / cost.FILE).read_text()
     assert cost.measure_costs(tmp_path, (1, 3), ("full", "checkpointed")) == made
     assert (tmp_path / cost.FILE).read_text() == lines
-    picture = plots.cost(made)
+    picture = plotting.plot_costs(made)
     assert "full" in picture.alt_text
     assert len(picture.png()) > 5000
 
@@ -42,7 +42,7 @@ def test_what_would_not_fit_is_left_out_and_said(tmp_path):
     (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in known))
     made = cost.measure_costs(tmp_path, steps=(5, 10, 20), modes=("full",), memory_limit=4e9)
     assert made[-1]["skipped"] == "would need about 4.5 GB"
-    text = cost.in_words(made)
+    text = cost.format_costs(made)
     assert "too large" in text
     assert "200.00" in text  # MB a step
 
@@ -57,7 +57,7 @@ def test_ratios_are_paired():
         "steps": 10, "force_loss": spent(1.0, 2.0, 4.0), "full": spent(1.6, 2.9, 4.7, system=0.5),
         "checkpointed": spent(1.5, 3.0, 6.0), "parts": {"forces without graph": 0.1},
     }  # fmt: skip
-    text = cost.in_words([line("full", 5, 1e9)], paired)
+    text = cost.format_costs([line("full", 5, 1e9)], paired)
     assert "full: 1.45 (1.18 to 1.60) on the clock, 1.10 (1.05 to 1.20) in computing time" in text
     assert "0.50 s a gradient go to the system" in text
     assert "checkpointed: 1.50" in text

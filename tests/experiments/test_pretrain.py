@@ -31,10 +31,10 @@ def data():
 def test_nothing_that_is_validated_or_tested_on_was_seen(kind, data):
     card = read_header(weights_file(kind))["card"]
     assert card["relaxations"] == list(pretrain.RELAXATIONS)
-    seen = data.everything[card["relaxations"]]
+    seen = data.all[card["relaxations"]]
     assert set(seen.groups) == set(card["groups"])
-    assert {data.part_of(group) for group in card["groups"]} == {"train"}
-    assert set(card["groups"]) <= data.informed
+    assert {data.split_of(group) for group in card["groups"]} == {"train"}
+    assert set(card["groups"]) <= data.development_groups
     assert seen.fingerprint() == card["data"]  # these very frames
 
 
@@ -59,7 +59,7 @@ def test_the_card_says_what_the_weights_say():
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_in_the_card_are_those_of_the_weights(kind, data):
     card = read_header(weights_file(kind))["card"]["errors"]
-    frames = [f for name in pretrain.RELAXATIONS for f in data.everything[name].frames]
+    frames = [f for name in pretrain.RELAXATIONS for f in data.all[name].frames]
     error = card["PBE, relaxations seen"]
     assert pretrain.force_mae(kind.pretrained(), frames) == pytest.approx(error["fitted"], abs=2e-3)
     unseen = card["PBE, all other groups"]
@@ -69,8 +69,8 @@ def test_errors_in_the_card_are_those_of_the_weights(kind, data):
 @pytest.mark.parametrize("kind", KINDS)
 def test_students_know_the_forces_on_unseen_defects(kind, data):
     # Away from rest: near it, no forces at all is a good answer.
-    seen = {data.everything[name].group for name in pretrain.RELAXATIONS}
-    unseen = [reference for reference in data.everything if reference.group not in seen]
+    seen = {data.all[name].group for name in pretrain.RELAXATIONS}
+    unseen = [reference for reference in data.all if reference.group not in seen]
     frames = [frame for reference in unseen for frame in reference.frames[:6]]
     size = np.abs(pretrain.components(frames)).mean()
     assert pretrain.force_mae(kind.pretrained(), frames) < 0.6 * size
@@ -110,7 +110,7 @@ def test_frames_depend_on_number_and_seed_alone(data):
 
 
 def test_turned_frames_are_the_same_crystals(data):
-    frames = data.everything["001_sub_P"].frames[:6]
+    frames = data.all["001_sub_P"].frames[:6]
     teacher = bv.CHGNet()
     error = pretrain.force_mae(teacher, frames)
     turned = pretrain.turned(frames, [0, 1])
@@ -132,13 +132,13 @@ def test_a_small_pretraining_runs_and_goes_on_to_the_same_weights(name, data, tm
     teacher = bv.PaiNN.pretrained()  # quicker than CHGNet
     small = replace(
         data,
-        everything=bv.RelaxationSet([replace(r, frames=r.frames[:1]) for r in data.everything]),
+        all=bv.RelaxationDataset([replace(r, frames=r.frames[:1]) for r in data.all]),
     )
     file = pretrain.pretrain(recipe, small, teacher, tmp_path, progress=False)
     kind = recipe.kind
     trained = load_weights(kind, file).state_dict()
     card = read_header(file)["card"]
-    others = set(data.everything.groups) - set(card["groups"])
+    others = set(data.all.groups) - set(card["groups"])
     assert len(card["errors"]) == 3 + len(others)
     assert all(f"PBE, {group}" in card["errors"] for group in others)
     assert all(0 <= value < 5 for error in card["errors"].values() for value in error.values())
@@ -185,7 +185,7 @@ def test_labels_are_kept_as_they_come(data, tmp_path, monkeypatch):
 
 
 def test_shifts_make_energies_right_where_they_are_determined(data):
-    frames = [f for name in ("001_sub_P", "006_sub_As") for f in data.everything[name].frames]
+    frames = [f for name in ("001_sub_P", "006_sub_As") for f in data.all[name].frames]
     torch.manual_seed(0)
     potential = bv.PaiNN(features=8, layers=1)
     pretrain.fit_shift(potential, frames)

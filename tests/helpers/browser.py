@@ -2,6 +2,7 @@
 
 import base64
 import os
+from pathlib import Path
 import secrets
 import shutil
 import socket
@@ -190,3 +191,11 @@ def colours(png: bytes) -> int:
     """How many colours a screenshot has that cover at least five pixels each."""
     pixels = np.array(Image.open(BytesIO(png)).convert("RGB")).reshape(-1, 3)
     return int((np.unique(pixels, axis=0, return_counts=True)[1] >= 5).sum())
+
+
+def keep(name: str, png: bytes) -> bytes:
+    """Write a screenshot to the folder named by BPTTVIZ_SCREENSHOTS, if there is one."""
+    if folder := os.environ.get("BPTTVIZ_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{name}.png").write_bytes(png)
+    return png

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ase.build import bulk
 
-from bpttviz.evaluation.metrics import Row
+from bpttviz.evaluation.metrics import StructureResult
 from bpttviz.evaluation.report import Report
 from bpttviz.relaxation.loop import Divergence
 from bpttviz.relaxation.relax import Relaxation
@@ -31,13 +31,13 @@ def errors(points, noise_floor=None):
     rows = []
     for number, pair in enumerate(points):
         for potential, (force, endpoint) in zip(NAMES[len(pair)], pair, strict=True):
-            values = dict.fromkeys(Row.__dataclass_fields__, float("nan"))
+            values = dict.fromkeys(StructureResult.__dataclass_fields__, float("nan"))
             values |= {
                 "structure": f"s{number}", "group": "g", "potential": potential, "basin": "same",
                 "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
                 "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
             }  # fmt: skip
-            rows.append(Row(**values))
+            rows.append(StructureResult(**values))
     return Report(rows, {}, {}, noise_floor=noise_floor)
 
 
@@ -94,9 +94,9 @@ def _given_up(made: Relaxation, step: int) -> Relaxation:
     return replace(made, diverged={0: Divergence(step, "the step is not finite")}, **records)
 
 
-def _row(name, potential, quality, made) -> Row:
+def _row(name, potential, quality, made) -> StructureResult:
     at_rest = float("nan") if made.diverged else 8 * quality
-    return Row(
+    return StructureResult(
         structure=name, group=name, potential=potential, dq_start=8.0, dq_k=at_rest,
         dq_rest=at_rest, dq_k_rest=0.1, rmsd_k=0.1, rmsd_rest=0.1, fmax_k=0.1, rest_steps=5,
         rest_converged=not made.diverged, basin="same", force_mae=0.1, force_slope=1.0,

@@ -6,7 +6,7 @@ from ase.build import bulk
 from torch import nn
 
 import bpttviz as bv
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.neighbors import neighbours
 
 CUTOFF = 4.5
@@ -28,7 +28,7 @@ class Pairs(nn.Module):
     def forward(self, structures, positions):
         graph = neighbours(structures, CUTOFF)
         pair = self.of(graph.vectors(positions).norm(dim=1))
-        return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+        return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 def pairs():
@@ -83,7 +83,9 @@ def endpoint_gradient(potential, structures, adjoint, steps=3, rate=0.03):
     """(value, gradient by all weights as one vector) of a number that tells where K steps end."""
     weights = [p for p in potential.parameters() if p.requires_grad]
     rule = bv.GradientDescent(rate)
-    end = bv.relax(potential, structures, rule, bv.Stop(steps), adjoint).final.positions
+    end = bv.relax(
+        potential, structures, rule, bv.StoppingCriterion(steps), adjoint
+    ).final.positions
     draw = torch.Generator().manual_seed(5)
     value = (end * torch.randn(end.shape, generator=draw, dtype=torch.float64)).sum()
     found = torch.autograd.grad(value, weights, allow_unused=True)
@@ -101,7 +103,7 @@ def central_difference(potential, structures, direction, nudge=1e-5):
     values = []
     for sign in (1, -1):
         nn.utils.vector_to_parameters(start + sign * nudge * direction, weights)
-        values.append(endpoint_gradient(potential, structures, bv.Full())[0])
+        values.append(endpoint_gradient(potential, structures, bv.FullBPTT())[0])
     nn.utils.vector_to_parameters(start, weights)
     return (values[0] - values[1]) / (2 * nudge)
 
@@ -111,7 +113,7 @@ def require_exact_gradients(potential, structures):
     assert {p.dtype for p in potential.parameters()} == {torch.float64}
     (_, full), (_, kept) = (
         endpoint_gradient(potential, structures, adjoint)
-        for adjoint in (bv.Full(), bv.Checkpointed())
+        for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT())
     )
     assert full.norm() > 1e-3
     assert (full - kept).norm() / full.norm() < 1e-9

@@ -10,7 +10,7 @@ from pathlib import Path
 import papermill
 import pytest
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Lists, not tuples: papermill makes text of what it does not know.
 SMALL = {
     "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},

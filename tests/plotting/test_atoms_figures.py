@@ -6,9 +6,9 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from matplotlib.quiver import Quiver
 
+from bpttviz import plotting
 from bpttviz.distances import delta_q
-from bpttviz.plotting import atoms as atom_plots
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import trajectory
 from bpttviz.relaxation.relax import Relaxation
 from bpttviz.structures import StructureError, Structures
 
@@ -29,7 +29,7 @@ def test_stills_are_seen_from_the_reference():
     reference, other = silicon(), silicon(1)
     other.positions += (0.3, 0.0, 0.0)  # drift
     other.wrap()
-    path = frames.stills([other, reference], reference, "cell")
+    path = trajectory.AlignedTrajectory.from_structures([other, reference], reference, "cell")
     pair = [Structures.from_ase(atoms) for atoms in (reference, other)]
     np.testing.assert_allclose(path.delta_q, [float(delta_q(*pair)), 0], atol=1e-12)
     assert path.distance[0].max() < 0.5
@@ -44,11 +44,11 @@ def test_stills_refuse_other_atoms():
     other = silicon()
     other.symbols[3] = "Ge"
     with pytest.raises(StructureError, match="atom 3"):
-        frames.stills([other], silicon())
+        trajectory.AlignedTrajectory.from_structures([other], silicon())
 
 
 def test_snapshots_name_each_panel_and_its_distance():
-    picture = atom_plots.snapshots({"start": silicon(1), "end": silicon()}, silicon(), "cell")
+    picture = plotting.plot_snapshots({"start": silicon(1), "end": silicon()}, silicon(), "cell")
     titles = [axes.get_title() for axes in picture.axes[:2]]
     assert titles[0].startswith("start\nΔQ ")
     assert "ΔQ 0.00" in titles[1]
@@ -58,7 +58,7 @@ def test_snapshots_name_each_panel_and_its_distance():
 
 def test_snapshots_of_nothing():
     with pytest.raises(ValueError, match="no structure"):
-        atom_plots.snapshots({}, silicon())
+        plotting.plot_snapshots({}, silicon())
 
 
 def test_arrows_are_as_long_as_forces_say():
@@ -66,7 +66,7 @@ def test_arrows_are_as_long_as_forces_say():
     forces = np.zeros((8, 3))
     forces[0] = (3.0, 0.0, 0.0)
     forces[1] = (0.0, 1.5, 0.0)
-    picture = atom_plots.forces(atoms, {"all": forces, "half": forces / 2})
+    picture = plotting.plot_forces(atoms, {"all": forces, "half": forces / 2})
     lengths = []
     for axes in picture.axes[:2]:
         (drawn,) = arrows(axes)
@@ -80,17 +80,17 @@ def test_arrows_are_as_long_as_forces_say():
 
 def test_forces_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="8 atoms need"):
-        atom_plots.forces(silicon(), {"short": np.zeros((7, 3))})
+        plotting.plot_forces(silicon(), {"short": np.zeros((7, 3))})
 
 
 def test_no_force_at_all_can_be_drawn():
-    picture = atom_plots.forces(silicon(), {"rest": np.zeros((8, 3))})
+    picture = plotting.plot_forces(silicon(), {"rest": np.zeros((8, 3))})
     assert len(picture.png()) > 1000
 
 
 def test_parity_measures_slope_and_error():
     true = np.random.default_rng(0).normal(size=(5, 8, 3))
-    picture = atom_plots.parity({"soft": (0.6 * true, true), "right": (true, true)})
+    picture = plotting.plot_parity({"soft": (0.6 * true, true), "right": (true, true)})
     soft, right = picture.axes
     labels = [line.get_label() for line in soft.lines]
     assert "slope 0.60" in labels
@@ -104,7 +104,7 @@ def test_parity_measures_slope_and_error():
 
 def test_parity_refuses_what_does_not_match():
     with pytest.raises(ValueError, match="predicted"):
-        atom_plots.parity({"a": (np.zeros(3), np.zeros(4))})
+        plotting.plot_parity({"a": (np.zeros(3), np.zeros(4))})
 
 
 def labelled(seed):

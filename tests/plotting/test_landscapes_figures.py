@@ -10,10 +10,10 @@ import torch
 
 import bpttviz as bv
 from bpttviz.plotting.landscapes import (
-    Path,
+    WalkerPath,
     force_difference,
-    force_error_picture,
-    landscape_picture,
+    plot_force_errors,
+    plot_landscapes,
 )
 from bpttviz.plotting.palette import GREEN
 from bpttviz.potentials.landscape import Window, places, walkers
@@ -42,8 +42,8 @@ def lines(axes, colour):
 
 
 def test_one_landscape_with_a_path_a_target_and_words_for_them():
-    path = Path(WAY, GREEN, "BPTT")
-    picture = landscape_picture(ONE_WELL, [path], targets=[(0.45, 0.2)])
+    path = WalkerPath(WAY, GREEN, "BPTT")
+    picture = plot_landscapes(ONE_WELL, [path], targets=[(0.45, 0.2)])
     axes, bar = picture.axes
     assert any(np.array_equal(drawn, WAY) for drawn in lines(axes, GREEN))
     assert axes.get_xlabel() == "x / Å"
@@ -59,16 +59,18 @@ def test_one_landscape_with_a_path_a_target_and_words_for_them():
 def test_the_lowest_place_is_named():
     start = walkers([[0.5, 0.25]])
     with torch.no_grad():  # the bowl pulls the minimum inwards from the well's centre
-        rest = bv.relax(ONE_WELL, start, bv.GradientDescent(0.1), bv.Stop(500, fmax=1e-6)).final
+        rest = bv.relax(
+            ONE_WELL, start, bv.GradientDescent(0.1), bv.StoppingCriterion(500, fmax=1e-6)
+        ).final
     pitch = max(3.2, 2.8) / 120
-    words = landscape_picture(ONE_WELL).alt_text
+    words = plot_landscapes(ONE_WELL).alt_text
     x, y = map(float, re.search(r"lowest near \((\S+), (\S+)\)", words).groups())
     assert (x, y) == pytest.approx(places(rest.positions)[0].tolist(), abs=pitch)
 
 
 def test_side_by_side_they_share_one_scale_and_zeros_mean_nothing():
     same = {"a": ONE_WELL, "b": Shifted(ONE_WELL, zero=7.0)}
-    picture = landscape_picture(same)
+    picture = plot_landscapes(same)
     left, right, _ = picture.axes
     assert left.get_title(loc="left") == "a"
     assert right.get_title(loc="left") == "b"
@@ -82,9 +84,9 @@ def test_side_by_side_they_share_one_scale_and_zeros_mean_nothing():
 def test_a_path_ends_where_a_walker_was_lost():
     lost = WAY.copy()
     lost[2:] = np.nan
-    assert np.array_equal(Path(lost).seen(), WAY[:2])
-    assert len(Path(torch.full((3, 2), math.nan)).seen()) == 0
-    picture = landscape_picture(ONE_WELL, [Path(lost, GREEN), Path(lost * np.nan, GREEN)])
+    assert np.array_equal(WalkerPath(lost).seen(), WAY[:2])
+    assert len(WalkerPath(torch.full((3, 2), math.nan)).seen()) == 0
+    picture = plot_landscapes(ONE_WELL, [WalkerPath(lost, GREEN), WalkerPath(lost * np.nan, GREEN)])
     assert any(np.array_equal(drawn, WAY[:2]) for drawn in lines(picture.axes[0], GREEN))
     assert picture.png()
 
@@ -93,7 +95,7 @@ def test_basins_are_tinted_from_the_lowest_row_upwards_and_a_line_parts_them():
     basins = np.full((4, 6), -1)
     basins[:, :3], basins[:, 3:] = 0, 1
     basins[3] = -1
-    picture = landscape_picture(TWO_WELLS, basins=basins)
+    picture = plot_landscapes(TWO_WELLS, basins=basins)
     axes = picture.axes[0]
     (image,) = axes.get_images()
     assert image.origin == "lower"
@@ -108,7 +110,7 @@ def test_basins_are_tinted_from_the_lowest_row_upwards_and_a_line_parts_them():
 
 def test_basins_of_one_minimum_or_of_none_are_no_special_case():
     for value in (0, -1):
-        assert landscape_picture(ONE_WELL, basins=np.full((3, 3), value)).png()
+        assert plot_landscapes(ONE_WELL, basins=np.full((3, 3), value)).png()
 
 
 def test_force_errors_are_differences_of_forces_and_ignore_energies():
@@ -117,8 +119,8 @@ def test_force_errors_are_differences_of_forces_and_ignore_energies():
     np.testing.assert_allclose(
         force_difference(wrong, ONE_WELL, points), [(0.3, -0.4)] * 9, atol=1e-12
     )
-    picture = force_error_picture(
-        ONE_WELL, {"right": ONE_WELL, "wrong": wrong}, {"wrong": [Path(WAY, GREEN)]}
+    picture = plot_force_errors(
+        ONE_WELL, {"right": ONE_WELL, "wrong": wrong}, {"wrong": [WalkerPath(WAY, GREEN)]}
     )
     assert "right: force error 0 eV/Å" in picture.alt_text
     assert "wrong: force error 0.5 eV/Å" in picture.alt_text
@@ -131,25 +133,25 @@ def test_force_errors_are_differences_of_forces_and_ignore_energies():
 
 def test_an_arrow_is_not_longer_than_the_scale():
     wrong = Shifted(ONE_WELL, force=(30.0, -40.0))
-    picture = force_error_picture(ONE_WELL, {"wrong": wrong}, highest=1.0)
+    picture = plot_force_errors(ONE_WELL, {"wrong": wrong}, highest=1.0)
     (arrows,) = [c for c in picture.axes[0].collections if hasattr(c, "U")]
     np.testing.assert_allclose(np.column_stack([arrows.U, arrows.V]), [(0.6, -0.8)] * 169)
 
 
 def test_what_cannot_be_shown_is_refused_by_name():
     with pytest.raises(KeyError, match="no landscape 'b' is shown; there are a"):
-        landscape_picture({"a": ONE_WELL}, {"b": []})
+        plot_landscapes({"a": ONE_WELL}, {"b": []})
     with pytest.raises(KeyError, match="no landscape 'c'"):
-        landscape_picture({"a": ONE_WELL}, basins={"c": np.zeros((2, 2))})
+        plot_landscapes({"a": ONE_WELL}, basins={"c": np.zeros((2, 2))})
     with pytest.raises(KeyError, match="no model 'b'"):
-        force_error_picture(ONE_WELL, {"a": ONE_WELL}, {"b": []})
+        plot_force_errors(ONE_WELL, {"a": ONE_WELL}, {"b": []})
     with pytest.raises(ValueError, match="no landscape to show"):
-        landscape_picture({})
+        plot_landscapes({})
     with pytest.raises(ValueError, match="y must go from low to high, got 1 to -1"):
         Window(y=(1.0, -1.0))
 
 
 def test_no_global_state_is_touched():
     before = dict(matplotlib.rcParams)
-    landscape_picture(ONE_WELL, [Path(WAY)]).png()
+    plot_landscapes(ONE_WELL, [WalkerPath(WAY)]).png()
     assert dict(matplotlib.rcParams) == before

@@ -12,10 +12,10 @@ from made_up import errors as made_up
 from matplotlib.text import Annotation
 from PIL import Image
 
+from bpttviz import plotting
 from bpttviz.distances import delta_q
-from bpttviz.plotting import error_plane as plane
-from bpttviz.plotting import results as plots
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import error_plane, trajectory
+from bpttviz.plotting.scene import COLOURS
 from bpttviz.relaxation.relax import Relaxation
 from bpttviz.structures import Structures
 
@@ -54,7 +54,7 @@ def test_no_plot_imports_pyplot():
 
 class TestErrorPlane:
     def test_one_arrow_a_structure_and_one_for_the_mean(self):
-        picture = plots.error_plane(made_up(FOUR))
+        picture = plotting.plot_error_plane(made_up(FOUR))
         found = arrows(picture.axes[0])
         assert len(found) == 5
         starts_and_ends = [(tuple(a.xyann), tuple(a.xy)) for a in found[:4]]
@@ -63,24 +63,24 @@ class TestErrorPlane:
         np.testing.assert_allclose(found[4].xy, (0.065, 0.75))
 
     def test_each_kind_of_change_has_its_colour_and_is_counted(self):
-        picture = plots.error_plane(made_up(FOUR))
+        picture = plotting.plot_error_plane(made_up(FOUR))
         colours = {a.arrow_patch.get_edgecolor() for a in arrows(picture.axes[0])[:4]}
         assert len(colours) == 4
         labels = [t.get_text() for t in picture.axes[0].get_legend().get_texts()]
-        for meaning in plane.MEANINGS.values():
+        for meaning in error_plane.QUADRANTS.values():
             assert f"{meaning}: 1" in labels
             assert f"{meaning}: 1" in picture.alt_text
 
     def test_the_paradox_is_named_in_words(self):
         assert "the paradox: endpoint better, forces worse" in words(
-            plots.error_plane(made_up(FOUR))
+            plotting.plot_error_plane(made_up(FOUR))
         )
 
     def test_the_paradoxs_name_hides_no_arrow_head(self):
         low_heads = [((0.05, 2.0), (0.08, 0.4))] * 3  # and through the top of the quarter
         high_heads = [((0.05, 2.0), (0.08, 1.8)), ((0.05, 2.0), (0.09, 1.7)), FOUR[0]]
         for ways, place in ((low_heads, "top"), (high_heads, "bottom")):
-            axes = plots.error_plane(made_up(ways)).axes[0]
+            axes = plotting.plot_error_plane(made_up(ways)).axes[0]
             (name,) = (t for t in axes.texts if "the paradox" in t.get_text())
             axes.figure.canvas.draw()
             box = name.get_window_extent()
@@ -89,7 +89,7 @@ class TestErrorPlane:
             assert name.get_va() == place
 
     def test_everything_lies_within_the_axes(self):
-        axes = plots.error_plane(made_up(FOUR, noise_floor=0.1)).axes[0]
+        axes = plotting.plot_error_plane(made_up(FOUR, noise_floor=0.1)).axes[0]
         (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
         for pair in FOUR:
             for x, y in pair:
@@ -100,24 +100,24 @@ class TestErrorPlane:
         assert len(axes.get_xticks()) >= 3
 
     def test_the_noise_floor_is_drawn_where_it_is_known(self):
-        assert "own error" in words(plots.error_plane(made_up(FOUR, noise_floor=0.1)))
-        assert "own error" not in words(plots.error_plane(made_up(FOUR)))
+        assert "own error" in words(plotting.plot_error_plane(made_up(FOUR, noise_floor=0.1)))
+        assert "own error" not in words(plotting.plot_error_plane(made_up(FOUR)))
 
     def test_without_forces_it_says_so(self):
         nan = float("nan")
-        picture = plots.error_plane(made_up([((nan, 1.0), (nan, 0.5))]))
+        picture = plotting.plot_error_plane(made_up([((nan, 1.0), (nan, 0.5))]))
         assert "no reference forces" in words(picture)
         assert "s0" in picture.alt_text
-        some = plots.error_plane(made_up([*FOUR, ((nan, 1.0), (nan, 0.5))]))
+        some = plotting.plot_error_plane(made_up([*FOUR, ((nan, 1.0), (nan, 0.5))]))
         assert len(arrows(some.axes[0])) == 5
         assert "Not shown (no reference forces): s4" in some.get_supxlabel()
 
     def test_the_interval_holds_the_mean_and_narrows_with_agreement(self):
-        data = plane.error_plane(made_up(FOUR * 2))
+        data = error_plane.error_plane_data(made_up(FOUR * 2))
         (layer,) = data.layers
         assert (layer.interval[..., 0] <= layer.mean).all()
         assert (layer.mean <= layer.interval[..., 1]).all()
-        (same,) = plane.error_plane(made_up([FOUR[0]] * 8)).layers
+        (same,) = error_plane.error_plane_data(made_up([FOUR[0]] * 8)).layers
         np.testing.assert_allclose(same.interval[..., 0], same.interval[..., 1])
         # The mean of eight spreads 1/√8 as much as one; a 95 % interval is about ±2 of that.
         spread = np.std([0.04, 0.08, 0.05, 0.09]) / np.sqrt(8)
@@ -125,8 +125,8 @@ class TestErrorPlane:
         assert 2.5 * spread < width < 4.5 * spread
 
     def test_a_few_structures_get_a_mean_but_no_interval(self):
-        assert plane.error_plane(made_up(FOUR)).layers[0].interval is None
-        few, more = (plots.error_plane(made_up(FOUR * n)) for n in (1, 2))
+        assert error_plane.error_plane_data(made_up(FOUR)).layers[0].interval is None
+        few, more = (plotting.plot_error_plane(made_up(FOUR * n)) for n in (1, 2))
         # In each margin a diamond before and after; where intervals are known, a line each, too.
         assert [len(in_margins(picture.axes[0])) for picture in (few, more)] == [4, 8]
         assert "95 %" in more.alt_text
@@ -134,8 +134,8 @@ class TestErrorPlane:
 
     def test_the_margins_show_means_and_intervals(self):
         report = made_up(FOUR * 2)
-        (layer,) = plane.error_plane(report).layers
-        above = [line for line in in_margins(plots.error_plane(report).axes[0])
+        (layer,) = error_plane.error_plane_data(report).layers
+        above = [line for line in in_margins(plotting.plot_error_plane(report).axes[0])
                  if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] == 1]  # fmt: skip
         spans = [line.get_xdata() for line in above if len(line.get_xdata()) == 2]
         np.testing.assert_allclose(spans, layer.interval[:, 0])
@@ -143,11 +143,11 @@ class TestErrorPlane:
         np.testing.assert_allclose(means, layer.mean[:, 0])
 
     def test_what_did_not_come_to_rest_is_named(self):
-        picture = plots.error_plane(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
+        picture = plotting.plot_error_plane(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
         assert "Not shown (did not come to rest): s4" in picture.alt_text
 
     def test_real_results(self, tiny_report):
-        picture = plots.error_plane(tiny_report)
+        picture = plotting.plot_error_plane(tiny_report)
         assert len(arrows(picture.axes[0])) == 3
         assert "pretrained" in picture.alt_text
 
@@ -159,12 +159,12 @@ class TestLayers:
     """Several potentials, and training epochs, on one error plane."""
 
     def test_a_layer_a_name_and_a_way_through_epochs(self):
-        forces, bptt = plane.error_plane(made_up(WAYS), after=AFTER).layers
+        forces, bptt = error_plane.error_plane_data(made_up(WAYS), after=AFTER).layers
         assert forces.potentials == ("forces",)
         assert bptt.potentials == ("epoch 1", "epoch 2")
         assert [arrow.points for arrow in bptt.arrows] == [(w[0], *w[2:]) for w in WAYS]
         assert [arrow.points for arrow in forces.arrows] == [w[:2] for w in WAYS]
-        assert bptt.count(plane.PARADOX) == 3
+        assert bptt.count(error_plane.PARADOX) == 3
         assert forces.count("endpoint and forces better") == 2
         np.testing.assert_allclose(bptt.mean[0], forces.mean[0])
         np.testing.assert_allclose(bptt.mean[-1], np.mean([w[3] for w in WAYS], axis=0))
@@ -173,7 +173,9 @@ class TestLayers:
         report = made_up(WAYS)
 
         def titles(after):
-            return [layer.title for layer in plane.error_plane(report, after=after).layers]
+            return [
+                layer.title for layer in error_plane.error_plane_data(report, after=after).layers
+            ]
 
         assert titles(["forces", "epoch 2"]) == ["forces", "epoch 2"]
         assert titles("forces") == ["forces"]
@@ -182,26 +184,26 @@ class TestLayers:
     def test_means_are_over_structures_that_all_layers_have(self):
         nan = float("nan")
         report = made_up([*WAYS, ((0.1, 5.0), (0.1, nan), (0.1, 4.0), (0.1, 3.0))])
-        data = plane.error_plane(report, after=AFTER)
+        data = error_plane.error_plane_data(report, after=AFTER)
         assert [len(layer.arrows) for layer in data.layers] == [3, 4]
         np.testing.assert_allclose(data.mean, np.mean([w[0] for w in WAYS], axis=0))
         assert data.left_out_in_words() == [
             "Not shown (did not come to rest under force-matched): s3"
         ]
-        alone = plane.error_plane(report, after="epoch 2")
+        alone = error_plane.error_plane_data(report, after="epoch 2")
         np.testing.assert_allclose(alone.mean[1], (1.0 + 0.8 + 2.0 + 5.0) / 4)
 
     def test_layers_without_a_common_structure_have_no_means(self):
         nan = float("nan")
         here, there = ((0.1, 1.0), (0.1, nan), (0.1, 1.0), (0.1, 2.0)), WAYS[0]
         report = made_up([here, (*there[:3], (0.1, nan))])
-        data = plane.error_plane(report, after=["forces", "epoch 2"])
+        data = error_plane.error_plane_data(report, after=["forces", "epoch 2"])
         assert data.mean is None
-        assert "no means" in data.in_words()
-        assert plots.error_plane(report, after=["forces", "epoch 2"]).png()
+        assert "no means" in data.describe()
+        assert plotting.plot_error_plane(report, after=["forces", "epoch 2"]).png()
 
     def test_the_figure_tells_layers_apart_and_shows_the_way(self):
-        axes = plots.error_plane(made_up(WAYS), after=AFTER).axes[0]
+        axes = plotting.plot_error_plane(made_up(WAYS), after=AFTER).axes[0]
         found = arrows(axes)
         assert len(found) == 6 + 2  # and their means
         colours = [arrow.arrow_patch.get_edgecolor() for arrow in found[:6]]
@@ -216,14 +218,14 @@ class TestLayers:
     def test_unknown_names_are_refused(self):
         report = made_up(WAYS)
         with pytest.raises(KeyError, match="no potential 'no-such' in the report; there are"):
-            plane.error_plane(report, after={"BPTT": ["epoch 1", "no-such"]})
+            error_plane.error_plane_data(report, after={"BPTT": ["epoch 1", "no-such"]})
         with pytest.raises(ValueError, match="at least one potential after"):
-            plane.error_plane(report, after=[])
+            error_plane.error_plane_data(report, after=[])
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.03, 0.2), (1.0, 1.31), (0.01, 90.0), (0.95, 1.05)])
 def test_ticks_are_few_round_and_inside(low, high):
-    places = plane.ticks(low, high)
+    places = error_plane.ticks(low, high)
     assert 3 <= len(places) <= 13
     assert all(low <= place <= high for place in places)
     assert all(len(f"{place:g}") <= 6 for place in places)
@@ -231,7 +233,7 @@ def test_ticks_are_few_round_and_inside(low, high):
 
 class TestEndpointBars:
     def test_a_bar_for_each_structure_and_potential(self):
-        picture = plots.endpoint_bars(made_up(FOUR, noise_floor=0.1))
+        picture = plotting.plot_endpoint_errors(made_up(FOUR, noise_floor=0.1))
         for axes, extra in zip(picture.axes, (0.1, 0.0), strict=True):
             widths = sorted(bar.get_width() for bar in axes.patches)
             expected = sorted(endpoint + extra for pair in FOUR for _, endpoint in pair)
@@ -239,16 +241,19 @@ class TestEndpointBars:
         assert [t.get_text() for t in picture.axes[0].get_yticklabels()] == ["s0", "s1", "s2", "s3"]
 
     def test_what_was_not_reached_is_written_not_drawn(self, diverged_report):
-        picture = plots.endpoint_bars(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
+        picture = plotting.plot_endpoint_errors(made_up([*FOUR, ((0.1, 1.0), (0.1, float("nan")))]))
         assert words(picture).split("  ") == [" did not come to rest", "did not come to rest"]
-        assert words(plots.endpoint_bars(diverged_report)).split() == ["diverged", "diverged"]
+        assert words(plotting.plot_endpoint_errors(diverged_report)).split() == [
+            "diverged",
+            "diverged",
+        ]
 
 
 class TestFrames:
     def test_path_delta_q_is_that_of_the_table(self, tiny_report):
         for potential in tiny_report.potentials:
             for name in tiny_report.structures:
-                path = frames.path(tiny_report, potential, name)
+                path = trajectory.aligned_trajectory(tiny_report, potential, name)
                 row = tiny_report.row(potential, name)
                 assert path.delta_q.shape == (4,)
                 assert path.delta_q[0] == pytest.approx(row.dq_start)
@@ -261,16 +266,16 @@ class TestFrames:
         moved = reference.copy()
         moved.positions += shift
         np.testing.assert_allclose(
-            frames.displacement_from_reference(relaxation, moved),
-            frames.displacement_from_reference(relaxation, reference),
+            trajectory.displacement_from_reference(relaxation, moved),
+            trajectory.displacement_from_reference(relaxation, reference),
             atol=1e-9,
         )
 
     def test_the_defect_is_in_the_middle_and_no_atom_is_torn_off(self, tiny_report):
-        impurity = frames.path(tiny_report, "pretrained", "001_sub_P")
+        impurity = trajectory.aligned_trajectory(tiny_report, "pretrained", "001_sub_P")
         (phosphorus,) = [i for i, s in enumerate(impurity.symbols) if s == "P"]
         np.testing.assert_allclose(impurity.reference[phosphorus], impurity.cell.sum(0) / 2)
-        path = frames.path(tiny_report, "pretrained", "000_vac_Si")
+        path = trajectory.aligned_trajectory(tiny_report, "pretrained", "000_vac_Si")
         middle = path.cell.sum(0) / 2
         # A vacancy: nobody at the middle, its four neighbours around it.
         apart = np.sort(np.linalg.norm(path.reference - middle, axis=1))
@@ -296,7 +301,7 @@ class TestFrames:
         relaxation = tiny_report.relaxation("pretrained", 0)
         two = replace(relaxation, start=concatenate([relaxation.start] * 2))
         with pytest.raises(ValueError, match="one structure is needed, not of 2"):
-            frames.path_delta_q(two, tiny_report.reference(0))
+            trajectory.path_delta_q(two, tiny_report.reference(0))
 
 
 def circles(axes):
@@ -306,7 +311,7 @@ def circles(axes):
 
 class TestCompareFrames:
     def test_two_panels_with_every_atom_and_a_colour_bar(self, tiny_report):
-        picture = plots.compare_frames(tiny_report, 0)
+        picture = plotting.plot_frames(tiny_report, 0)
         before, after, bar = picture.axes
         count = len(tiny_report.reference(0))
         assert len(circles(before).get_offsets()) == len(circles(after).get_offsets()) == 3 * count
@@ -316,26 +321,26 @@ class TestCompareFrames:
         assert tiny_report.structures[0] in picture.alt_text
 
     def test_an_impurity_is_named(self, tiny_report):
-        assert words(plots.compare_frames(tiny_report, "001_sub_P")).split() == ["P", "P"]
+        assert words(plotting.plot_frames(tiny_report, "001_sub_P")).split() == ["P", "P"]
 
     def test_colours_are_distances(self, tiny_report):
-        picture = plots.compare_frames(tiny_report, 0, step=0)
-        path = frames.path(tiny_report, "pretrained", 0)
+        picture = plotting.plot_frames(tiny_report, 0, step=0)
+        path = trajectory.aligned_trajectory(tiny_report, "pretrained", 0)
         scene_order = circles(picture.axes[0]).get_facecolor()[1::3]
         brightness = scene_order[:, :3] @ (0.3, 0.59, 0.11)
-        limit = frames.colour_limit(frames.pair(tiny_report, 0))
-        expected = plots.COLOURS(np.sort(path.distance[0]) / limit)[:, :3] @ (0.3, 0.59, 0.11)
+        limit = trajectory.colour_limit(trajectory.trajectory_pair(tiny_report, 0))
+        expected = COLOURS(np.sort(path.distance[0]) / limit)[:, :3] @ (0.3, 0.59, 0.11)
         np.testing.assert_allclose(np.sort(brightness), np.sort(expected), atol=0.02)
 
     def test_no_such_step(self, tiny_report):
         with pytest.raises(IndexError, match="steps 0 to 3"):
-            plots.compare_frames(tiny_report, 0, step=4)
+            plotting.plot_frames(tiny_report, 0, step=4)
 
 
 def test_relaxation_path_shows_both(tiny_report):
-    picture = plots.relaxation_path(tiny_report, 0)
+    picture = plotting.plot_relaxation(tiny_report, 0)
     energy, fmax, endpoint = picture.axes
-    path = frames.path(tiny_report, "disturbed", 0)
+    path = trajectory.aligned_trajectory(tiny_report, "disturbed", 0)
     np.testing.assert_allclose(energy.lines[1].get_ydata(), path.energy - path.energy[0])
     np.testing.assert_allclose(fmax.lines[1].get_ydata(), path.fmax)
     curves = [line for line in endpoint.lines if len(line.get_xdata()) == 4]
@@ -346,7 +351,7 @@ def test_relaxation_path_shows_both(tiny_report):
 def test_animation_is_small_and_moves(tiny_report, tmp_path):
     file = tmp_path / "both.gif"
     began = time.process_time()
-    text = plots.animation(tiny_report, 0, file)
+    text = plotting.animate_relaxations(tiny_report, 0, file)
     spent = time.process_time() - began
     assert file.stat().st_size < 400_000
     assert spent < 15
@@ -367,7 +372,7 @@ def test_training_shows_what_the_run_recorded():
     ]
     validations = [{"update": n, "epoch": 0, "value": v} for n, v in ((0, 1), (4, 0.5), (8, 0.7))]
     run = SimpleNamespace(history=history, validations=validations, settings={})
-    picture = plots.training(run)
+    picture = plotting.plot_training(run)
     loss, gradient = picture.axes
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [h["loss"] for h in history])
     np.testing.assert_allclose(loss.lines[1].get_xdata(), [0, 4, 8])
@@ -377,40 +382,40 @@ def test_training_shows_what_the_run_recorded():
 
 def test_training_before_it_began():
     nothing = SimpleNamespace(history=[], validations=[], settings={})
-    assert plots.training(nothing).png()
+    assert plotting.plot_training(nothing).png()
 
 
 class TestDivergence:
     """A relaxation that was given up is shown as such, up to where it got."""
 
     def test_marked_in_the_title_the_message_and_the_text(self, diverged_report):
-        path = frames.path(diverged_report, "disturbed", 0)
+        path = trajectory.aligned_trajectory(diverged_report, "disturbed", 0)
         assert path.last == 1
-        assert path.held(3) == 1
+        assert path.clamp_step(3) == 1
         assert path.lost == "diverged at step 1: the step is not finite"
-        picture = plots.compare_frames(diverged_report, 0)
+        picture = plotting.plot_frames(diverged_report, 0)
         assert "diverged" in words(picture)
         assert "diverged at step 1" in picture.alt_text
         assert picture.png()
 
     def test_every_other_picture_works_too(self, diverged_report, tmp_path):
-        assert "Not shown (diverged)" in plots.error_plane(diverged_report).alt_text
-        assert "diverged" in words(plots.endpoint_bars(diverged_report))
-        assert "diverged" in words(plots.relaxation_path(diverged_report, 0))
-        assert "diverged" in plots.animation(diverged_report, 0, tmp_path / "lost.gif")
+        assert "Not shown (diverged)" in plotting.plot_error_plane(diverged_report).alt_text
+        assert "diverged" in words(plotting.plot_endpoint_errors(diverged_report))
+        assert "diverged" in words(plotting.plot_relaxation(diverged_report, 0))
+        assert "diverged" in plotting.animate_relaxations(diverged_report, 0, tmp_path / "lost.gif")
 
 
 def test_one_frame_and_one_atom(single_atom_report, tmp_path):
     assert isinstance(single_atom_report.relaxation("before", 0), Relaxation)
-    assert plots.compare_frames(single_atom_report, 0).png()
-    assert plots.relaxation_path(single_atom_report, 0).png()
-    plots.animation(single_atom_report, 0, tmp_path / "one.gif")
+    assert plotting.plot_frames(single_atom_report, 0).png()
+    assert plotting.plot_relaxation(single_atom_report, 0).png()
+    plotting.animate_relaxations(single_atom_report, 0, tmp_path / "one.gif")
     with Image.open(tmp_path / "one.gif") as gif:
         assert gif.n_frames == 1
 
 
 def test_a_picture_displays_with_its_description():
-    picture = plots.error_plane(made_up(FOUR))
+    picture = plotting.plot_error_plane(made_up(FOUR))
     bundle = picture._repr_mimebundle_()
     assert bundle["text/plain"] == repr(picture) == picture.alt_text
     assert 'src="data:image/png;base64,' in bundle["text/html"]
@@ -419,7 +424,9 @@ def test_a_picture_displays_with_its_description():
 
 def test_curves_show_what_they_were_given():
     x, y = np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.5, 0.2])
-    picture = plots.curves({"a": (x, y), "b": (x, 2 * y)}, "x / Å", "y / eV", "y", (0.3, "floor"))
+    picture = plotting.plot_curves(
+        {"a": (x, y), "b": (x, 2 * y)}, "x / Å", "y / eV", "y", (0.3, "floor")
+    )
     (axes,) = picture.axes
     assert axes.get_xscale() == "linear"
     assert axes.get_yscale() == "log"
@@ -429,4 +436,4 @@ def test_curves_show_what_they_were_given():
     assert "a: lowest 0.1 at 1, highest 0.5 at 2" in picture.alt_text
     assert "shaded below 0.3: floor" in picture.alt_text
     with pytest.raises(ValueError, match="no curve"):
-        plots.curves({}, "x", "y")
+        plotting.plot_curves({}, "x", "y")

@@ -63,7 +63,7 @@ def twenty_structures():
         )
         atoms.positions += rng.normal(scale=0.08, size=atoms.positions.shape)
         result.append(atoms)
-    data = bv.load_dataset("si-defects").everything
+    data = bv.load_dataset("si-defects").all
     return [*result, data[0].start, data["114_tet_P"].end]
 
 
@@ -81,7 +81,7 @@ def test_energies_and_forces_equal_the_packages_own(checkpoint):
 
 
 def test_gradient_descent_equals_steps_made_by_hand_with_chgnets_own_api():
-    reference = bv.load_dataset("si-defects").everything["001_sub_P"]
+    reference = bv.load_dataset("si-defects").all["001_sub_P"]
     atoms, steps, eta = reference.start.copy(), 5, 0.04
     model = original("0.3.0")
     for _ in range(steps):
@@ -89,15 +89,18 @@ def test_gradient_descent_equals_steps_made_by_hand_with_chgnets_own_api():
         atoms.positions += eta * forces
     with torch.no_grad():
         result = bv.relax(
-            bv.CHGNet(), reference.start, bv.GradientDescent(eta, max_step=None), bv.Stop(steps)
+            bv.CHGNet(),
+            reference.start,
+            bv.GradientDescent(eta, max_step=None),
+            bv.StoppingCriterion(steps),
         )
     assert np.abs(result.final.positions.numpy() - atoms.positions).max() < 1e-5
 
 
 @pytest.mark.slow
 def test_alone_and_in_a_batch_of_eight_end_together():
-    data = bv.load_dataset("si-defects").everything[:8]
-    potential, rule, stop = bv.CHGNet(), bv.GradientDescent(0.04), bv.Stop(8)
+    data = bv.load_dataset("si-defects").all[:8]
+    potential, rule, stop = bv.CHGNet(), bv.GradientDescent(0.04), bv.StoppingCriterion(8)
     with torch.no_grad():
         together = bv.relax(potential, data.starts(), rule, stop)
         for index in (0, 3, 7):
@@ -108,9 +111,9 @@ def test_alone_and_in_a_batch_of_eight_end_together():
 
 def directional_derivative(potential, steps, scale):
     """(by BPTT, by central differences) of ΔQ after ``steps`` steps along a random direction."""
-    reference = bv.load_dataset("si-defects").everything["000_vac_Si"]
+    reference = bv.load_dataset("si-defects").all["000_vac_Si"]
     start, end = (bv.Structures.from_ase(x) for x in (reference.start, reference.end))
-    rule, stop = bv.GradientDescent(0.06), bv.Stop(steps)
+    rule, stop = bv.GradientDescent(0.06), bv.StoppingCriterion(steps)
     parameters = trained(potential)
 
     def loss():
@@ -142,12 +145,14 @@ def test_bptt_through_five_steps_equals_central_differences():
 
 @pytest.mark.slow
 def test_full_and_checkpointed_agree():
-    reference = bv.load_dataset("si-defects").everything["000_vac_Si"]
+    reference = bv.load_dataset("si-defects").all["000_vac_Si"]
     start, end = (bv.Structures.from_ase(x) for x in (reference.start, reference.end))
     potential = bv.CHGNet(dtype=torch.float64)
     gradients = []
-    for adjoint in (bv.Full(), bv.Checkpointed()):
-        result = bv.relax(potential, start, bv.GradientDescent(0.06), bv.Stop(3), adjoint)
+    for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT()):
+        result = bv.relax(
+            potential, start, bv.GradientDescent(0.06), bv.StoppingCriterion(3), adjoint
+        )
         found = torch.autograd.grad(
             bv.delta_q(result.final, end).sum(), trained(potential), allow_unused=True
         )
@@ -162,10 +167,10 @@ import sys, torch, warnings
 warnings.filterwarnings("ignore")
 torch.set_num_threads(1)
 import bpttviz as bv
-reference = bv.load_dataset("si-defects").everything["001_sub_P"]  # 64 atoms
+reference = bv.load_dataset("si-defects").all["001_sub_P"]  # 64 atoms
 start, end = (bv.Structures.from_ase(x) for x in (reference.start, reference.end))
 potential, steps = bv.CHGNet(), int(sys.argv[1])
-result = bv.relax(potential, start, bv.GradientDescent(0.04), bv.Stop(steps), eval(sys.argv[2]))
+result = bv.relax(potential, start, bv.GradientDescent(0.04), bv.StoppingCriterion(steps), eval(sys.argv[2]))
 bv.delta_q(result.final, end).sum().backward()
 # Not getrusage: its peak starts from that of the process which started this one.
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -185,9 +190,9 @@ def peak_memory(steps, adjoint):
 
 @pytest.mark.slow
 def test_checkpointed_memory_hardly_grows_with_the_number_of_steps():
-    few, many = (peak_memory(steps, "bv.Checkpointed()") for steps in (3, 13))
+    few, many = (peak_memory(steps, "bv.CheckpointedBPTT()") for steps in (3, 13))
     assert (many - few) / 10 < 10  # MB a step
-    full = (peak_memory(4, "bv.Full()") - peak_memory(2, "bv.Full()")) / 2
+    full = (peak_memory(4, "bv.FullBPTT()") - peak_memory(2, "bv.FullBPTT()")) / 2
     assert full > 50  # the comparison has teeth: a kept graph is far larger
 
 
@@ -219,7 +224,7 @@ def test_a_changed_potential_goes_back_to_the_chgnet_package(checkpoint, tmp_pat
     atoms.rattle(0.1, seed=3)
     structures = bv.Structures.from_ase(atoms)
     untrained = potential(structures).forces.detach()
-    end = bv.relax(potential, structures, stop=bv.Stop(2)).final
+    end = bv.relax(potential, structures, stop=bv.StoppingCriterion(2)).final
     (end.positions**2).sum().backward()
     torch.optim.Adam(trained(potential), 1e-3).step()
     potential.export(tmp_path / "tuned.pth.tar")
@@ -244,7 +249,9 @@ def test_an_atom_that_leaves_is_a_divergence_not_an_abort():
     lonely = Atoms("Si2", [[0, 0, 0], [1.3, 0, 0]], cell=[40, 40, 40], pbc=True)
     batch = bv.Structures.from_ase([lonely, bulk("Si", cubic=True)], ["lonely", "bulk"])
     with torch.no_grad(), pytest.warns(bv.DivergenceWarning, match=r"lonely\) diverged at step 1"):
-        result = bv.relax(bv.CHGNet(), batch, bv.GradientDescent(3.0, max_step=None), bv.Stop(3))
+        result = bv.relax(
+            bv.CHGNet(), batch, bv.GradientDescent(3.0, max_step=None), bv.StoppingCriterion(3)
+        )
     assert "no neighbour" in result.diverged[0].cause
     assert 1 not in result.diverged
     assert torch.isfinite(result.final.positions).all()
@@ -253,13 +260,13 @@ def test_an_atom_that_leaves_is_a_divergence_not_an_abort():
 @pytest.mark.slow
 def test_implicit_equals_a_converged_unroll():
     """At rest in a silicon vacancy. float32 leaves 2 % in the norm; float64 (slow) 4e-5."""
-    reference = bv.load_dataset("si-defects").everything["109_vac_Si"]
+    reference = bv.load_dataset("si-defects").all["109_vac_Si"]
     potential = bv.CHGNet()
     start, end = bv.Structures.from_ase(reference.start), bv.Structures.from_ase(reference.end)
     weights = [p for p in potential.parameters() if p.requires_grad]
 
     def gradient(structures, rule, steps, adjoint):
-        result = bv.relax(potential, structures, rule, bv.Stop(steps), adjoint)
+        result = bv.relax(potential, structures, rule, bv.StoppingCriterion(steps), adjoint)
         loss = bv.delta_q(result.final, end).sum()
         found = torch.autograd.grad(loss, weights, allow_unused=True)
         flat = [
@@ -267,12 +274,12 @@ def test_implicit_equals_a_converged_unroll():
         ]
         return torch.cat([g.reshape(-1) for g in flat]), result
 
-    implicit = bv.Implicit(rest=bv.Stop(500, fmax=2e-4))
+    implicit = bv.ImplicitAdjoint(rest=bv.StoppingCriterion(500, fmax=2e-4))
     at_rest, result = gradient(start, bv.GradientDescent(0.06), 20, implicit)
     (solution,) = result.backward.solutions
     assert solution.ok.all()
     rest = start.with_positions(result.final.positions.detach())
     ball = bv.HeavyBall(0.06, 0.8, max_step=None)
-    unrolled, _ = gradient(rest, ball, 100, bv.Checkpointed())
+    unrolled, _ = gradient(rest, ball, 100, bv.CheckpointedBPTT())
     assert float(torch.cosine_similarity(at_rest, unrolled, 0)) > 0.99
     assert float(unrolled.norm() / at_rest.norm()) == pytest.approx(1, abs=0.05)

@@ -11,9 +11,9 @@ from springs import network, starts
 from torch import nn
 
 import bpttviz as bv
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential, Prediction
-from bpttviz.potentials.conformance.contract import CLAUSES
+from bpttviz.potentials.conformance.contract import CHECKS
 from bpttviz.potentials.neighbors import neighbours
 
 
@@ -45,8 +45,8 @@ class Spoiled(Potential):
 
 
 def absolute(net, structures, positions):
-    return net(structures, positions) + sum_by_owner(
-        torch.sin(positions[:, 0]), structures.owner, len(structures)
+    return net(structures, positions) + segment_sum(
+        torch.sin(positions[:, 0]), structures.structure_index, len(structures)
     )
 
 
@@ -55,24 +55,26 @@ def ordered(net, structures, positions):
     places = torch.cat([torch.arange(n) for n in structures.counts]).to(positions)
     graph = neighbours(structures, CUTOFF)
     pair = net.of(graph.vectors(positions).norm(dim=1)) * (1 + places[graph.first])
-    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 def lopsided(net, structures, positions):
     graph = neighbours(structures, CUTOFF)
     vectors = graph.vectors(positions) * positions.new_tensor([1.0, 1.0, 0.9])
     pair = net.of(vectors.norm(dim=1))
-    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 def unshifted(net, structures, positions):
     """Smooth, but blind to periodic images: each pair of the list once, inside the cell."""
-    first, second = torch.where(structures.owner[:, None] == structures.owner[None])
+    first, second = torch.where(
+        structures.structure_index[:, None] == structures.structure_index[None]
+    )
     apart = first != second
     vectors = (positions[second] - positions[first])[apart]
     pair = torch.exp(-(vectors**2).sum(1) / 8)
-    return net(structures, positions) + sum_by_owner(
-        pair, structures.owner[first[apart]], len(structures)
+    return net(structures, positions) + segment_sum(
+        pair, structures.structure_index[first[apart]], len(structures)
     )
 
 
@@ -86,7 +88,7 @@ def half_detached(net, structures, positions):
     vectors = graph.vectors(positions)
     weight = (1 - vectors.detach().norm(dim=1) / CUTOFF) ** 2
     pair = net.of(vectors.norm(dim=1)) * weight
-    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 def norm_at_zero(net, structures, positions):
@@ -94,9 +96,11 @@ def norm_at_zero(net, structures, positions):
     graph = neighbours(structures, CUTOFF)
     vectors = graph.vectors(positions)
     fade = (1 - (vectors**2).sum(1) / CUTOFF**2) ** 2
-    pull = sum_by_owner(vectors * fade[:, None], graph.first, len(positions))
+    pull = segment_sum(vectors * fade[:, None], graph.first, len(positions))
     lopsided = pull.norm(dim=1)
-    return net(structures, positions) + sum_by_owner(lopsided, structures.owner, len(structures))
+    return net(structures, positions) + segment_sum(
+        lopsided, structures.structure_index, len(structures)
+    )
 
 
 def not_a_number(potential, energy, forces):
@@ -113,7 +117,7 @@ def swirl(sound, structures, positions):
     vectors = graph.vectors(positions)
     fade = (1 - vectors.norm(dim=1, keepdim=True) / CUTOFF) ** 3
     axis = torch.linalg.cross(vectors, vectors.new_tensor([[0.0, 0.0, 1.0]]).expand_as(vectors))
-    turning = sum_by_owner(axis * fade, graph.first, len(positions))
+    turning = segment_sum(axis * fade, graph.first, len(positions))
     return sound(structures.with_positions(positions)).forces + turning
 
 
@@ -122,7 +126,7 @@ def detached_positions(sound, structures, positions):
     graph = neighbours(structures, CUTOFF)
     vectors = graph.vectors(positions.detach())
     pull = vectors * sound.function.of(vectors.norm(dim=1))[:, None]
-    return sum_by_owner(pull, graph.first, len(positions))
+    return segment_sum(pull, graph.first, len(positions))
 
 
 def only_in_training(potential, energy, forces):
@@ -135,7 +139,7 @@ def detached_weights(net, structures, positions):
     frozen = [p.detach() for p in net.net.parameters()]
     hidden = nn.functional.silu(distance[:, None] @ frozen[0].T + frozen[1])
     pair = (hidden @ frozen[2].T + frozen[3])[:, 0] * (1 - distance / CUTOFF) ** 3
-    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 class Doubled(torch.autograd.Function):
@@ -155,7 +159,7 @@ def doubled_weights(net, structures, positions):
     graph = neighbours(structures, CUTOFF)
     distance = graph.vectors(positions).norm(dim=1)
     pair = Doubled.apply(net.net[2].bias) * (1 - distance / CUTOFF) ** 3
-    return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
 
 def wraps(structures):
@@ -174,7 +178,7 @@ def scaled(sound, structures, positions):
     return 1.1 * sound(structures.with_positions(positions)).forces
 
 
-FINITE, INPUT, TWICE = (clause.name for clause in CLAUSES[:3])
+FINITE, INPUT, TWICE = (clause.name for clause in CHECKS[:3])
 
 BROKEN = {
     "energy of shape (B, 1)": (
@@ -307,13 +311,13 @@ def test_what_is_broken_is_found_and_explained(name):
 
 
 def test_every_clause_is_broken_by_some_potential():
-    assert {clause for _, clause, _ in BROKEN.values()} == {clause.name for clause in CLAUSES}
+    assert {clause for _, clause, _ in BROKEN.values()} == {clause.name for clause in CHECKS}
 
 
 def test_a_sound_potential_passes_and_nothing_is_left_out():
     check = bv.check_potential(pairs())
     assert check.ok, check
-    assert [f.clause for f in check.findings] == [clause.name for clause in CLAUSES]
+    assert [f.clause for f in check.findings] == [clause.name for clause in CHECKS]
     assert {f.status for f in check.findings} == {"holds"}
     assert repr(check).startswith(
         "EnergyFunction keeps the contract (limits for float64; measured on Si2, Cl2Na2)\n"
@@ -386,7 +390,7 @@ def test_html_says_the_same_and_escapes():
     check = bv.check_potential(energies(absolute), structures)
     page = check._repr_html_()
     assert "<b>Si</b>" not in page
-    assert page.count("<tr>") == len(CLAUSES) + 1
+    assert page.count("<tr>") == len(CHECKS) + 1
     assert "absolute coordinates enter somewhere" in page
 
 

@@ -33,7 +33,9 @@ def test_forces_and_their_derivatives_equal_central_differences(name):
 
     def after(points):
         moved = start.with_positions(points)
-        return bv.relax(surface, moved, bv.GradientDescent(0.02), bv.Stop(3)).final.positions
+        return bv.relax(
+            surface, moved, bv.GradientDescent(0.02), bv.StoppingCriterion(3)
+        ).final.positions
 
     parameter = next(surface.parameters())
     (found,) = torch.autograd.grad((after(x) ** 2).sum(), parameter)

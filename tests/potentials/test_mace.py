@@ -89,7 +89,7 @@ def tuned():
     """A small MACE after one update through a relaxation."""
     potential = bv.MACE(small_mace())
     structures = bv.Structures.from_ase(cells()[:2])
-    end = bv.relax(potential, structures, bv.GradientDescent(0.02), bv.Stop(3)).final
+    end = bv.relax(potential, structures, bv.GradientDescent(0.02), bv.StoppingCriterion(3)).final
     (end.positions**2).sum().backward()
     torch.optim.Adam([p for p in potential.parameters() if p.grad is not None], 1e-2).step()
     return potential

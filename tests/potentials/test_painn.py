@@ -11,7 +11,7 @@ from models import rattled_silicon, require_exact_gradients
 import bpttviz as bv
 from bpttviz.experiments.pretrain import components, force_mae
 from bpttviz.potentials.small.elements import ElementEmbedding, place
-from bpttviz.potentials.small.painn import radial_waves
+from bpttviz.potentials.small.painn import radial_basis
 
 
 def random_painn(seed=0, **arguments):
@@ -25,7 +25,7 @@ def test_gradients_through_three_steps_are_exact():
 
 
 def test_the_pretrained_one_knows_the_forces_it_was_fitted_to():
-    reference = bv.load_dataset("si-defects").everything["005_tet_Si"]
+    reference = bv.load_dataset("si-defects").all["005_tet_Si"]
     frames = reference.frames[::5]
     potential = bv.PaiNN.pretrained()
     assert force_mae(potential, frames) < 0.5 * np.abs(components(frames)).mean()
@@ -81,7 +81,7 @@ def test_forces_and_their_slope_fade_out_at_the_cutoff():
 
 def test_waves_have_nodes_at_the_cutoff():
     distance = torch.linspace(0.5, 5.0, 10, dtype=torch.float64)[:, None]
-    waves, fade = radial_waves(distance, 5.0, 4)
+    waves, fade = radial_basis(distance, 5.0, 4)
     assert waves.shape == (10, 4)
     assert waves[-1].abs().max() < 1e-12
     assert float(fade[-1]) == pytest.approx(0, abs=1e-12)
@@ -98,8 +98,8 @@ def test_atoms_in_one_place_give_numbers():
 
 
 def test_it_is_saved_and_rebuilt_with_a_run(tmp_path):
-    references = bv.load_dataset("si-defects").everything[["001_sub_P"]]
-    objective = bv.Endpoint(bv.GradientDescent(0.06), bv.Stop(2))
+    references = bv.load_dataset("si-defects").all[["001_sub_P"]]
+    objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(2))
     potential = bv.PaiNN(features=8, layers=1, cutoff=4.0, radial=5)
     run = bv.finetune(potential, references, objective, epochs=1, out=tmp_path, progress=False)
     again = bv.load_run(tmp_path).potential

@@ -12,7 +12,7 @@ from models import Pairs, pairs, sevennet, small_mace
 from springs import network, starts
 
 import bpttviz as bv
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential, require_device
 from bpttviz.potentials.landscape import walkers
 from bpttviz.potentials.neighbors import neighbours
@@ -78,8 +78,8 @@ class Detached(Potential):
     """Breaks the contract as an engine does that detaches."""
 
     def energy(self, structures):
-        return sum_by_owner(
-            (structures.positions.detach() ** 2).sum(1), structures.owner, len(structures)
+        return segment_sum(
+            (structures.positions.detach() ** 2).sum(1), structures.structure_index, len(structures)
         )
 
 
@@ -117,7 +117,9 @@ def test_calculator_serves_ase():
     with torch.no_grad():
         energy, forces = potential(structures)
     assert atoms.get_potential_energy() == pytest.approx(float(energy[1]), abs=1e-9)
-    assert atoms.get_forces() == pytest.approx(forces[structures.owner == 1].numpy(), abs=1e-9)
+    assert atoms.get_forces() == pytest.approx(
+        forces[structures.structure_index == 1].numpy(), abs=1e-9
+    )
 
 
 def test_neighbours_are_those_of_the_positions_as_they_are():
@@ -130,14 +132,14 @@ def test_neighbours_are_those_of_the_positions_as_they_are():
     graph = neighbours(batch, 3.7)
     lengths = graph.vectors(batch.positions).norm(dim=1)
     assert lengths.max() <= 3.7
-    assert torch.equal(batch.owner[graph.first], batch.owner[graph.second])
+    assert torch.equal(batch.structure_index[graph.first], batch.structure_index[graph.second])
     images = np.array([[i, j, 0] for i in range(-15, 16) for j in range(-15, 16)]) @ cell
     apart = positions[None, :, None] - positions[:, None, None] + images[None, None]
     expected = np.linalg.norm(apart, axis=3)
     expected = np.sort(expected[(expected > 1e-9) & (expected < 3.7)])
-    found = np.sort(lengths[batch.owner[graph.first] == 0].numpy())
+    found = np.sort(lengths[batch.structure_index[graph.first] == 0].numpy())
     assert found == pytest.approx(expected, abs=1e-9)
-    assert (batch.owner[graph.first] == 1).sum() == 2
+    assert (batch.structure_index[graph.first] == 1).sum() == 2
     lost = batch.with_positions(batch.positions.index_fill(0, torch.tensor([4]), torch.nan))
     with pytest.raises(bv.StructureError, match="structure 1.*not finite"):
         neighbours(lost, 3.7)
@@ -150,7 +152,9 @@ def test_an_own_potential_is_fine_tuned_saved_and_used(tmp_path):
     optimizer = torch.optim.Adam(potential.parameters(), 1e-2)
     losses = []
     for _ in range(4):
-        end = bv.relax(potential, structures, bv.GradientDescent(0.005), bv.Stop(3)).final
+        end = bv.relax(
+            potential, structures, bv.GradientDescent(0.005), bv.StoppingCriterion(3)
+        ).final
         loss = ((end.positions - goal) ** 2).sum()
         optimizer.zero_grad()
         loss.backward()
@@ -174,7 +178,9 @@ def test_an_own_function_gets_the_number_type_of_its_weights():
 
         def forward(self, structures, positions):
             seen.append((structures.cell.dtype, positions.dtype))
-            return sum_by_owner((positions**2) @ self.weight, structures.owner, len(structures))
+            return segment_sum(
+                (positions**2) @ self.weight, structures.structure_index, len(structures)
+            )
 
     energy, forces = bv.EnergyFunction(Single())(crystals())
     assert seen == [(torch.float32, torch.float32)]
@@ -190,7 +196,9 @@ def test_own_forces_are_relaxed_with_and_learned():
     potential = bv.ForceFunction(forces, weight)
     assert not potential.conservative
     structures = starts(1)
-    end = bv.relax(potential, structures, bv.GradientDescent(0.1, max_step=None), bv.Stop(2)).final
+    end = bv.relax(
+        potential, structures, bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(2)
+    ).final
     k = float(weight.weight)
     assert torch.allclose(end.positions, structures.positions * (1 - 0.1 * k) ** 2)
     (slope,) = torch.autograd.grad(end.positions.sum(), weight.weight)

@@ -55,7 +55,7 @@ def test_energies_and_forces_equal_the_packages_own(checkpoint):
 def test_a_fine_tuned_model_goes_back_to_sevenns_own_loader(tmp_path):
     potential = bv.SevenNet()
     structures = bv.Structures.from_ase(cells()[1])
-    end = bv.relax(potential, structures, bv.GradientDescent(0.02), bv.Stop(2)).final
+    end = bv.relax(potential, structures, bv.GradientDescent(0.02), bv.StoppingCriterion(2)).final
     (end.positions**2).sum().backward()
     torch.optim.Adam([p for p in potential.parameters() if p.grad is not None], 1e-4).step()
     file = tmp_path / "tuned.pth"
@@ -75,8 +75,10 @@ def test_full_and_checkpointed_agree():
     potential = bv.SevenNet(dtype=torch.float64)
     weights = [p for p in potential.parameters() if p.requires_grad]
     gradients = []
-    for adjoint in (bv.Full(), bv.Checkpointed()):
-        end = bv.relax(potential, structures, bv.GradientDescent(0.03), bv.Stop(3), adjoint).final
+    for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT()):
+        end = bv.relax(
+            potential, structures, bv.GradientDescent(0.03), bv.StoppingCriterion(3), adjoint
+        ).final
         found = torch.autograd.grad((end.positions**2).sum(), weights, allow_unused=True)
         gradients.append(torch.cat([g.reshape(-1) for g in found if g is not None]))
     assert gradients[0].norm() > 1e-3

@@ -14,7 +14,9 @@ def problem(adjoint, steps=7, learnable=True):
     rule = bv.GradientDescent(sizes, max_step=0.4, learnable=True)
 
     def loss(x):
-        result = bv.relax(potential, start.with_positions(x), rule, bv.Stop(steps), adjoint)
+        result = bv.relax(
+            potential, start.with_positions(x), rule, bv.StoppingCriterion(steps), adjoint
+        )
         return bv.delta_q(target, result.final).sum()
 
     x = start.positions.clone().requires_grad_()
@@ -28,7 +30,9 @@ def problem(adjoint, steps=7, learnable=True):
 
 
 @pytest.mark.parametrize("learnable", [True, "each"])
-@pytest.mark.parametrize("adjoint", [bv.Full(), bv.Checkpointed(), bv.Checkpointed(3)], ids=repr)
+@pytest.mark.parametrize(
+    "adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(), bv.CheckpointedBPTT(3)], ids=repr
+)
 def test_gradients_equal_central_differences(adjoint, learnable):
     loss, leaves = problem(adjoint, learnable=learnable)
     gradients = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
@@ -45,22 +49,22 @@ def test_gradients_equal_central_differences(adjoint, learnable):
 
 @pytest.mark.parametrize("every", [1, 2, 5, 7, 100])
 def test_checkpointed_equals_full(every):
-    loss, leaves = problem(bv.Full(), learnable="each")
+    loss, leaves = problem(bv.FullBPTT(), learnable="each")
     full = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
-    loss, leaves = problem(bv.Checkpointed(every), learnable="each")
+    loss, leaves = problem(bv.CheckpointedBPTT(every), learnable="each")
     checkpointed = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
     for one, two in zip(full, checkpointed, strict=True):
         assert (one - two).norm() / one.norm() < 1e-12
 
 
-@pytest.mark.parametrize("adjoint", [bv.Full(), bv.Checkpointed(2)], ids=repr)
+@pytest.mark.parametrize("adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(2)], ids=repr)
 def test_gradient_with_members_that_stop_early(adjoint):
     potential, start = network(), starts(2)
     target = targets(start)
     x = start.positions.clone()
     x[4:8] = potential.rest_positions(start[1].positions).detach() + 0.01 * x[:4]
     start = start.with_positions(x)
-    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(12, fmax=0.02)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(12, fmax=0.02)
 
     def loss():
         result = bv.relax(potential, start, rule, stop, adjoint)
@@ -79,19 +83,19 @@ def test_gradient_with_members_that_stop_early(adjoint):
 
 def test_no_graph_without_gradients():
     with torch.no_grad():
-        for adjoint in (bv.Full(), bv.Checkpointed()):
+        for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT()):
             result = bv.relax(network(), starts(1), adjoint=adjoint)
             assert not result.final.positions.requires_grad
 
 
 def test_senseless_checkpointing_is_refused():
     with pytest.raises(ValueError, match="every"):
-        bv.Checkpointed(0)
+        bv.CheckpointedBPTT(0)
 
 
 def test_weights_changed_before_the_replay_are_noticed():
     potential = network()
-    result = bv.relax(potential, starts(1), adjoint=bv.Checkpointed())
+    result = bv.relax(potential, starts(1), adjoint=bv.CheckpointedBPTT())
     with torch.no_grad():
         potential.stiffness.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):

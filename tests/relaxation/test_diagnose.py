@@ -12,7 +12,7 @@ def diagnosis(eta=0.08, steps=12, rule=None, potential=None):
     potential = network() if potential is None else potential
     start = starts(1)
     rule = bv.GradientDescent(eta, max_step=None) if rule is None else rule
-    return bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+    return bv.diagnose_gradient(potential, start, targets(start), rule, bv.StoppingCriterion(steps))
 
 
 def curvatures():
@@ -22,7 +22,9 @@ def curvatures():
 def test_sensitivity_and_contributions_equal_autograd():
     potential, start, steps = network(), starts(1), 6
     rule = bv.GradientDescent(0.08, max_step=None)
-    found = bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+    found = bv.diagnose_gradient(
+        potential, start, targets(start), rule, bv.StoppingCriterion(steps)
+    )
     # the same by leaves: each step's positions, and a copy of the parameters for each step
     x, stiffness, places = start.positions.clone().requires_grad_(), [], []
     places.append(x)
@@ -38,7 +40,9 @@ def test_sensitivity_and_contributions_equal_autograd():
     assert found.loss == pytest.approx(float(loss.detach()))
     for parameter in potential.parameters():
         parameter.requires_grad_(parameter is potential.stiffness)
-    alone = bv.diagnose_gradient(potential, start, targets(start), rule, bv.Stop(steps))
+    alone = bv.diagnose_gradient(
+        potential, start, targets(start), rule, bv.StoppingCriterion(steps)
+    )
     slopes = torch.autograd.grad(loss, stiffness)
     torch.testing.assert_close(alone.contribution, torch.stack([g.norm() for g in slopes]))
     assert (alone.contribution < found.contribution).all()
@@ -79,12 +83,12 @@ def test_verdicts():
     few, many = diagnosis(0.3 / stiff, 8), diagnosis(1 / stiff, 400)
     assert few.verdict == "healthy"
     assert many.verdict == "fading"
-    assert "Truncated(last=" in many.in_words()
+    assert "TruncatedBPTT(steps=" in many.describe()
     assert many.reach < 0.2 * many.steps
     wild = diagnosis(2.6 / stiff, 12)
     assert wild.verdict == "exploding"
     assert wild.spectral_radius == pytest.approx(1.6, rel=1e-6)
-    assert "smaller step size" in wild.in_words()
+    assert "smaller step size" in wild.describe()
     assert 1 - 0.3 * soft / stiff > few.contraction > 1 - 0.3
 
 
@@ -92,8 +96,10 @@ def test_a_relaxation_that_ends_at_the_reference_has_nothing_to_teach():
     potential, start = network(), starts(1)
     rest = start.with_positions(potential.rest_positions(start.positions).detach())
     with torch.no_grad():
-        end = bv.relax(potential, rest, bv.GradientDescent(0.1), bv.Stop(1)).final
-    found = bv.diagnose_gradient(potential, rest, end, bv.GradientDescent(0.1), bv.Stop(1))
+        end = bv.relax(potential, rest, bv.GradientDescent(0.1), bv.StoppingCriterion(1)).final
+    found = bv.diagnose_gradient(
+        potential, rest, end, bv.GradientDescent(0.1), bv.StoppingCriterion(1)
+    )
     assert found.verdict == "nothing to learn"
     assert "nothing to learn" in repr(found)
 

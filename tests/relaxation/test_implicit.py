@@ -12,15 +12,15 @@ from springs import central_difference, network, starts, targets
 
 import bpttviz as bv
 
-EXACT = bv.Stop(steps=20_000, fmax=1e-13)
-TIGHT = bv.Implicit(bv.ConjugateGradient(1e-13), rest=EXACT)
+EXACT = bv.StoppingCriterion(max_steps=20_000, fmax=1e-13)
+TIGHT = bv.ImplicitAdjoint(bv.ConjugateGradient(1e-13), rest=EXACT)
 
 
 def gradient_of(adjoint, count=2, steps=3, wanted=("stiffness", "rest")):
     """d(sum of ΔQ at the end, and at waypoints)/d(parameters) of a frustrated network."""
     potential, start = network(), starts(count)
     rule = bv.GradientDescent(0.08, max_step=None)
-    result = bv.relax(potential, start, rule, bv.Stop(steps), adjoint)
+    result = bv.relax(potential, start, rule, bv.StoppingCriterion(steps), adjoint)
     loss = bv.delta_q(targets(start), result.final).sum()
     for weight, waypoint in result.waypoints:
         loss = loss + weight * bv.delta_q(targets(start), waypoint).sum()
@@ -53,20 +53,20 @@ def test_implicit_equals_the_closed_form():
 
 
 def test_implicit_by_gmres_equals_the_closed_form():
-    adjoint = bv.Implicit(bv.GMRES(1e-13), rest=EXACT)
+    adjoint = bv.ImplicitAdjoint(bv.GMRES(1e-13), rest=EXACT)
     assert difference(gradient_of(adjoint)[0], closed_form()) < 1e-8
 
 
 def test_implicit_equals_a_converged_full_unroll():
     found, _ = gradient_of(TIGHT, steps=1)
-    unrolled, result = gradient_of(bv.Full(), steps=600)
+    unrolled, result = gradient_of(bv.FullBPTT(), steps=600)
     assert result.fmax[-1].max() < 1e-12
     assert difference(found, unrolled) < 1e-9
 
 
 def test_damping_is_added_to_the_hessian():
     damping = 0.3
-    adjoint = bv.Implicit(bv.ConjugateGradient(1e-13), damping, rest=EXACT)
+    adjoint = bv.ImplicitAdjoint(bv.ConjugateGradient(1e-13), damping, rest=EXACT)
     (found,), _ = gradient_of(adjoint, count=1, wanted=("rest",))
     potential, start = network(), starts(1)
     end = potential.rest_positions(start.positions).detach().requires_grad_()
@@ -84,8 +84,8 @@ def test_truncated_has_the_predicted_bias_in_every_mode(last):
     eta, potential, start = 0.08, network(), starts(1)
     curvatures, modes = torch.linalg.eigh(potential.laplacian().detach())
     direction = torch.tensor([0.6, -0.8, 0.0], dtype=torch.float64)
-    rule, stop = bv.GradientDescent(eta, max_step=None), bv.Stop(600 + last)
-    truncated = bv.relax(potential, start, rule, stop, bv.Truncated(last)).final.positions
+    rule, stop = bv.GradientDescent(eta, max_step=None), bv.StoppingCriterion(600 + last)
+    truncated = bv.relax(potential, start, rule, stop, bv.TruncatedBPTT(last)).final.positions
     at_rest = potential.rest_positions(start.positions)
     for curvature, mode in zip(curvatures[1:], modes.T[1:], strict=True):  # [0]: translation
         probe = mode[:, None] * direction
@@ -98,9 +98,9 @@ def test_truncated_has_the_predicted_bias_in_every_mode(last):
 
 
 def test_truncated_to_all_steps_is_full():
-    expected, _ = gradient_of(bv.Full(), steps=7)
-    assert difference(gradient_of(bv.Truncated(7), steps=7)[0], expected) < 1e-12
-    assert difference(gradient_of(bv.Truncated(3), steps=7)[0], expected) > 1e-2
+    expected, _ = gradient_of(bv.FullBPTT(), steps=7)
+    assert difference(gradient_of(bv.TruncatedBPTT(7), steps=7)[0], expected) < 1e-12
+    assert difference(gradient_of(bv.TruncatedBPTT(3), steps=7)[0], expected) > 1e-2
 
 
 def test_truncated_counts_each_members_own_last_steps():
@@ -108,10 +108,10 @@ def test_truncated_counts_each_members_own_last_steps():
     x = start.positions.clone()
     x[4:8] = potential.rest_positions(start[1].positions).detach() + 0.01 * x[:4]
     start = start.with_positions(x)
-    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(12, fmax=0.02)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(12, fmax=0.02)
 
     def gradient(structures):
-        result = bv.relax(potential, structures, rule, stop, bv.Truncated(3))
+        result = bv.relax(potential, structures, rule, stop, bv.TruncatedBPTT(3))
         # not ΔQ: its gradient is a unit vector for each, so a sum would hide a lost member less
         loss = (result.final.positions**2).sum()
         return torch.autograd.grad(loss, potential.stiffness)[0], result
@@ -125,7 +125,7 @@ def test_truncated_counts_each_members_own_last_steps():
 
 def test_guided_without_weight_is_implicit():
     expected, _ = gradient_of(TIGHT, steps=5)
-    found, result = gradient_of(bv.Guided(5, 0.0, TIGHT), steps=5)
+    found, result = gradient_of(bv.GuidedAdjoint(5, 0.0, TIGHT), steps=5)
     assert result.waypoints == ()
     assert difference(found, expected) < 1e-12
 
@@ -133,8 +133,8 @@ def test_guided_without_weight_is_implicit():
 def test_guided_is_the_sum_of_its_two_parts():
     weight, window = 0.7, 5
     implicit, _ = gradient_of(TIGHT, steps=9)
-    unrolled, _ = gradient_of(bv.Full(), steps=window)
-    found, result = gradient_of(bv.Guided(window, weight, TIGHT), steps=9)
+    unrolled, _ = gradient_of(bv.FullBPTT(), steps=window)
+    found, result = gradient_of(bv.GuidedAdjoint(window, weight, TIGHT), steps=9)
     expected = [weight * a + b for a, b in zip(unrolled, implicit, strict=True)]
     assert difference(found, expected) < 1e-10
     assert difference(found, implicit) > 1e-2
@@ -146,21 +146,23 @@ def test_guided_is_the_sum_of_its_two_parts():
 def test_guided_reaches_the_start_and_implicit_does_not():
     potential, start = network(), starts(1)
     leaf = start.positions.clone().requires_grad_()
-    rule, stop = bv.GradientDescent(0.08), bv.Stop(4)
+    rule, stop = bv.GradientDescent(0.08), bv.StoppingCriterion(4)
     implicit = bv.relax(potential, start.with_positions(leaf), rule, stop, TIGHT)
     loss = (implicit.final.positions**2).sum()
     (slope,) = torch.autograd.grad(loss, leaf, allow_unused=True)
     assert slope is None
-    guided = bv.relax(potential, start.with_positions(leaf), rule, stop, bv.Guided(4, 1.0, TIGHT))
+    guided = bv.relax(
+        potential, start.with_positions(leaf), rule, stop, bv.GuidedAdjoint(4, 1.0, TIGHT)
+    )
     (slope,) = torch.autograd.grad((guided.waypoints[0][1].positions ** 2).sum(), leaf)
     assert slope.norm() > 1e-2
 
 
 def test_the_backward_record_holds_the_gradient_at_each_step():
-    _, result = gradient_of(bv.Checkpointed(), steps=6)
+    _, result = gradient_of(bv.CheckpointedBPTT(), steps=6)
     record = result.backward.sensitivity
     assert sorted(record) == [1, 2, 3, 4, 5, 6]  # the start carries no graph
-    _, full = gradient_of(bv.Full(), steps=6)
+    _, full = gradient_of(bv.FullBPTT(), steps=6)
     assert record == pytest.approx(full.backward.sensitivity)
     # through springs each step back shrinks it, by no more than the softest mode allows
     softest = float(torch.linalg.eigvalsh(network().laplacian().detach())[1])
@@ -169,7 +171,7 @@ def test_the_backward_record_holds_the_gradient_at_each_step():
 
 def test_no_graph_without_gradients():
     with torch.no_grad():
-        for adjoint in (bv.Truncated(2), TIGHT, bv.Guided(2, 1.0, TIGHT)):
+        for adjoint in (bv.TruncatedBPTT(2), TIGHT, bv.GuidedAdjoint(2, 1.0, TIGHT)):
             result = bv.relax(network(), starts(1), adjoint=adjoint)
             assert not result.final.positions.requires_grad
             assert all(not w.positions.requires_grad for _, w in result.waypoints)
@@ -195,7 +197,7 @@ class Whirl(bv.Potential):
             [-structures.positions[:, 1], structures.positions[:, 0], 0 * forces[:, 0]], 1
         )
         for index in range(len(structures)):
-            mine = structures.owner == index
+            mine = structures.structure_index == index
             across = torch.where(mine[:, None], across - across[mine].mean(0), across)
         return bv.Prediction(energy, forces + self.strength * across)
 
@@ -204,10 +206,14 @@ def test_implicit_gradient_of_forces_that_are_not_conservative():
     potential = Whirl(network(), 0.3)
     start = starts(2)
     target = targets(start)
-    adjoint = bv.Implicit(bv.GMRES(1e-13), rule=bv.GradientDescent(0.08, max_step=None), rest=EXACT)
+    adjoint = bv.ImplicitAdjoint(
+        bv.GMRES(1e-13), rule=bv.GradientDescent(0.08, max_step=None), rest=EXACT
+    )
 
     def loss():
-        result = bv.relax(potential, start, bv.GradientDescent(0.08), bv.Stop(1), adjoint)
+        result = bv.relax(
+            potential, start, bv.GradientDescent(0.08), bv.StoppingCriterion(1), adjoint
+        )
         return bv.delta_q(target, result.final).sum()
 
     names = {"strength": potential.strength, "stiffness": potential.springs.stiffness}
@@ -238,11 +244,11 @@ def test_the_transposed_jacobian_is_what_is_solved():
 
 
 def test_not_at_rest_is_refused_or_warned_about():
-    hasty = {"rest": bv.Stop(steps=2, fmax=1e-6)}
+    hasty = {"rest": bv.StoppingCriterion(max_steps=2, fmax=1e-6)}
     with pytest.raises(bv.ImplicitError, match=r"structure \d \(s\d\) is not at rest.*more steps"):
-        gradient_of(bv.Implicit(**hasty))
+        gradient_of(bv.ImplicitAdjoint(**hasty))
     with pytest.warns(bv.ImplicitWarning, match="not at rest"):
-        found, result = gradient_of(bv.Implicit(**hasty, strict=False))
+        found, result = gradient_of(bv.ImplicitAdjoint(**hasty, strict=False))
     assert all(torch.isfinite(g).all() for g in found)
     assert not result.converged.all()
     assert result.fmax[-1].max() > 1e-6  # the result says how far from rest it stopped
@@ -266,8 +272,10 @@ def test_negative_curvature_is_refused_or_warned_about():
     start, end = walkers([[0.3, 0.0]]), walkers([[0.4, 0.5]])  # y = 0: it walks onto the pass
 
     def loss(strict):
-        adjoint = bv.Implicit(rest=bv.Stop(500, fmax=1e-8), strict=strict)
-        result = bv.relax(Saddle(), start, bv.GradientDescent(0.1), bv.Stop(5), adjoint)
+        adjoint = bv.ImplicitAdjoint(rest=bv.StoppingCriterion(500, fmax=1e-8), strict=strict)
+        result = bv.relax(
+            Saddle(), start, bv.GradientDescent(0.1), bv.StoppingCriterion(5), adjoint
+        )
         return bv.delta_q(end, result.final).sum()
 
     with pytest.raises(bv.ImplicitError, match="negative curvature.*saddle: displace"):
@@ -278,7 +286,7 @@ def test_negative_curvature_is_refused_or_warned_about():
 
 def test_a_stalled_solver_is_refused_or_warned_about():
     for strict in (True, False):
-        adjoint = bv.Implicit(bv.ConjugateGradient(1e-13, 2), rest=EXACT, strict=strict)
+        adjoint = bv.ImplicitAdjoint(bv.ConjugateGradient(1e-13, 2), rest=EXACT, strict=strict)
         if strict:
             with pytest.raises(bv.ImplicitError, match="stalled at a residual.*more iterations"):
                 gradient_of(adjoint)
@@ -289,7 +297,7 @@ def test_a_stalled_solver_is_refused_or_warned_about():
 
 def test_a_loss_without_gradient_gives_zero_and_no_complaint():
     potential, start = network(), starts(1)
-    result = bv.relax(potential, start, bv.GradientDescent(0.08), bv.Stop(2), TIGHT)
+    result = bv.relax(potential, start, bv.GradientDescent(0.08), bv.StoppingCriterion(2), TIGHT)
     end = start.with_positions(result.final.positions.detach())
     loss = bv.delta_q(end, result.final).sum()
     assert loss == 0
@@ -307,7 +315,7 @@ def test_one_frozen_atom():
     fixed = start.fixed.clone()
     fixed[2] = True
     start = bv.Structures(**{**vars(start), "fixed": fixed})
-    result = bv.relax(potential, start, bv.GradientDescent(0.08), bv.Stop(2), TIGHT)
+    result = bv.relax(potential, start, bv.GradientDescent(0.08), bv.StoppingCriterion(2), TIGHT)
     probe = targets(start).positions
     loss = (result.final.positions * probe).sum()  # not free of drift, on purpose
     found = torch.autograd.grad(loss, [potential.stiffness, potential.rest])
@@ -338,7 +346,9 @@ class Morse(bv.Potential):
 def test_one_atom_alone_has_nothing_to_learn_from():
     potential = Morse()
     start = bv.Structures.from_ase(Atoms("Si", positions=[[1, 2, 3]]))
-    result = bv.relax(potential, start, bv.GradientDescent(), bv.Stop(2), bv.Implicit())
+    result = bv.relax(
+        potential, start, bv.GradientDescent(), bv.StoppingCriterion(2), bv.ImplicitAdjoint()
+    )
     (gradient,) = torch.autograd.grad((result.final.positions**2).sum(), potential.length)
     assert gradient == 0
     assert result.backward.solutions[0].ok.all()
@@ -348,9 +358,9 @@ def test_a_molecule_turns_freely():
     potential = Morse()
     water = molecule("H2O")
     water.rattle(0.1, seed=1)
-    rest = bv.Stop(5000, fmax=1e-12)
-    adjoint = bv.Implicit(bv.ConjugateGradient(1e-12), rest=rest)
-    result = bv.relax(potential, water, bv.GradientDescent(0.1), bv.Stop(3), adjoint)
+    rest = bv.StoppingCriterion(5000, fmax=1e-12)
+    adjoint = bv.ImplicitAdjoint(bv.ConjugateGradient(1e-12), rest=rest)
+    result = bv.relax(potential, water, bv.GradientDescent(0.1), bv.StoppingCriterion(3), adjoint)
     x = result.final.positions
     distances = (x[[0, 0, 1]] - x[[1, 2, 2]]).norm(dim=1)
     # three equal springs: an equilateral triangle whose side is the learned length
@@ -422,8 +432,8 @@ def test_a_batch_in_which_one_member_diverges():
     x[5:8, 2] = 400.0
     start = start.with_positions(x)
     target = targets(start)
-    rule, stop = bv.GradientDescent(0.08, max_step=None), bv.Stop(3)
-    adjoint = bv.Guided(3, 0.5, TIGHT)
+    rule, stop = bv.GradientDescent(0.08, max_step=None), bv.StoppingCriterion(3)
+    adjoint = bv.GuidedAdjoint(3, 0.5, TIGHT)
 
     def gradient(structures, goal):
         result = bv.relax(potential, structures, rule, stop, adjoint)
@@ -441,11 +451,11 @@ def test_a_batch_in_which_one_member_diverges():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bv.Truncated(0), "last"),
-        (lambda: bv.Guided(window=0), "window"),
-        (lambda: bv.Guided(weight=-1), "weight"),
-        (lambda: bv.Implicit(damping=-1), "damping"),
-        (lambda: bv.Implicit(rest=bv.Stop(5)), "fmax"),
+        (lambda: bv.TruncatedBPTT(0), "last"),
+        (lambda: bv.GuidedAdjoint(window=0), "window"),
+        (lambda: bv.GuidedAdjoint(weight=-1), "weight"),
+        (lambda: bv.ImplicitAdjoint(damping=-1), "damping"),
+        (lambda: bv.ImplicitAdjoint(rest=bv.StoppingCriterion(5)), "fmax"),
     ],
 )
 def test_senseless_adjoints_are_refused(make, message):

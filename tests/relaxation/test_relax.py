@@ -14,7 +14,9 @@ def test_gradient_descent_is_the_linear_map_of_the_laplacian():
     potential, start = network(), starts(1)
     eta, steps = 0.1, 9
     with torch.no_grad():
-        result = bv.relax(potential, start, bv.GradientDescent(eta, max_step=None), bv.Stop(steps))
+        result = bv.relax(
+            potential, start, bv.GradientDescent(eta, max_step=None), bv.StoppingCriterion(steps)
+        )
         rest = potential.rest_positions(start.positions)
         one_step = torch.eye(4, dtype=torch.float64) - eta * potential.laplacian()
         expected = rest + torch.linalg.matrix_power(one_step, steps) @ (start.positions - rest)
@@ -28,20 +30,24 @@ def test_a_step_size_for_each_step():
     potential, start = network(), starts(1)
     sizes = [0.1, 0.02, 0.05]
     with torch.no_grad():
-        result = bv.relax(potential, start, bv.GradientDescent(sizes, max_step=None), bv.Stop(3))
+        result = bv.relax(
+            potential, start, bv.GradientDescent(sizes, max_step=None), bv.StoppingCriterion(3)
+        )
         x = start.positions
         for size in sizes:
             x = x + size * potential(start.with_positions(x)).forces
         assert torch.allclose(result.final.positions, x, atol=1e-12)
         with pytest.raises(ValueError, match="step 4 was asked for, but step_size lists 3"):
-            bv.relax(potential, start, bv.GradientDescent(sizes), bv.Stop(4))
+            bv.relax(potential, start, bv.GradientDescent(sizes), bv.StoppingCriterion(4))
 
 
 def test_long_steps_are_shortened_in_their_own_direction():
     potential, start = network(), starts(1)
     with torch.no_grad():
         forces = potential(start).forces
-        result = bv.relax(potential, start, bv.GradientDescent(1.0, max_step=0.01), bv.Stop(1))
+        result = bv.relax(
+            potential, start, bv.GradientDescent(1.0, max_step=0.01), bv.StoppingCriterion(1)
+        )
     moved = result.final.positions - start.positions
     assert torch.allclose(moved.norm(dim=1), torch.full((4,), 0.01, dtype=torch.float64))
     assert torch.allclose(torch.cosine_similarity(moved, forces, dim=1), torch.ones(4).double())
@@ -58,7 +64,7 @@ def test_senseless_rules_are_refused(arguments):
 @pytest.mark.parametrize("arguments", [{"steps": 0}, {"steps": 2.5}, {"fmax": 0}])
 def test_senseless_stops_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
-        bv.Stop(**arguments)
+        bv.StoppingCriterion(**arguments)
 
 
 def test_each_structure_stops_by_itself():
@@ -66,14 +72,14 @@ def test_each_structure_stops_by_itself():
     near = potential.rest_positions(start[1].positions).detach()
     x = start.positions.clone()
     x[4:8] = near + 1e-3 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).double()
-    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.Stop(2000, fmax=1e-5)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(2000, fmax=1e-5)
     with torch.no_grad():
         result = bv.relax(potential, start.with_positions(x), rule, stop)
     assert result.converged.all()
     assert (result.fmax[-1] < 1e-5).all()
     assert result.steps[1] < result.steps[0]
     made = int(result.steps[1])
-    mine = start.owner == 1
+    mine = start.structure_index == 1
     frozen = result.trajectory[made:, mine]
     assert torch.equal(frozen, frozen[:1].expand_as(frozen))
     for index in range(3):  # a batch ends where its members end alone
@@ -86,7 +92,10 @@ def test_each_structure_stops_by_itself():
 def test_step_tolerance_stops_too():
     with torch.no_grad():
         result = bv.relax(
-            network(), starts(1), bv.GradientDescent(0.1), bv.Stop(5000, step_tolerance=1e-6)
+            network(),
+            starts(1),
+            bv.GradientDescent(0.1),
+            bv.StoppingCriterion(5000, max_displacement=1e-6),
         )
     assert result.converged.all()
     last = (result.trajectory[-1] - result.trajectory[-2]).norm(dim=1).max()
@@ -99,7 +108,9 @@ def test_fixed_atoms_stay():
 
     atoms.set_constraint(FixAtoms([2]))
     with torch.no_grad():
-        result = bv.relax(network(), atoms, bv.GradientDescent(0.1), bv.Stop(50, fmax=1e-4))
+        result = bv.relax(
+            network(), atoms, bv.GradientDescent(0.1), bv.StoppingCriterion(50, fmax=1e-4)
+        )
     assert torch.equal(
         result.trajectory[:, 2], result.trajectory[:1, 2].expand(len(result.trajectory), 3)
     )
@@ -119,10 +130,10 @@ class Cliff(Potential):
     def forward(self, structures):
         x = structures.positions
         beyond = torch.zeros(len(structures), dtype=torch.bool)
-        beyond[structures.owner[x.detach().norm(dim=1) > self.edge]] = True
+        beyond[structures.structure_index[x.detach().norm(dim=1) > self.edge]] = True
         # log of a negative number: NaN in the value and in every derivative, as a real model's
         poison = torch.where(beyond, -self.strength, self.strength).log() * 0
-        forces = -self.strength * x + poison[structures.owner][:, None]
+        forces = -self.strength * x + poison[structures.structure_index][:, None]
         return Prediction(poison, forces)
 
 
@@ -132,10 +143,10 @@ def test_a_member_that_diverges_is_named_and_the_others_go_on():
     x[4:8] *= 4  # overshoots: |1 - 3·0.7| > 1 and starts near the edge
     start = start.with_positions(x)
     potential, rule = Cliff(60.0, 3.0), bv.GradientDescent(0.7, max_step=None)
-    stop = bv.Stop(8)
+    stop = bv.StoppingCriterion(8)
     potential.edge = float(start.positions.norm(dim=1)[4:8].max()) * 1.2
     with pytest.warns(bv.DivergenceWarning, match=r"structure 1 \(s1\) diverged at step \d"):
-        result = bv.relax(potential, start, rule, stop, bv.Full())
+        result = bv.relax(potential, start, rule, stop, bv.FullBPTT())
     lost = result.diverged[1]
     assert set(result.diverged) == {1}
     assert lost.step in (1, 2)
@@ -149,7 +160,7 @@ def test_a_member_that_diverges_is_named_and_the_others_go_on():
     (slope,) = torch.autograd.grad((loss * weight).sum(), potential.strength)
     pieces = []
     for index in (0, 2):
-        alone = bv.relax(potential, start[index], rule, stop, bv.Full())
+        alone = bv.relax(potential, start[index], rule, stop, bv.FullBPTT())
         pieces.append(
             torch.autograd.grad(bv.delta_q(start[index], alone.final).sum(), potential.strength)[0]
         )
@@ -158,7 +169,7 @@ def test_a_member_that_diverges_is_named_and_the_others_go_on():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        again = bv.relax(potential, start, rule, stop, bv.Checkpointed())
+        again = bv.relax(potential, start, rule, stop, bv.CheckpointedBPTT())
     (checkpointed,) = torch.autograd.grad(
         (bv.delta_q(start, again.final) * weight).sum(), potential.strength
     )
@@ -172,7 +183,7 @@ def test_a_start_without_finite_forces_is_an_input_error():
 
 def test_frames_carry_energies_and_forces():
     with torch.no_grad():
-        result = bv.relax(network(), starts(2), stop=bv.Stop(3))
+        result = bv.relax(network(), starts(2), stop=bv.StoppingCriterion(3))
     frames = result.frames(1)
     assert len(frames) == 4
     assert frames[2].get_potential_energy() == pytest.approx(float(result.energy[2, 1]))

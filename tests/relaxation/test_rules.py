@@ -14,7 +14,9 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("adjoint", [bv.Full(), bv.Checkpointed(), bv.Checkpointed(4)], ids=repr)
+@pytest.mark.parametrize(
+    "adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(), bv.CheckpointedBPTT(4)], ids=repr
+)
 @pytest.mark.parametrize("name", RULES)
 def test_gradients_equal_central_differences(name, adjoint):
     potential, start, rule = network(), starts(2), RULES[name]()
@@ -23,7 +25,9 @@ def test_gradients_equal_central_differences(name, adjoint):
     leaves = {"start": x, "stiffness": potential.stiffness, **dict(rule.named_parameters())}
 
     def loss():
-        result = bv.relax(potential, start.with_positions(x), rule, bv.Stop(17), adjoint)
+        result = bv.relax(
+            potential, start.with_positions(x), rule, bv.StoppingCriterion(17), adjoint
+        )
         return bv.delta_q(target, result.final).sum()
 
     gradients = torch.autograd.grad(loss(), list(leaves.values()))
@@ -43,7 +47,7 @@ def test_they_rest_where_gradient_descent_rests(name):
     potential, start = network(), starts(2)
     exact = torch.cat([potential.rest_positions(x) for x in start.split(start.positions)])
     with torch.no_grad():
-        result = bv.relax(potential, start, RULES[name](), bv.Stop(3000, fmax=1e-10))
+        result = bv.relax(potential, start, RULES[name](), bv.StoppingCriterion(3000, fmax=1e-10))
     assert result.converged.all()
     # ΔQ, as a step shortened atom by atom moves the centre of mass
     assert bv.delta_q(result.final, start.with_positions(exact)).max() < 1e-7
@@ -53,9 +57,11 @@ def test_they_rest_where_gradient_descent_rests(name):
 def test_a_batch_equals_its_members(name):
     potential, start = network(), starts(3)
     with torch.no_grad():
-        together = bv.relax(potential, start, RULES[name](), bv.Stop(60, fmax=0.05))
+        together = bv.relax(potential, start, RULES[name](), bv.StoppingCriterion(60, fmax=0.05))
         for index in range(3):
-            alone = bv.relax(potential, start[index], RULES[name](), bv.Stop(60, fmax=0.05))
+            alone = bv.relax(
+                potential, start[index], RULES[name](), bv.StoppingCriterion(60, fmax=0.05)
+            )
             assert alone.steps[0] == together.steps[index]
             torch.testing.assert_close(alone.final.positions, together[index].final.positions)
     assert len(set(together.steps.tolist())) > 1, "they should stop at different steps"
@@ -63,8 +69,8 @@ def test_a_batch_equals_its_members(name):
 
 def test_heavy_ball_without_momentum_is_gradient_descent():
     with torch.no_grad():
-        ball = bv.relax(network(), starts(2), bv.HeavyBall(0.05, 0.0), bv.Stop(9))
-        plain = bv.relax(network(), starts(2), bv.GradientDescent(0.05), bv.Stop(9))
+        ball = bv.relax(network(), starts(2), bv.HeavyBall(0.05, 0.0), bv.StoppingCriterion(9))
+        plain = bv.relax(network(), starts(2), bv.GradientDescent(0.05), bv.StoppingCriterion(9))
     torch.testing.assert_close(ball.trajectory, plain.trajectory)
 
 
@@ -83,7 +89,11 @@ def test_heavy_ball_needs_fewer_steps_in_a_long_valley():
     }
     with torch.no_grad():
         made = {
-            name: int(bv.relax(potential, starts(1, 6), rule, bv.Stop(500, fmax=1e-8)).steps[0])
+            name: int(
+                bv.relax(potential, starts(1, 6), rule, bv.StoppingCriterion(500, fmax=1e-8)).steps[
+                    0
+                ]
+            )
             for name, rule in best.items()
         }
     assert made["ball"] < 0.8 * made["plain"]
@@ -103,7 +113,7 @@ def test_fire_makes_the_steps_that_ase_makes(far):
     optimizer.attach(lambda: steps.append(copy.positions.copy()))
     optimizer.run(fmax=1e-9, steps=80)
     with torch.no_grad():
-        ours = bv.relax(potential, atoms, bv.FIRE(), bv.Stop(80, fmax=1e-9))
+        ours = bv.relax(potential, atoms, bv.FIRE(), bv.StoppingCriterion(80, fmax=1e-9))
     theirs = torch.tensor(np.array(steps[-len(ours.trajectory) :]))
     torch.testing.assert_close(ours.trajectory, theirs, rtol=0, atol=1e-9)
     assert len(ours.trajectory) > 40
@@ -115,7 +125,7 @@ def test_fire_leaves_a_fixed_atom_where_it_is():
     fixed[[0, 6]] = True
     start = bv.Structures(**{**vars(start), "fixed": fixed})
     with torch.no_grad():
-        result = bv.relax(potential, start, bv.FIRE(), bv.Stop(3000, fmax=1e-8))
+        result = bv.relax(potential, start, bv.FIRE(), bv.StoppingCriterion(3000, fmax=1e-8))
     assert result.converged.all()
     torch.testing.assert_close(result.final.positions[fixed], start.positions[fixed])
 

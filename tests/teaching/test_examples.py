@@ -5,16 +5,16 @@ import math
 import pytest
 
 import bpttviz as bv
-from bpttviz.teaching.examples import bend
-from bpttviz.teaching.surface import descend, drainage
+from bpttviz.teaching.examples import finetune_landscape
+from bpttviz.teaching.surface import basins_of_attraction, descent_paths
 
-VALLEYS = bv.valleys()
+VALLEYS = bv.landscape_examples()
 
 
 @pytest.mark.parametrize("title", VALLEYS)
 def test_a_visit_begins_on_the_wrong_side_of_a_ridge(title):
     place = VALLEYS[title]
-    basins, minima = drainage(place.landscape, place.window)
+    basins, minima = basins_of_attraction(place.landscape, place.window)
     rows, columns = basins.shape
 
     def basin(x, y):
@@ -28,16 +28,19 @@ def test_a_visit_begins_on_the_wrong_side_of_a_ridge(title):
 @pytest.mark.parametrize("title", VALLEYS)
 def test_training_bends_it_until_the_walk_ends_at_the_target(title):
     place = VALLEYS[title]
-    rule, stop = bv.GradientDescent(place.step_size, max_step=None), bv.Stop(place.steps)
+    rule, stop = (
+        bv.GradientDescent(place.step_size, max_step=None),
+        bv.StoppingCriterion(place.steps),
+    )
     before = place.landscape.state_dict()
     kept = {name: value.clone() for name, value in before.items()}
-    run = bend(
+    run = finetune_landscape(
         place.landscape, place.start, place.target, rule, stop, learning_rate=place.learning_rate
     )
     assert len(run.history) == 60
 
     def left(landscape):
-        return math.dist(descend(landscape, [place.start], rule, stop)[-1, 0], place.target)
+        return math.dist(descent_paths(landscape, [place.start], rule, stop)[-1, 0], place.target)
 
     # ΔQ of walkers is their distance
     assert run.history[0]["loss"] == pytest.approx(left(place.landscape), abs=1e-9)

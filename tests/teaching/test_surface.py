@@ -7,7 +7,14 @@ from scipy.interpolate import BSpline
 
 import bpttviz as bv
 from bpttviz.potentials.landscape import Window, places, walkers
-from bpttviz.teaching.surface import MARGIN, NOWHERE, descend, drainage, resurveyed, terrain
+from bpttviz.teaching.surface import (
+    MARGIN,
+    NOWHERE,
+    basins_of_attraction,
+    descent_paths,
+    resurveyed,
+    spline_surface,
+)
 
 TWO_WELLS = bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.0, 1.2], [0.5, 0.5])
 MULLER_BROWN = Window((-1.7, 1.2), (-0.4, 2.1))
@@ -43,7 +50,7 @@ def spline(ground, points):
     ids=["wells", "Müller-Brown", "neural"],
 )
 def test_the_spline_has_the_landscapes_energies_and_forces(landscape, window):
-    ground = terrain(landscape, window)
+    ground = spline_surface(landscape, window)
     draw = np.random.default_rng(0)
     low, high = np.array([window.x, window.y]).T
     points = draw.uniform(low, high, (300, 2))
@@ -56,7 +63,7 @@ def test_the_spline_has_the_landscapes_energies_and_forces(landscape, window):
 
 
 def test_the_margin_can_be_walked_on_too():
-    ground = terrain(TWO_WELLS)
+    ground = spline_surface(TWO_WELLS)
     corners = np.array([[x, y] for x in ground.window.x for y in ground.window.y])
     outside = corners + 0.99 * MARGIN * np.sign(corners - [0, 0.2])
     assert ground.holds(outside).all()
@@ -72,14 +79,16 @@ def test_walkers_go_where_relax_takes_them():
     points = [[0.3, 1.0], [-0.4, -0.9], [1.4, 1.4]]
     for rule in (bv.GradientDescent(0.1, max_step=None), bv.GradientDescent(0.3, max_step=0.05)):
         with torch.no_grad():
-            path = bv.relax(TWO_WELLS, walkers(points), rule, bv.Stop(25)).trajectory
+            path = bv.relax(TWO_WELLS, walkers(points), rule, bv.StoppingCriterion(25)).trajectory
         assert torch.allclose(
-            descend(TWO_WELLS, points, rule, bv.Stop(25)), places(path), atol=1e-12
+            descent_paths(TWO_WELLS, points, rule, bv.StoppingCriterion(25)),
+            places(path),
+            atol=1e-12,
         )
 
 
 def test_a_place_drains_to_the_minimum_below_it():
-    basins, minima = drainage(TWO_WELLS, Window(), columns=16)
+    basins, minima = basins_of_attraction(TWO_WELLS, Window(), columns=16)
     assert basins.shape == (14, 16)
     assert set(np.unique(basins)) == {0, 1}
     assert minima[:, 1] == pytest.approx([0, 0], abs=0.02)
@@ -89,20 +98,23 @@ def test_a_place_drains_to_the_minimum_below_it():
     starts = [[x[i], y[j]] for j in (0, 7, 13) for i in (0, 5, 9, 15)]
     with torch.no_grad():
         rest = bv.relax(
-            TWO_WELLS, walkers(starts), bv.GradientDescent(0.02, max_step=0.02), bv.Stop(800)
+            TWO_WELLS,
+            walkers(starts),
+            bv.GradientDescent(0.02, max_step=0.02),
+            bv.StoppingCriterion(800),
         ).final
     expected = (places(rest.positions)[:, 0] < 0).long().tolist()
     assert [int(basins[j, i]) for j in (0, 7, 13) for i in (0, 5, 9, 15)] == expected
 
 
 def test_where_nothing_rests_nothing_is_a_basin():
-    basins, minima = drainage(Slope(), Window(), columns=8)
+    basins, minima = basins_of_attraction(Slope(), Window(), columns=8)
     assert (basins == NOWHERE).all()
     assert len(minima) == 0
 
 
 def test_a_minimum_that_moved_keeps_its_number_and_one_that_vanished_leaves_a_gap():
-    ground = terrain(TWO_WELLS)
+    ground = spline_surface(TWO_WELLS)
     # The other one is now the deeper.
     moved = bv.Wells([[-0.9, 0.2], [1.0, -0.1]], [1.4, 1.0], [0.5, 0.5])
     after = resurveyed(ground, moved)
@@ -116,7 +128,7 @@ def test_a_minimum_that_moved_keeps_its_number_and_one_that_vanished_leaves_a_ga
 
 
 def test_a_new_minimum_takes_a_free_number():
-    ground = terrain(bv.Wells([[-1.0, 0.0]], [1.0], [0.5]), Window((-2, 2), (-1, 1)))
+    ground = spline_surface(bv.Wells([[-1.0, 0.0]], [1.0], [0.5]), Window((-2, 2), (-1, 1)))
     after = resurveyed(ground, bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.0, 2.0], [0.4, 0.4]))
     assert after.minima[0] == pytest.approx(ground.minima[0], abs=0.1)
     assert after.minima[1, 0] > 0.8

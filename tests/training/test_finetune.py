@@ -7,46 +7,20 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
 from springs import network
+from taught import SETTINGS, interrupt_after, objective, references, weights
 
 import bpttviz as bv
-from bpttviz.datasets.read import make_reference
 from bpttviz.training import runs
-from bpttviz.training.interrupts import stoppable, Stopped
+from bpttviz.training.interrupts import Stopped, stoppable
 from bpttviz.training.trainer import Trainer
 
-
-def references(count=6, seed=0):
-    """Relaxations of a hidden spring network: a learner with other springs can be taught them."""
-    truth = network(seed=2)
-    rng = np.random.default_rng(seed)
-    made = []
-    while len(made) < count:
-        start = Atoms(["Si", "Ge", "C", "O"], positions=2 * rng.normal(size=(4, 3)))
-        positions = torch.tensor(start.positions)
-        end = start.copy()
-        end.positions = truth.rest_positions(positions).detach().numpy()
-        if np.linalg.norm(end.positions - start.positions, axis=1).max() > 3.9:
-            continue  # too far to be taken for a relaxation
-        number = len(made)
-        made.append(make_reference(f"r{number}", [start, end], group=lambda _, n=number: f"g{n}"))
-    return bv.RelaxationSet(made)
-
-
-def objective(learnable=False):
-    return bv.Endpoint(bv.GradientDescent(0.1, max_step=None, learnable=learnable), bv.Stop(15))
-
-
-SETTINGS = {"epochs": 3, "learning_rate": 0.02, "progress": False}
-
-
-def weights(potential):
-    return torch.cat([p.detach().reshape(-1) for p in potential.parameters()])
+HELPERS = str(Path(__file__).parents[1] / "helpers")
 
 
 def test_endpoints_alone_teach_and_the_original_is_left_alone():
@@ -85,7 +59,7 @@ def test_an_update_records_the_gradient_by_step_the_memory_and_the_time():
     train, goal = references(3), objective()
     run = bv.finetune(
         network(), train, goal, epochs=1, batch_size=3, progress=False, validation=train,
-        measures={"first weight": lambda potential, _: float(weights(potential)[0])},
+        metrics={"first weight": lambda potential, _: float(weights(potential)[0])},
     )  # fmt: skip
     (update,) = run.history
     potential = network()
@@ -109,14 +83,6 @@ def ctrl_c_works():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def interrupt_after(updates):
-    def hook(run):
-        if len(run.history) == updates:
-            signal.raise_signal(signal.SIGINT)
-
-    return hook
 
 
 @pytest.mark.parametrize("validated", [False, True])
@@ -153,17 +119,19 @@ class StopAt:
 
 
 ADJOINTS = [
-    bv.Checkpointed(),
-    bv.Checkpointed(every=4),
-    bv.Full(),
-    bv.Truncated(5),
-    bv.Implicit(),
-    bv.Guided(5, 0.5),
+    bv.CheckpointedBPTT(),
+    bv.CheckpointedBPTT(segment_length=4),
+    bv.FullBPTT(),
+    bv.TruncatedBPTT(5),
+    bv.ImplicitAdjoint(),
+    bv.GuidedAdjoint(5, 0.5),
 ]
 
 
 def through(adjoint):
-    return bv.Endpoint(bv.GradientDescent(0.1, max_step=None, learnable=True), bv.Stop(8), adjoint)
+    return bv.EndpointLoss(
+        bv.GradientDescent(0.1, max_step=None, learnable=True), bv.StoppingCriterion(8), adjoint
+    )
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS, ids=repr)
@@ -216,10 +184,10 @@ def test_the_products_of_an_implicit_solver_are_stopped_too():
     train = references(1)
     counter = StopAt()
     bv.finetune(
-        network(), train, through(bv.Implicit()), epochs=1, progress=False, stop_when=counter
+        network(), train, through(bv.ImplicitAdjoint()), epochs=1, progress=False, stop_when=counter
     )
     number = counter.asked - 3  # the last ask is the gradient's own, those before are products
-    trainer = Trainer(network(), train, through(bv.Implicit()), epochs=1)
+    trainer = Trainer(network(), train, through(bv.ImplicitAdjoint()), epochs=1)
     stop = StopAt(number)
     run = trainer.fit(progress=False, stop_when=stop)
     assert (run.status, run.history, stop.asked) == ("interrupted", [], number)
@@ -259,7 +227,7 @@ def test_a_backward_pass_in_another_thread_is_stopped_too():
     stop, raised = threading.Event(), []
     potential = network()
     with stoppable(potential, stop.is_set):
-        loss = through(bv.Full()).loss(potential, references(1)).sum()
+        loss = through(bv.FullBPTT()).loss(potential, references(1)).sum()
 
         def backward():
             try:
@@ -281,14 +249,14 @@ def test_nothing_is_left_on_the_potential():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adjoint", [bv.Checkpointed(), bv.Full()], ids=repr)
+@pytest.mark.parametrize("adjoint", [bv.CheckpointedBPTT(), bv.FullBPTT()], ids=repr)
 def test_chgnet_stops_within_two_seconds_in_either_pass(adjoint):
     """64 atoms, one thread. Asked for at a random moment, not at the end of a step."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    data = bv.load_dataset("si-defects").everything
-    train = bv.RelaxationSet([r for r in data if len(r.start) == 64][:1])
-    goal = bv.Endpoint(bv.GradientDescent(0.06), bv.Stop(4), adjoint)
+    data = bv.load_dataset("si-defects").all
+    train = bv.RelaxationDataset([r for r in data if len(r.start) == 64][:1])
+    goal = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(4), adjoint)
     times = []
     try:
         for passed in (0.5, 0.95):  # parts of an update: the forward pass, the backward pass
@@ -433,7 +401,7 @@ def test_a_full_disk_leaves_the_previous_state_readable(tmp_path, monkeypatch):
 def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
     script = f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path.insert(0, {HELPERS!r})
         import bpttviz as bv
         from bpttviz.training import runs
         from test_finetune import SETTINGS, network, objective, references
@@ -459,9 +427,9 @@ def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
 def test_a_structure_without_usable_gradient_is_left_out_and_named():
     train = references()
     broken = network()
-    real = bv.Endpoint.loss
+    real = bv.EndpointLoss.loss
 
-    class Sometimes(bv.Endpoint):
+    class Sometimes(bv.EndpointLoss):
         def loss(self, potential, chosen):
             value = real(self, potential, chosen)
             return value * torch.nan if chosen.names == [train.names[2]] else value
@@ -505,10 +473,10 @@ def test_forces_without_a_graph_to_the_weights_are_an_error_not_a_zero_gradient(
 
 def test_a_validation_with_a_lost_member_is_no_best(tmp_path):
     data = references(8)
-    real = bv.Endpoint.loss
+    real = bv.EndpointLoss.loss
     seen = []
 
-    class FirstValidationFails(bv.Endpoint):
+    class FirstValidationFails(bv.EndpointLoss):
         def loss(self, potential, chosen):
             value = real(self, potential, chosen)
             if chosen.names == [data.names[6]]:
@@ -549,7 +517,11 @@ def test_the_best_step_size_comes_with_the_best_weights(tmp_path):
     assert best < run.validations[-1]["value"], "the last epoch is the best: nothing is tested"
     for found in (run, bv.load_run(tmp_path)):
         with torch.no_grad():
-            value = bv.Endpoint(found.rule, bv.Stop(15)).loss(found.potential, data[6:]).mean()
+            value = (
+                bv.EndpointLoss(found.rule, bv.StoppingCriterion(15))
+                .loss(found.potential, data[6:])
+                .mean()
+            )
         assert float(value) == pytest.approx(best)
 
 
@@ -587,21 +559,23 @@ def test_nothing_to_train():
 
 def test_nothing_to_train_on():
     with pytest.raises(ValueError, match="no relaxations to train on"):
-        bv.finetune(network(), bv.RelaxationSet([]), objective())
+        bv.finetune(network(), bv.RelaxationDataset([]), objective())
 
 
-@pytest.mark.parametrize("adjoint", [bv.Implicit(), bv.Guided(5, 0.5)], ids=repr)
+@pytest.mark.parametrize("adjoint", [bv.ImplicitAdjoint(), bv.GuidedAdjoint(5, 0.5)], ids=repr)
 def test_gradients_at_rest_teach_too(adjoint):
     train = references(4)
-    goal = bv.Endpoint(bv.GradientDescent(0.1, max_step=None), bv.Stop(15), adjoint)
+    goal = bv.EndpointLoss(
+        bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(15), adjoint
+    )
     run = bv.finetune(network(seed=1), train, goal, **{**SETTINGS, "epochs": 12})
     losses = [h["loss"] for h in run.history]
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
 
 
 def test_a_structure_without_an_implicit_gradient_is_left_out_by_name():
-    hasty = bv.Implicit(rest=bv.Stop(1, fmax=1e-9))
-    goal = bv.Endpoint(bv.GradientDescent(0.1), bv.Stop(1), hasty)
+    hasty = bv.ImplicitAdjoint(rest=bv.StoppingCriterion(1, fmax=1e-9))
+    goal = bv.EndpointLoss(bv.GradientDescent(0.1), bv.StoppingCriterion(1), hasty)
     with pytest.warns(UserWarning, match=r"left out of an update: .*\(r0\) is not at rest"):
         run = bv.finetune(network(seed=1), references(1), goal, **{**SETTINGS, "epochs": 1})
     assert run.history[0]["structures"] == []

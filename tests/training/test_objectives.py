@@ -3,17 +3,14 @@
 import signal
 import weakref
 
-import numpy as np
 import pytest
 import torch
-from ase.calculators.singlepoint import SinglePointCalculator
 from springs import network
-from test_finetune import interrupt_after, references, weights
+from taught import interrupt_after, labelled, references, weights
 
 import bpttviz as bv
-from bpttviz.datasets.read import make_reference
 
-RULE, STOP = bv.GradientDescent(0.1, max_step=None), bv.Stop(7)
+RULE, STOP = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(7)
 
 
 @pytest.fixture(autouse=True)
@@ -22,23 +19,6 @@ def ctrl_c_works():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def labelled(count=4, frames=9, teacher=None):
-    """The relaxations of test_finetune with the teacher's forces along a straight way."""
-    teacher = network(seed=2) if teacher is None else teacher
-    made = []
-    for reference in references(count):
-        path = []
-        for share in np.linspace(0, 1, frames):
-            atoms = reference.start.copy()
-            atoms.positions += share * (reference.end.positions - reference.start.positions)
-            with torch.no_grad():
-                energy, forces = teacher(bv.Structures.from_ase(atoms, check=False))
-            atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces.numpy())
-            path.append(atoms)
-        made.append(make_reference(reference.name, path, lambda _, g=reference.group: g))
-    return bv.RelaxationSet(made)
 
 
 def gradient(objective, potential, data):
@@ -59,7 +39,7 @@ def test_force_matching_by_hand():
             for frame in frames
         ]
         by_hand.append(torch.stack(errors).mean())
-    objective = bv.Forces(frames=5)
+    objective = bv.ForceLoss(frames=5)
     found = objective.loss(potential, data)
     assert torch.allclose(found, torch.stack(by_hand))
     expected = torch.autograd.grad(sum(by_hand), list(potential.parameters()))
@@ -83,7 +63,7 @@ def test_one_graph_at_a_time():
             return energy
 
     potential = Watched(**network().config())
-    loss = bv.Forces(frames=6).loss(potential, labelled(1)).mean()
+    loss = bv.ForceLoss(frames=6).loss(potential, labelled(1)).mean()
     torch.autograd.grad(loss, list(potential.parameters()))
     assert len(most) == 6
     assert max(most) <= 1
@@ -92,25 +72,25 @@ def test_one_graph_at_a_time():
 def test_frames_are_spread_evenly_and_never_repeated():
     (reference,) = labelled(1, frames=9)
     for frames, places in {1: [0], 3: [0, 4, 8], 9: range(9), 20: range(9)}.items():
-        chosen = bv.Forces(frames).chosen(reference)
+        chosen = bv.ForceLoss(frames).chosen(reference)
         assert [id(f) for f in chosen] == [id(reference.frames[p]) for p in places]
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        bv.Forces(0)
+        bv.ForceLoss(0)
 
 
 def test_a_reference_without_forces_is_named():
-    data = bv.RelaxationSet([*labelled(1), references(2)[1]])
+    data = bv.RelaxationDataset([*labelled(1), references(2)[1]])
     with pytest.raises(ValueError, match="r1 has no frames with energies and forces"):
-        bv.Forces().loss(network(), data)
+        bv.ForceLoss().loss(network(), data)
 
 
 def test_a_weighted_sum_is_what_it_says():
     data, potential = labelled(2), network()
-    endpoint, forces = bv.Endpoint(RULE, STOP), bv.Forces(4)
+    endpoint, forces = bv.EndpointLoss(RULE, STOP), bv.ForceLoss(4)
     both = endpoint + 0.1 * forces
-    assert repr(both) == f"{endpoint!r} + 0.1 * Forces(frames=4)"
+    assert repr(both) == f"{endpoint!r} + 0.1 * ForceLoss(frames=4)"
     assert repr(3 * (both + forces)) == (
-        f"3 * {endpoint!r} + 0.3 * Forces(frames=4) + 3 * Forces(frames=4)"
+        f"3 * {endpoint!r} + 0.3 * ForceLoss(frames=4) + 3 * ForceLoss(frames=4)"
     )
     assert both.rule is endpoint.rule
     assert forces.rule is None
@@ -126,24 +106,27 @@ def test_a_weighted_sum_is_what_it_says():
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
 def test_a_weight_that_makes_no_sense_is_refused(weight):
     with pytest.raises(ValueError, match="weight of Forces"):
-        bv.Endpoint() + weight * bv.Forces()
+        bv.EndpointLoss() + weight * bv.ForceLoss()
 
 
 def test_terms_must_share_their_rule():
     with pytest.raises(ValueError, match="different rules"):
-        bv.Endpoint(bv.GradientDescent(0.1)) + bv.Endpoint(bv.GradientDescent(0.1))
+        bv.EndpointLoss(bv.GradientDescent(0.1)) + bv.EndpointLoss(bv.GradientDescent(0.1))
     rule = bv.GradientDescent(0.1)
-    assert (bv.Endpoint(rule, bv.Stop(3)) + bv.Endpoint(rule, bv.Stop(9))).rule is rule
+    assert (
+        bv.EndpointLoss(rule, bv.StoppingCriterion(3))
+        + bv.EndpointLoss(rule, bv.StoppingCriterion(9))
+    ).rule is rule
     with pytest.raises(TypeError):
-        bv.Endpoint() + 1
+        bv.EndpointLoss() + 1
     with pytest.raises(TypeError):
-        "2" * bv.Endpoint()
+        "2" * bv.EndpointLoss()
 
 
 def test_a_sum_trains_the_step_size_of_its_rule(tmp_path):
     rule = bv.GradientDescent(0.1, max_step=None, learnable=True)
     run = bv.finetune(
-        network(), labelled(2), bv.Endpoint(rule, STOP) + 0.1 * bv.Forces(3), epochs=2,
+        network(), labelled(2), bv.EndpointLoss(rule, STOP) + 0.1 * bv.ForceLoss(3), epochs=2,
         learning_rate=0.02, out=tmp_path, progress=False,
     )  # fmt: skip
     assert float(run.rule.step_size.detach()) != pytest.approx(0.1, rel=1e-3)
@@ -154,12 +137,12 @@ def test_a_sum_trains_the_step_size_of_its_rule(tmp_path):
 @pytest.mark.parametrize(
     ("objective", "evaluations"),
     [
-        (bv.Endpoint(RULE, STOP), 7),
-        (bv.Endpoint(RULE, STOP, bv.Full()), 7),
-        (bv.Endpoint(RULE, STOP, bv.Truncated(3)), 3),
-        (bv.Forces(5), 5),
-        (bv.Forces(20), 9),
-        (bv.Endpoint(RULE, STOP) + 0.1 * bv.Forces(5), 12),
+        (bv.EndpointLoss(RULE, STOP), 7),
+        (bv.EndpointLoss(RULE, STOP, bv.FullBPTT()), 7),
+        (bv.EndpointLoss(RULE, STOP, bv.TruncatedBPTT(3)), 3),
+        (bv.ForceLoss(5), 5),
+        (bv.ForceLoss(20), 9),
+        (bv.EndpointLoss(RULE, STOP) + 0.1 * bv.ForceLoss(5), 12),
     ],
     ids=repr,
 )
@@ -169,7 +152,7 @@ def test_evaluations_are_counted(objective, evaluations):
 
 
 def test_matching_forces_teaches_and_resumes_bit_by_bit(tmp_path):
-    data, objective = labelled(), bv.Endpoint(RULE, STOP) + 0.5 * bv.Forces(5)
+    data, objective = labelled(), bv.EndpointLoss(RULE, STOP) + 0.5 * bv.ForceLoss(5)
     call = {"epochs": 6, "learning_rate": 0.02, "progress": False}
     whole = bv.finetune(network(), data, objective, **call)
     part = bv.finetune(
@@ -179,9 +162,9 @@ def test_matching_forces_teaches_and_resumes_bit_by_bit(tmp_path):
     rest = bv.finetune(network(), data, objective, **call, out=tmp_path)
     assert torch.equal(weights(rest.potential), weights(whole.potential))
     with torch.no_grad():
-        before, after = (bv.Forces().loss(p, data).mean() for p in (network(), whole.potential))
+        before, after = (bv.ForceLoss().loss(p, data).mean() for p in (network(), whole.potential))
     assert after < 0.9 * before
-    alone = bv.finetune(network(), data, bv.Forces(), **{**call, "epochs": 40})
+    alone = bv.finetune(network(), data, bv.ForceLoss(), **{**call, "epochs": 40})
     assert alone.rule is None
     with torch.no_grad():
-        assert bv.Forces().loss(alone.potential, data).mean() < 0.6 * before
+        assert bv.ForceLoss().loss(alone.potential, data).mean() < 0.6 * before

@@ -15,9 +15,11 @@ from pathlib import Path
 import browser
 import psutil
 
+HELPERS = str(Path(__file__).parents[1] / "helpers")
+
 SETUP = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {HELPERS!r})
 import made_up, bpttviz as bv
 from bpttviz.widgets import Canvas
 small, large = made_up.report(), made_up.report(cells=4, steps=200)

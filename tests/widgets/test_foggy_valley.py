@@ -12,24 +12,24 @@ import numpy as np
 import pytest
 import torch
 from benchmark_widgets import processor_time
+from pages import Opened, notebook_with
 from PIL import Image
-from test_player import Opened, notebook_with
 from traitlets import TraitError, link
 
 import bpttviz as bv
 from bpttviz.potentials.landscape import Window, places, walkers
-from bpttviz.relaxation.diagnose import EXPLODED, FADED, STABLE
-from bpttviz.teaching.examples import Valley, bend
-from bpttviz.teaching.surface import terrain
+from bpttviz.relaxation.diagnose import EXPLODED, STABLE, VANISHED
+from bpttviz.teaching.examples import LandscapeExample, finetune_landscape
+from bpttviz.teaching.surface import spline_surface
 from bpttviz.widgets.foggy_valley import NEAR, FoggyValley, source
 from bpttviz.widgets.payload import as_json
 
-TWO = Valley(
+TWO = LandscapeExample(
     bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.25, 0.75], [0.72, 0.48], bowl=0.3),
     start=(0.2, 0.95),
     target=(0.9, 0.0),
 )
-HILL = Valley(
+HILL = LandscapeExample(
     bv.Wells([[0.0, 0.0]], [-1.0], [0.5], bowl=0.3), (0.3, 0.0), (1.0, 0.5), Window((-2, 2))
 )
 
@@ -43,7 +43,7 @@ def true_path(landscape, start, step_size, steps):
     """(K+1, 2) Å by `relax`."""
     rule = bv.GradientDescent(step_size, max_step=None)
     with torch.no_grad():
-        found = bv.relax(landscape, walkers([start]), rule, bv.Stop(steps))
+        found = bv.relax(landscape, walkers([start]), rule, bv.StoppingCriterion(steps))
     return places(found.trajectory)[:, 0].numpy()
 
 
@@ -126,7 +126,7 @@ class TestTraining:
         assert valley.live == {}
         assert valley.potential is not TWO.landscape
         # The states kept are those of the same training without a widget.
-        alone = bend(
+        alone = finetune_landscape(
             TWO.landscape, TWO.start, TWO.target, valley.rule, valley.stop,
             len(run.history), TWO.learning_rate,
         ).potential  # fmt: skip
@@ -199,15 +199,15 @@ return { x: Array.from(walk.x), y: Array.from(walk.y), made: walk.made, lost: wa
          force: walk.force, size: back && Array.from(back.size), distance: back?.distance, factors,
          verdict: back && m.verdict(back.size, Math.max(...factors.map(Math.abs)), given.limits) };
 """
-LIMITS = {"faded": FADED, "exploded": EXPLODED, "stable": STABLE}
+LIMITS = {"faded": VANISHED, "exploded": EXPLODED, "stable": STABLE}
 
 
 @pytest.fixture(scope="module")
 def surveyed():
     """Title → (valley, terrain as a page has it)."""
     return {
-        title: (place, as_json(terrain(place.landscape, place.window).payload()))
-        for title, place in bv.valleys().items()
+        title: (place, as_json(spline_surface(place.landscape, place.window).payload()))
+        for title, place in bv.landscape_examples().items()
     }
 
 
@@ -254,7 +254,7 @@ class TestWalk:
             found = walked(module, ground, place.start, place.target, place.step_size, steps)
             diagnosis = bv.diagnose_gradient(
                 place.landscape, walkers([place.start]), walkers([place.target]), rule,
-                bv.Stop(steps),
+                bv.StoppingCriterion(steps),
             )  # fmt: skip
             # The anchor atom feels the opposite of the walker: together √2 times as much.
             expected = diagnosis.sensitivity.numpy() / math.sqrt(2)
@@ -280,11 +280,16 @@ class TestModules:
                 return place.landscape.surface(point[None])[0]
 
             slope = torch.func.grad(surface)(point).detach()
-            bend = torch.func.hessian(surface)(point).detach()
+            finetune_landscape = torch.func.hessian(surface)(point).detach()
             assert found[0] == pytest.approx(float(surface(point).detach()), abs=1e-5)
             assert found[1:3] == pytest.approx(slope.tolist(), abs=1e-4)
             assert found[3:] == pytest.approx(
-                [float(bend[0, 0]), float(bend[0, 1]), float(bend[1, 1])], abs=0.02
+                [
+                    float(finetune_landscape[0, 0]),
+                    float(finetune_landscape[0, 1]),
+                    float(finetune_landscape[1, 1]),
+                ],
+                abs=0.02,
             )
 
     def test_off_the_map_there_is_nothing(self, module, surveyed):
@@ -517,7 +522,7 @@ class TestPage:
     def test_another_landscape_begins_its_own_visit(self, fresh):
         before = fresh.map()
         fresh.page.get_by_role("combobox", name="landscape").select_option("Müller-Brown")
-        place = bv.valleys()["Müller-Brown"]
+        place = bv.landscape_examples()["Müller-Brown"]
         assert fresh.valley("[v.start, v.target, v.steps]") == [
             list(place.start), list(place.target), place.steps
         ]  # fmt: skip

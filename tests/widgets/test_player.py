@@ -10,17 +10,17 @@ import made_up
 import nbformat
 import numpy as np
 import pytest
-from ipywidgets.embed import dependency_state
 from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
+from pages import Opened, notebook_with
 from PIL import Image
 
 from bpttviz import widgets
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import trajectory
 from bpttviz.plotting.scene import Scene
 from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.stopping import Stop
-from bpttviz.teaching.examples import bend, valleys
+from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.teaching.examples import finetune_landscape, landscape_examples
 from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, FoggyValley, TrainingMonitor
 from bpttviz.widgets.payload import MARGIN, MOST, as_json, clip, images, magnification
 from bpttviz.widgets.player import source
@@ -34,7 +34,7 @@ def report():
 
 @pytest.fixture(scope="module")
 def paths(report):
-    return frames.pair(report, 0)
+    return trajectory.trajectory_pair(report, 0)
 
 
 def compare(report, **options):
@@ -57,7 +57,7 @@ class TestClip:
 
     def test_frames_are_thinned_and_ends_kept(self):
         report = made_up.report(cells=4, steps=200, lost=100)
-        payload = clip(frames.pair(report, 0), report)
+        payload = clip(trajectory.trajectory_pair(report, 0), report)
         kept = payload["kept"]
         assert kept[0] == 0
         assert {100, 200} <= set(kept)
@@ -68,7 +68,7 @@ class TestClip:
 
     def test_a_path_given_up_has_no_numbers_after_its_end(self):
         report = made_up.report(lost=20)
-        path = clip(frames.pair(report, 0), report)["paths"][1]
+        path = clip(trajectory.trajectory_pair(report, 0), report)["paths"][1]
         assert (path["last"], path["deltaQAtRest"]) == (20, None)
         assert path["lost"] == "diverged at step 20: the step is not finite"
         assert path["energy"][19] is not None
@@ -76,7 +76,7 @@ class TestClip:
 
     def test_json_holds_no_nan_and_all_bytes(self):
         report = made_up.report(lost=20)
-        payload = clip(frames.pair(report, 0), report)
+        payload = clip(trajectory.trajectory_pair(report, 0), report)
         path = json.loads(json.dumps(as_json(payload), allow_nan=False))["paths"][1]
         assert base64.b64decode(path["moved"]) == payload["paths"][1]["moved"]
 
@@ -107,12 +107,12 @@ class TestClip:
 
     def test_another_cell_at_the_end_is_said(self):
         report = made_up.report(strain=0.01)
-        payload = clip(frames.pair(report, 0), report)
+        payload = clip(trajectory.trajectory_pair(report, 0), report)
         (note,) = payload["notes"]
         assert "another cell (volume +3.0 %)" in note
         # A strain moves no atom: distances are as without it.
-        plain = frames.path(made_up.report(), "pretrained", 0)
-        strained = frames.path(report, "pretrained", 0)
+        plain = trajectory.aligned_trajectory(made_up.report(), "pretrained", 0)
+        strained = trajectory.aligned_trajectory(report, "pretrained", 0)
         np.testing.assert_allclose(strained.distance, plain.distance, atol=1e-9)
 
 
@@ -147,7 +147,7 @@ class TestModules:
 
     def test_a_path_that_ended_is_held_and_one_given_up_is_gone(self, module):
         report = made_up.report(lost=20)
-        payload = as_json(clip(frames.pair(report, 0), report))
+        payload = as_json(clip(trajectory.trajectory_pair(report, 0), report))
         assert module(
             "const [one, two] = new m.Clip(given).paths;"
             "return [one.held(60), one.gone(60), two.held(60), two.gone(20), two.gone(21),"
@@ -287,37 +287,6 @@ class TestModules:
         assert np.abs(position[0, :, 1:]).max() < 0.3
         np.testing.assert_allclose(np.linalg.norm(normal[0], axis=1), 1, atol=1e-5)
         np.testing.assert_allclose(position[1], 1, atol=1e-6)
-
-
-class Opened:
-    """An HTML file in a browser page; notes complaints and requests."""
-
-    def __init__(self, chromium, path, **options):
-        self.context = chromium.new_context(viewport={"width": 1100, "height": 760}, **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
-        self.errors, self.outside = [], []
-        self.page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda r: self.outside.append(r.url))
-        self.page.goto(path.as_uri())
-        self.outside.remove(path.as_uri())
-
-    def player(self, code):
-        """Evaluates ``code`` with the player as `p`, after it has drawn what is due."""
-        return self.page.evaluate(
-            "async (code) => {"
-            "for (let k = 0; k < 3; k++) await new Promise(requestAnimationFrame);"
-            "const p = document.querySelector('.bpttviz-player').bpttvizPlayer;"
-            "return new Function('p', `return ${code}`)(p); }",
-            code,
-        )
-
-    def panes(self):
-        """Both panes as numbers."""
-        self.player("0")
-        shots = [self.page.locator("canvas").nth(k).screenshot() for k in (0, 1)]
-        return [np.array(Image.open(BytesIO(shot)).convert("RGB"), float) for shot in shots]
 
 
 @pytest.fixture(scope="module")
@@ -487,9 +456,14 @@ def test_one_atom(chromium, single_atom_report, tmp_path):
 
 def a_training(report):
     """The view of a run of sixty updates."""
-    valley = valleys()["two valleys"]
-    run = bend(
-        valley.landscape, valley.start, valley.target, GradientDescent(0.1), Stop(steps=12), 60
+    valley = landscape_examples()["two valleys"]
+    run = finetune_landscape(
+        valley.landscape,
+        valley.start,
+        valley.target,
+        GradientDescent(0.1),
+        StoppingCriterion(max_steps=12),
+        60,
     )
     return TrainingMonitor.of(run)
 
@@ -501,22 +475,6 @@ WIDGETS = {
     "FoggyValley": lambda report: FoggyValley(),
     "TrainingMonitor": a_training,
 }
-
-
-def notebook_with(shown_widgets, monkeypatch) -> nbformat.NotebookNode:
-    """A notebook as JupyterLab saves it, with the state of its widgets."""
-    shown = []
-    monkeypatch.setattr(
-        "bpttviz.widgets.static.display", lambda data, **_: shown.append(dict(data))
-    )
-    for widget in shown_widgets:
-        widget._ipython_display_()
-    cell = nbformat.v4.new_code_cell("widgets")
-    cell.outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
-    notebook = nbformat.v4.new_notebook(cells=[cell])
-    state = {"version_major": 2, "version_minor": 0, "state": dependency_state(shown_widgets)}
-    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": state}
-    return notebook
 
 
 def test_a_notebook_with_all_widgets_is_light(report, monkeypatch):

@@ -17,11 +17,13 @@ import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 from springs import network
-from test_finetune import SETTINGS, objective, references, weights
+from taught import SETTINGS, objective, references, weights
 
 import bpttviz as bv
-from bpttviz.training import summary as learning
-from bpttviz.training.background import training_in
+from bpttviz.training import summary
+from bpttviz.training.background import get_or_create_training
+
+HELPERS = str(Path(__file__).parents[1] / "helpers")
 
 SHORT = {k: v for k, v in SETTINGS.items() if k != "progress"}
 
@@ -51,10 +53,10 @@ def with_frames(data):
             frame.calc = SinglePointCalculator(frame, energy=0.0, forces=forces)
             frames.append(frame)
         made.append(replace(reference, frames=tuple(frames)))
-    return bv.RelaxationSet(made)
+    return bv.RelaxationDataset(made)
 
 
-class Slow(bv.Endpoint):
+class Slow(bv.EndpointLoss):
     """Takes its time over each structure, so that a test can act meanwhile."""
 
     def loss(self, potential, chosen):
@@ -138,7 +140,7 @@ class TestTraining:
             monitor(tmp_path, epochs=0)
 
     def test_an_error_is_shown_and_raised_by_wait_and_loses_nothing(self, tmp_path):
-        class Breaks(bv.Endpoint):
+        class Breaks(bv.EndpointLoss):
             broken = True
 
             def loss(self, potential, chosen):
@@ -166,7 +168,7 @@ class TestTraining:
         def broken(_):
             raise RuntimeError("the page was closed")
 
-        shown.training.watch(broken)
+        shown.training.subscribe(broken)
         with pytest.warns(UserWarning, match="goes on unwatched.*page was closed"):
             run = shown.wait()
         assert run.status == "finished"
@@ -215,7 +217,7 @@ class TestTraining:
     def test_a_process_that_ends_leaves_a_run_that_can_be_resumed(self, tmp_path):
         script = f"""
             import sys
-            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            sys.path.insert(0, {HELPERS!r})
             from test_training_monitor import monitor, slow, until
             shown = monitor({str(tmp_path)!r}, objective=slow()).start()
             until(lambda: len(shown.run.history) == 2)
@@ -231,12 +233,12 @@ class TestTraining:
 
             return Trainer(network(), references(3), objective(), epochs=1, out=tmp_path)
 
-        training = training_in(make)
-        assert training_in(make) is training
+        training = get_or_create_training(make)
+        assert get_or_create_training(make) is training
         before = id(training)
         del training
         gc.collect()
-        other = training_in(make)
+        other = get_or_create_training(make)
         assert other.status == "ready"
         assert id(other) != before or other.run.history == []
 
@@ -258,7 +260,7 @@ class TestWhatIsShown:
         assert sent["peak"] > 1e7
         assert [steps for steps, _ in sent["gradient"]["ways"]] == [list(range(1, 16))] * 9
         assert sent["gradient"]["ways"][-1][1][-1] == 1
-        assert sent["gradient"]["verdict"] in learning.MEANINGS
+        assert sent["gradient"]["verdict"] in summary.QUADRANTS
 
     def test_the_force_error_is_the_mean_over_components_and_frames(self, tmp_path):
         data = with_frames(references(5))
@@ -291,7 +293,7 @@ class TestWhatIsShown:
              "structures": ["a"], "left_out": []}
             for n in range(1, 1001)
         ]  # fmt: skip
-        run = bv.Run(network(), None, history, [], {"objective": "Forces(frames=2)"}, "finished")
+        run = bv.Run(network(), None, history, [], {"objective": "ForceLoss(frames=2)"}, "finished")
         shown = bv.TrainingMonitor.of(run)
         assert len(json.dumps(shown.data)) < 60_000
         assert shown.data["loss"]["training"][0] == (1, 1.0)
@@ -313,7 +315,7 @@ class TestWhatIsShown:
         assert old.picture().png()
 
     def test_structures_left_out_are_named(self, tmp_path):
-        class Sometimes(bv.Endpoint):
+        class Sometimes(bv.EndpointLoss):
             def loss(self, potential, chosen):
                 value = super().loss(potential, chosen)
                 return value * torch.nan if chosen.names == ["r1"] else value
@@ -372,7 +374,7 @@ def test_in_a_kernel_the_button_reaches_a_cell_that_awaits(tmp_path):
 
     try:
         execute(
-            f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            f"import sys\nsys.path.insert(0, {HELPERS!r})\n"
             "from test_training_monitor import monitor, slow\n"
             f"shown = monitor({str(tmp_path)!r}, objective=slow(), epochs=1000).start()\nshown"
         )
@@ -389,7 +391,7 @@ def test_in_a_kernel_the_button_reaches_a_cell_that_awaits(tmp_path):
 
 class TestWords:
     def way(self, *norms):
-        return learning.way_back({"sensitivity": [[t, n] for t, n in enumerate(norms, 3)]})
+        return summary.gradient_profile({"sensitivity": [[t, n] for t, n in enumerate(norms, 3)]})
 
     @pytest.mark.parametrize(
         ("norms", "verdict"),
@@ -404,31 +406,31 @@ class TestWords:
     def test_fading_or_exploding(self, norms, verdict):
         way = self.way(*norms)
         assert way.verdict == verdict
-        text = learning.gradient_in_words([self.way(0.5, 1.0, 1.0), way])
-        assert text.startswith(f"{verdict}: {learning.MEANINGS[verdict]}")
+        text = summary.gradient_in_words([self.way(0.5, 1.0, 1.0), way])
+        assert text.startswith(f"{verdict}: {summary.QUADRANTS[verdict]}")
         if verdict == "fading":
             assert "Of a gradient of size 1 at step 5, 0.001 arrive at step 3." in text
         if verdict != "healthy":
             assert f"The last 2 updates: 1 healthy, 1 {verdict}." in text
 
     def test_no_way_through_time(self):
-        assert learning.way_back({"sensitivity": [[40, 1.0]]}) is None
-        assert learning.way_back({}) is None
-        assert learning.gradient_in_words([]) == "No gradient through time yet."
+        assert summary.gradient_profile({"sensitivity": [[40, 1.0]]}) is None
+        assert summary.gradient_profile({}) is None
+        assert summary.gradient_in_words([]) == "No gradient through time yet."
 
     def test_the_time_left(self):
         history = [{"update": n, "seconds": 100.0} for n in (1, 2)]
         history += [{"update": n, "seconds": 2.0} for n in range(3, 20)]
         run = SimpleNamespace(history=history, validations=[{"epoch": 1, "seconds": 5.0}])
         # one more update of 2 s, and 3 validations of 5 s
-        assert learning.seconds_left(run, 20, 4) == pytest.approx(2 + 15)
-        assert learning.seconds_left(SimpleNamespace(history=[], validations=[]), 20, 4) is None
+        assert summary.seconds_left(run, 20, 4) == pytest.approx(2 + 15)
+        assert summary.seconds_left(SimpleNamespace(history=[], validations=[]), 20, 4) is None
 
     def test_curves_keep_their_ends(self):
         records = [{"update": n, "loss": None if n == 4 else float(n)} for n in range(1, 12)]
-        assert learning.curve(records, "loss") == [(n, float(n)) for n in range(1, 12) if n != 4]
-        thinned = learning.curve(records, "loss", 4)
-        assert thinned[0] == (1, 1.0)
-        assert thinned[-1] == (11, 11.0)
-        assert len(thinned) <= 5
-        assert learning.curve([], "loss", 4) == []
+        assert summary.curve(records, "loss") == [(n, float(n)) for n in range(1, 12) if n != 4]
+        subsample = summary.curve(records, "loss", 4)
+        assert subsample[0] == (1, 1.0)
+        assert subsample[-1] == (11, 11.0)
+        assert len(subsample) <= 5
+        assert summary.curve([], "loss", 4) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from traitlets import TraitError
 
-from bpttviz.plotting import trajectory as frames
+from bpttviz.plotting import trajectory
 from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane
 
 LOOK = "application/vnd.jupyter.widget-view+json"
@@ -227,7 +227,7 @@ class TestErrorPlane:
 
 
 def test_a_common_scale_ends_where_the_paths_end(tiny_report):
-    paths = frames.pair(tiny_report, 0)
-    limit = frames.colour_limit(paths)
+    paths = trajectory.trajectory_pair(tiny_report, 0)
+    limit = trajectory.colour_limit(paths)
     largest = max(path.distance[-1].max() for path in paths)
     assert largest <= limit < largest + 0.05 + 1e-9

@@ -84,7 +84,13 @@ def _run(options: argparse.Namespace) -> int:
     else:
         jobs = [
             lambda t=t: produce(
-                t.name, t.start, t.info, engine, out, max_steps=options.max_steps, guess=t.guess
+                t.name,
+                t.start,
+                t.info,
+                engine,
+                out,
+                max_steps=options.max_steps,
+                initial_hessian=t.initial_hessian,
             )
             for t in work
         ]

@@ -8,16 +8,16 @@ from ase.optimize.precon import Exp
 from ase.optimize.precon.neighbors import estimate_nearest_neighbour_distance
 
 
-def isotropic(atoms: Atoms) -> np.ndarray:
+def scaled_identity(atoms: Atoms) -> np.ndarray:
     """A first Hessian (3N,3N) in eV/Å² that knows nothing: 45 eV/Å² in every direction."""
     return 45.0 * np.eye(3 * len(atoms))
 
 
-def bonded(atoms: Atoms) -> np.ndarray:
+def spring_hessian(atoms: Atoms) -> np.ndarray:
     """A first Hessian (3N,3N) in eV/Å² of springs to the neighbours, weaker with distance.
 
     It knows which modes are soft: silicon defects come to rest in half to two thirds of the steps
-    from `isotropic`. ASE's exponential preconditioner (Packwood et al., doi:10.1063/1.4947024);
+    from `scaled_identity`. ASE's exponential preconditioner (Packwood et al., doi:10.1063/1.4947024);
     mu, their energy scale, suits DFT's silicon.
     """
     distance = estimate_nearest_neighbour_distance(atoms)

@@ -12,7 +12,7 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
-from bpttviz.datasets.generate.mpi import on_first
+from bpttviz.datasets.generate.mpi import on_rank_zero
 from bpttviz.datasets.labels import decompressed, settings_of
 
 
@@ -32,7 +32,7 @@ def write_atomically(path: Path, frames: list[Atoms]) -> None:
         finally:
             temporary.unlink(missing_ok=True)
 
-    on_first(write)
+    on_rank_zero(write)
 
 
 def read_frames(path: Path) -> list[Atoms]:
@@ -41,7 +41,7 @@ def read_frames(path: Path) -> list[Atoms]:
     Raises:
         ValueError: the file cannot be read.
     """
-    return on_first(lambda: _read(path, ":"))
+    return on_rank_zero(lambda: _read(path, ":"))
 
 
 def _read(path: Path, index: str) -> list[Atoms]:
@@ -62,12 +62,12 @@ def _read(path: Path, index: str) -> list[Atoms]:
 
 def exists(path: Path) -> bool:
     """Whether there is such a file."""
-    return on_first(path.exists)
+    return on_rank_zero(path.exists)
 
 
 def remove(path: Path) -> None:
     """Remove a file, if there is one."""
-    on_first(lambda: path.unlink(missing_ok=True))
+    on_rank_zero(lambda: path.unlink(missing_ok=True))
 
 
 def refuse_mixed_settings(folder: Path, settings: str) -> None:
@@ -90,4 +90,4 @@ def refuse_mixed_settings(folder: Path, settings: str) -> None:
                     f"{path} has settings {found!r}, this run {settings!r}; choose another --out"
                 )
 
-    on_first(look)
+    on_rank_zero(look)

@@ -15,7 +15,7 @@ def world():
     return world
 
 
-def on_first(do: Callable[[], Result]) -> Result:
+def on_rank_zero(do: Callable[[], Result]) -> Result:
     """Have rank 0 do something; every rank gets its result, or raises its error.
 
     An error of rank 0 alone would leave the others waiting for ever in the next step; and what one
@@ -39,7 +39,7 @@ def on_first(do: Callable[[], Result]) -> Result:
 def may_be_alone(error: Exception) -> bool:
     """Whether other ranks may not have met this error, and wait for this one.
 
-    What files do to one rank alone, they do outside of `on_first`: a calculator writes its log.
+    What files do to one rank alone, they do outside of `on_rank_zero`: a calculator writes its log.
     """
     return world().size > 1 and isinstance(error, OSError) and not hasattr(error, "on_every_rank")
 

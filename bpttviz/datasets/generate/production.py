@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.generate.bfgs import bonded, isotropic
+from bpttviz.datasets.generate.bfgs import scaled_identity, spring_hessian
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.files import (
     SettingsMismatch,
@@ -34,13 +34,13 @@ def produce(
     out: Path,
     earlier: Sequence[Atoms] = (),
     max_steps: int = 200,
-    guess: Callable[[Atoms], np.ndarray] = isotropic,
+    initial_hessian: Callable[[Atoms], np.ndarray] = scaled_identity,
 ) -> Path | None:
     """One relaxation into out/NAME.extxyz; None where that file exists already.
 
     `earlier` frames open the trajectory (for continuing a finished relaxation). The partial file
     of an interrupted call is taken up where it stopped. Every frame carries `info`, the engine's
-    settings, its stage, and whether it is the end, at rest ("converged"). `guess`: as in `relax`.
+    settings, its stage, and whether it is the end, at rest ("converged"). `initial_hessian`: as in `relax`.
 
     Raises what `relax` raises, the partial file then holding the frames so far, and
 
@@ -85,7 +85,7 @@ def produce(
         known,
         record=record,
         max_steps=max_steps,
-        guess=guess,
+        initial_hessian=initial_hessian,
         log=out / f"{name}.log",
     )
     save(path, frames, True)
@@ -149,7 +149,9 @@ def _produce_from_end(
     if "family" not in info and "defect" in info:
         info["family"], _, info["species"] = info["defect"].partition(":")
     name = Path(path.name.removesuffix(".xz")).stem
-    written = produce(name, lambda: end, info, engine, out, earlier, max_steps, guess=bonded)
+    written = produce(
+        name, lambda: end, info, engine, out, earlier, max_steps, initial_hessian=spring_hessian
+    )
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
         say(f"{name}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from bpttviz.datasets.generate.bfgs import BFGS, isotropic
+from bpttviz.datasets.generate.bfgs import BFGS, scaled_identity
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.mpi import say
 from bpttviz.datasets.labels import largest_force
@@ -27,14 +27,14 @@ def relax(
     record: Callable[[list[Atoms]], None] = lambda frames: None,
     max_steps: int = 200,
     log: Path | None = None,
-    guess: Callable[[Atoms], np.ndarray] = isotropic,
+    initial_hessian: Callable[[Atoms], np.ndarray] = scaled_identity,
 ) -> list[Atoms]:
     """Relax from `atoms` through the engine's stages; the frames, `known` ones first.
 
     `known` are frames of the same relaxation so far, ending where `atoms` is: their forces teach
     the Hessian, and stages that they have passed are skipped. Frames say in info["stage"] which
     stage labelled them; one computed twice at the same place is kept in its later form only.
-    `record` sees the frames after each step; `log` is the calculator's; `guess` gives the Hessian
+    `record` sees the frames after each step; `log` is the calculator's; `initial_hessian` gives the Hessian
     (3N,3N) in eV/Å² to begin with.
 
     Raises:
@@ -42,7 +42,7 @@ def relax(
         FloatingPointError: the engine gave an energy or a force that is not finite.
     """
     frames, first = list(known), 0
-    bfgs = BFGS(guess(frames[0] if frames else atoms))
+    bfgs = BFGS(initial_hessian(frames[0] if frames else atoms))
     for frame in frames:
         bfgs.learn(frame.positions, frame.get_forces())
     if frames:

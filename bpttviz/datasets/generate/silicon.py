@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import find_mic
 
-from bpttviz.datasets.generate.bfgs import bonded
+from bpttviz.datasets.generate.bfgs import spring_hessian
 from bpttviz.datasets.generate.defects import (
     Site,
     divac,
@@ -37,7 +37,7 @@ class DefectTask:
     family: Callable[[Atoms, Site, str], np.ndarray]
     species: str
     variant: int = 0
-    guess = staticmethod(bonded)  # of the Hessian
+    initial_hessian = staticmethod(spring_hessian)  # of the Hessian
 
     @property
     def seed(self) -> int:

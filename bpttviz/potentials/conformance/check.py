@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.conformance.context import Bench, _Broken, _DoesNotApply
+from bpttviz.potentials.conformance.context import CheckContext, CheckFailed, NotApplicable
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One clause of the contract, measured.
 
     Attributes:
@@ -23,7 +23,7 @@ class Finding:
         sentence: what to know about it; for a failure: what was wrong, why probably, what to do.
     """
 
-    clause: str
+    check: str
     status: str
     figure: float
     limit: float
@@ -32,12 +32,12 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Clause:
+class Check:
     """One thing that should hold.
 
     Attributes:
         name: what should hold, in a few words.
-        measure: the deviation found in a bench; may raise `_Broken` or `_DoesNotApply`.
+        measure: the deviation found in a bench; may raise `CheckFailed` or `NotApplicable`.
         limit: the largest deviation that passes.
         unit: of both.
         fault: the sentence for a deviation; ``{figure}`` stands for it.
@@ -45,38 +45,40 @@ class Clause:
     """
 
     name: str
-    measure: Callable[[Bench], float]
-    limit: Callable[[Bench], float]
+    measure: Callable[[CheckContext], float]
+    limit: Callable[[CheckContext], float]
     unit: str
-    fault: str
+    failure_message: str
     claimed: Callable[[Potential], bool] | None = None
 
-    def examine(self, bench: Bench) -> Finding:
-        limit = self.limit(bench)
-        claimed = self.claimed is None or self.claimed(bench.potential)
+    def run(self, context: CheckContext) -> CheckResult:
+        limit = self.limit(context)
+        claimed = self.claimed is None or self.claimed(context.potential)
         figure = float("nan")
         try:
-            figure = self.measure(bench)
-        except _DoesNotApply as reason:
+            figure = self.measure(context)
+        except NotApplicable as reason:
             return self.unmeasured("does not apply", str(reason))
-        except _Broken as broken:
-            fault = str(broken)
+        except CheckFailed as broken:
+            failure_message = str(broken)
         except Exception as error:  # whatever a stranger's model raises is a finding
-            fault = f"evaluating it raised {type(error).__name__}: {error}"
+            failure_message = f"evaluating it raised {type(error).__name__}: {error}"
         else:
             if figure <= limit:  # NaN is not
                 if claimed:
-                    return Finding(self.name, "holds", figure, limit, self.unit, "")
+                    return CheckResult(self.name, "holds", figure, limit, self.unit, "")
                 note = "not claimed, though it holds here"
-                return Finding(self.name, "not claimed", figure, limit, self.unit, note)
-            fault = self.fault.format(figure=f"{figure:.2g} {self.unit}".strip())
+                return CheckResult(self.name, "not claimed", figure, limit, self.unit, note)
+            failure_message = self.failure_message.format(
+                figure=f"{figure:.2g} {self.unit}".strip()
+            )
         if not claimed:
             # What the clause found, without the advice to change it.
-            found = fault.split(";")[0].split(":")[0]
+            found = failure_message.split(";")[0].split(":")[0]
             note = f"not claimed, and indeed {found}"
-            return Finding(self.name, "not claimed", figure, limit, self.unit, note)
-        return Finding(self.name, "fails", figure, limit, self.unit, fault)
+            return CheckResult(self.name, "not claimed", figure, limit, self.unit, note)
+        return CheckResult(self.name, "fails", figure, limit, self.unit, failure_message)
 
-    def unmeasured(self, status: str, reason: str) -> Finding:
+    def unmeasured(self, status: str, reason: str) -> CheckResult:
         nan = float("nan")
-        return Finding(self.name, status, nan, nan, self.unit, reason)
+        return CheckResult(self.name, status, nan, nan, self.unit, reason)

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import sum_by_owner
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
 
@@ -45,15 +45,15 @@ SINGLE = Precision("float32", 1e-2, 1e-2, 5e-4, 5e-2, 1e-1, 1e-4, 1.0)
 DOUBLE = Precision("float64", 1e-4, 1e-5, 1e-6, 1e-3, 1e-3, 1e-6, 1e-2)
 
 
-class _Broken(Exception):
+class CheckFailed(Exception):
     """A failure that needs a sentence of its own, not a figure."""
 
 
-class _DoesNotApply(Exception):
+class NotApplicable(Exception):
     """A clause that cannot be asked of this potential or these structures; says why."""
 
 
-class Bench:
+class CheckContext:
     """A potential, structures, and what several clauses ask about them."""
 
     def __init__(self, potential: Potential, structures: Structures):
@@ -101,12 +101,12 @@ class Bench:
         return max(self.precision.smallest, float(self.here.forces.abs().max()))
 
     def per_structure(self, values: Tensor) -> Tensor:
-        return sum_by_owner(values, self.structures.owner, len(self.structures))
+        return segment_sum(values, self.structures.structure_index, len(self.structures))
 
     def weights(self) -> list[Tensor]:
         weights = [p for p in self.potential.parameters() if p.requires_grad]
         if not weights:
-            raise _DoesNotApply(
+            raise NotApplicable(
                 "it has no trainable parameters, so it can be relaxed with but not fine-tuned "
                 "(a function that calls a module: pass the module too, EnergyFunction(f, module))"
             )

@@ -5,8 +5,8 @@ A failure is explained in one sentence: what was wrong, the likely cause, what t
 
 from __future__ import annotations
 
-from bpttviz.potentials.conformance.check import Clause
-from bpttviz.potentials.conformance.context import Bench
+from bpttviz.potentials.conformance.check import Check
+from bpttviz.potentials.conformance.context import CheckContext
 from bpttviz.potentials.conformance.measures import (
     _batch,
     _curl,
@@ -25,28 +25,28 @@ from bpttviz.potentials.conformance.measures import (
 )
 
 
-def _same(bench: Bench) -> float:
-    return bench.precision.same * bench.force_scale
+def _same(context: CheckContext) -> float:
+    return context.precision.same * context.force_scale
 
 
-CLAUSES = (
-    Clause(
+CHECKS = (
+    Check(
         "energies and forces are finite",
         _output,
-        lambda bench: 0,
+        lambda context: 0,
         "values",
         "{figure} of energy or forces are NaN or infinite; an atom without neighbours, a division "
         "by a distance or a logarithm is the usual cause: guard that expression, or refuse the "
         "structure with a StructureError",
     ),
-    Clause(
+    Check(
         "input is left alone",
         _input,
-        lambda bench: 0,
+        lambda context: 0,
         "",
         "",
     ),
-    Clause(
+    Check(
         "the same twice",
         _repeat,
         _same,
@@ -55,10 +55,10 @@ CLAUSES = (
         "noise), or the first call left something behind: switch it off outside training, and "
         "keep no state between calls",
     ),
-    Clause(
+    Check(
         "forces are -dE/dx",
         _energy_slope,
-        lambda bench: bench.precision.slope * bench.force_scale,
+        lambda context: context.precision.slope * context.force_scale,
         "eV/Å",
         "forces differ from the slope of the energy by {figure}; part of the energy is probably "
         "computed outside the graph (numpy, .detach(), no_grad, distances from a neighbour list) "
@@ -66,27 +66,27 @@ CLAUSES = (
         "or say conservative = False",
         lambda potential: potential.conservative,
     ),
-    Clause(
+    Check(
         "forces have no curl",
         _curl,
-        lambda bench: bench.precision.derivative,
+        lambda context: context.precision.derivative,
         "",
         "the forces' Jacobian is not symmetric (by {figure} of its size); there is no energy of "
         "which they are the slope, so that relaxations may go round in circles: derive forces "
         "from an energy, or say conservative = False, which makes Implicit use GMRES",
         lambda potential: potential.conservative,
     ),
-    Clause(
+    Check(
         "forces add up to zero",
         _net_force,
-        lambda bench: 10 * _same(bench),
+        lambda context: 10 * _same(context),
         "eV/Å",
         "forces on a structure add up to {figure}; something knows absolute positions, or forces "
         "are predicted atom by atom: use differences of positions only, subtract the mean force, "
         "or say net_force_free = False",
         lambda potential: potential.net_force_free,
     ),
-    Clause(
+    Check(
         "translation changes nothing",
         _translation,
         _same,
@@ -96,7 +96,7 @@ CLAUSES = (
         "say equivariant = net_force_free = False",
         lambda potential: potential.equivariant or potential.net_force_free,
     ),
-    Clause(
+    Check(
         "rotation turns the forces",
         _rotation,
         _same,
@@ -106,7 +106,7 @@ CLAUSES = (
         "along: build on distances, angles or equivariant features, or say equivariant = False",
         lambda potential: potential.equivariant,
     ),
-    Clause(
+    Check(
         "the order of atoms does not matter",
         _permutation,
         _same,
@@ -116,7 +116,7 @@ CLAUSES = (
         "table of pairs): use the element instead, or say exchangeable = False",
         lambda potential: potential.exchangeable,
     ),
-    Clause(
+    Check(
         "periodic images are the same",
         _images,
         _same,
@@ -125,7 +125,7 @@ CLAUSES = (
         "are missed or counted wrongly (no shifts, a wrapped copy of the positions, a neighbour "
         "list from other positions): take pairs and shifts from potentials.graph.neighbours",
     ),
-    Clause(
+    Check(
         "a batch equals its members",
         _batch,
         _same,
@@ -134,28 +134,28 @@ CLAUSES = (
         "batch see each other (a normalisation, an attention or a mean over all atoms, a wrong "
         "index offset): work by structures.owner, and keep batch normalisation out",
     ),
-    Clause(
+    Check(
         "forces know their positions",
         _second_derivative,
-        lambda bench: bench.precision.derivative,
+        lambda context: context.precision.derivative,
         "",
         "the derivative of the forces by positions is off by {figure} of its size; part of the "
         "graph is lost between positions and forces (a detach, no_grad around geometry, a cached "
         "neighbour distance, TorchScript): recompute geometry in torch at every call",
     ),
-    Clause(
+    Check(
         "forces know the parameters",
         _parameters,
-        lambda bench: bench.precision.parameters,
+        lambda context: context.precision.parameters,
         "",
         "the gradient through two steps is off by {figure} from central differences over the "
         "parameters; part of it is lost (retain_graph instead of create_graph=True, a detach, a "
         "cached feature): keep the whole graph from parameters to forces",
     ),
-    Clause(
+    Check(
         "finite at symmetric places",
         _symmetric_places,
-        lambda bench: 0,
+        lambda context: 0,
         "values",
         "{figure} of the second derivatives are NaN, infinite or beyond 1e6, on ideal straight "
         "lines of atoms or the structures given; a norm at zero, an arccos at 180° or a masked "

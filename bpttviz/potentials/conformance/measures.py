@@ -11,7 +11,13 @@ from ase.neighborlist import neighbor_list
 from torch import Tensor
 
 from bpttviz.potentials.base import Prediction
-from bpttviz.potentials.conformance.context import TENSORS, Bench, _Broken, _copy, _DoesNotApply
+from bpttviz.potentials.conformance.context import (
+    TENSORS,
+    CheckContext,
+    CheckFailed,
+    NotApplicable,
+    _copy,
+)
 from bpttviz.structures import StructureError, Structures
 
 BEYOND = 1e6  # a second derivative (eV/Å² and the like) larger than this is a rounded infinity
@@ -24,25 +30,25 @@ def _difference(found: Prediction, expected: Prediction) -> float:
     return float(torch.maximum(energy, forces))
 
 
-def _output(bench: Bench) -> float:
-    structures = bench.structures
-    prediction = bench.at(structures.positions)
+def _output(context: CheckContext) -> float:
+    structures = context.structures
+    prediction = context.at(structures.positions)
     expected = {"energy": (len(structures),), "forces": tuple(structures.positions.shape)}
     for name, shape in expected.items():
         value = getattr(prediction, name, None)
         if not isinstance(value, Tensor):
-            raise _Broken(
+            raise CheckFailed(
                 f"forward() gave no tensor of {name}; return a Prediction(energy, forces), or "
                 "define energy() alone and let the base class take the forces"
             )
         if tuple(value.shape) != shape:
-            raise _Broken(
+            raise CheckFailed(
                 f"{name} has shape {tuple(value.shape)} where {shape} was expected (energy: one a "
                 "structure; forces: three an atom); sum atoms by structures.owner, and do not keep "
                 "a last axis of length one"
             )
         if value.dtype != structures.dtype:
-            raise _Broken(
+            raise CheckFailed(
                 f"{name} is {value.dtype} while positions are {structures.dtype}; convert results "
                 "back, value.to(structures.dtype), however the network computes"
             )
@@ -50,146 +56,148 @@ def _output(bench: Bench) -> float:
     return float(bad)
 
 
-def _input(bench: Bench) -> float:
-    structures = bench.structures
+def _input(context: CheckContext) -> float:
+    structures = context.structures
     handed = _copy(structures)
-    bench.potential(handed)
+    context.potential(handed)
     changed = [f for f in TENSORS if not torch.equal(getattr(handed, f), getattr(structures, f))]
     if handed.positions.requires_grad:
         changed.append("positions.requires_grad")
     if changed:
-        raise _Broken(
+        raise CheckFailed(
             f"it changed {' and '.join(changed)} of the structures it was given; something inside "
             "writes into the tensors it gets (+=, requires_grad_): hand the model a copy"
         )
     return 0.0
 
 
-def _energy_slope(bench: Bench) -> float:
-    ahead, behind = bench.along[0]
-    expected = (behind.energy - ahead.energy) / (2 * bench.precision.step)
-    found = bench.per_structure((bench.here.forces * bench.random(0)).sum(1))
+def _energy_slope(context: CheckContext) -> float:
+    ahead, behind = context.along[0]
+    expected = (behind.energy - ahead.energy) / (2 * context.precision.step)
+    found = context.per_structure((context.here.forces * context.random(0)).sum(1))
     return float((found - expected).abs().max())
 
 
-def _curl(bench: Bench) -> float:
-    first, second = bench.force_slope(0), bench.force_slope(1)
-    asymmetry = ((first * bench.random(1)).sum() - (second * bench.random(0)).sum()).abs()
+def _curl(context: CheckContext) -> float:
+    first, second = context.force_slope(0), context.force_slope(1)
+    asymmetry = ((first * context.random(1)).sum() - (second * context.random(0)).sum()).abs()
     return float(asymmetry / (first.norm() + second.norm() + 1e-3))
 
 
-def _net_force(bench: Bench) -> float:
-    return float(bench.per_structure(bench.here.forces).abs().max())
+def _net_force(context: CheckContext) -> float:
+    return float(context.per_structure(context.here.forces).abs().max())
 
 
-def _translation(bench: Bench) -> float:
-    step = bench.structures.positions.new_tensor([0.37, -0.21, 0.53])
-    return _difference(bench.at(bench.structures.positions + step), bench.here)
+def _translation(context: CheckContext) -> float:
+    step = context.structures.positions.new_tensor([0.37, -0.21, 0.53])
+    return _difference(context.at(context.structures.positions + step), context.here)
 
 
-def _rotation(bench: Bench) -> float:
+def _rotation(context: CheckContext) -> float:
     draw = torch.Generator().manual_seed(2)
     turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=draw, dtype=torch.float64))
-    turn = (turn * torch.linalg.det(turn).sign()).to(bench.structures.positions)  # no mirror
-    structures = bench.structures
+    turn = (turn * torch.linalg.det(turn).sign()).to(context.structures.positions)  # no mirror
+    structures = context.structures
     turned = replace(structures, positions=structures.positions @ turn, cell=structures.cell @ turn)
     with torch.no_grad():
-        energy, forces = bench.potential(turned)
-    return _difference(Prediction(energy, forces @ turn.T), bench.here)
+        energy, forces = context.potential(turned)
+    return _difference(Prediction(energy, forces @ turn.T), context.here)
 
 
-def _permutation(bench: Bench) -> float:
-    structures = bench.structures
+def _permutation(context: CheckContext) -> float:
+    structures = context.structures
     # Backwards within each structure: atoms of all elements change places.
-    atoms = torch.arange(len(structures.owner), device=structures.device)
+    atoms = torch.arange(len(structures.structure_index), device=structures.device)
     order = torch.cat([members.flip(0) for members in structures.split(atoms)])
     per_atom = ("positions", "numbers", "masses", "fixed")
     shuffled = replace(structures, **{k: getattr(structures, k)[order] for k in per_atom})
     with torch.no_grad():
-        energy, forces = bench.potential(shuffled)
-    return _difference(Prediction(energy, forces[order.argsort()]), bench.here)
+        energy, forces = context.potential(shuffled)
+    return _difference(Prediction(energy, forces[order.argsort()]), context.here)
 
 
-def _images(bench: Bench) -> float:
-    structures = bench.structures
+def _images(context: CheckContext) -> float:
+    structures = context.structures
     if not bool(structures.pbc.any()):
-        raise _DoesNotApply("no structure is periodic")
+        raise NotApplicable("no structure is periodic")
     positions = structures.positions.clone()
     first = torch.tensor([0, *structures.counts[:-1]], device=structures.device).cumsum(0)
     vectors = (structures.cell * structures.pbc[:, :, None]).sum(1)  # (B, 3)
-    return _difference(bench.at(positions.index_add(0, first, vectors.to(positions))), bench.here)
+    return _difference(
+        context.at(positions.index_add(0, first, vectors.to(positions))), context.here
+    )
 
 
-def _batch(bench: Bench) -> float:
-    structures = bench.structures
+def _batch(context: CheckContext) -> float:
+    structures = context.structures
     if len(structures) == 1:
-        raise _DoesNotApply("one structure only; pass two or more to compare")
+        raise NotApplicable("one structure only; pass two or more to compare")
     worst = 0.0
     for index in range(len(structures)):
         with torch.no_grad():
-            alone = bench.potential(structures[index])
-        mine = structures.owner == index
-        together = Prediction(bench.here.energy[[index]], bench.here.forces[mine])
+            alone = context.potential(structures[index])
+        mine = structures.structure_index == index
+        together = Prediction(context.here.energy[[index]], context.here.forces[mine])
         worst = max(worst, _difference(alone, together))
     return worst
 
 
-def _repeat(bench: Bench) -> float:
-    return _difference(bench.at(bench.structures.positions), bench.here)
+def _repeat(context: CheckContext) -> float:
+    return _difference(context.at(context.structures.positions), context.here)
 
 
-def _second_derivative(bench: Bench) -> float:
-    positions = bench.structures.positions.clone().requires_grad_()
+def _second_derivative(context: CheckContext) -> float:
+    positions = context.structures.positions.clone().requires_grad_()
     # Derived from other positions, as those in the middle of a relaxation are.
-    forces = bench.potential(bench.structures.with_positions(positions * 1.0)).forces
+    forces = context.potential(context.structures.with_positions(positions * 1.0)).forces
     found = None
     if forces.requires_grad:
-        pull = (forces * bench.random(1)).sum()
+        pull = (forces * context.random(1)).sum()
         (found,) = torch.autograd.grad(pull, positions, allow_unused=True)
     if found is None:
-        raise _Broken(
+        raise CheckFailed(
             "forces carry no graph to the positions they were computed at; something detaches "
             "(a calculator, numpy, .detach(), no_grad, a graph kept in train() mode only): call "
             "the bare model, with create_graph=True where it takes derivatives itself"
         )
-    expected = (bench.force_slope(0) * bench.random(1)).sum()
-    deviation = ((found * bench.random(0)).sum() - expected).abs()
-    return float(deviation / (bench.force_slope(0).norm() + 1e-3))
+    expected = (context.force_slope(0) * context.random(1)).sum()
+    deviation = ((found * context.random(0)).sum() - expected).abs()
+    return float(deviation / (context.force_slope(0).norm() + 1e-3))
 
 
-def _two_steps(bench: Bench, rate: float) -> Tensor:
+def _two_steps(context: CheckContext, rate: float) -> Tensor:
     """A number (Å) that depends on where two steps of gradient descent lead."""
-    positions = bench.structures.positions
+    positions = context.structures.positions
     for _ in range(2):
-        forces = bench.potential(bench.structures.with_positions(positions)).forces
+        forces = context.potential(context.structures.with_positions(positions)).forces
         positions = positions + rate * forces
-    return (positions * bench.random(3)).sum()
+    return (positions * context.random(3)).sum()
 
 
-def _parameters(bench: Bench) -> float:
-    weights = bench.weights()
-    rate = 0.05 / max(float(bench.here.forces.abs().max()), 1e-3)  # at most 0.05 Å a step
-    value = _two_steps(bench, rate)
+def _parameters(context: CheckContext) -> float:
+    weights = context.weights()
+    rate = 0.05 / max(float(context.here.forces.abs().max()), 1e-3)  # at most 0.05 Å a step
+    value = _two_steps(context, rate)
     found = [None] * len(weights)
     if value.requires_grad:
         found = torch.autograd.grad(value, weights, allow_unused=True)
     slopes = [torch.zeros_like(w) if g is None else g for g, w in zip(found, weights, strict=True)]
     length = float(torch.sqrt(sum((g.double() ** 2).sum() for g in slopes)))
     if length < 1e-10:
-        raise _Broken(
+        raise CheckFailed(
             "no parameter is felt in the positions after two steps; the forces carry no graph to "
             "them (retain_graph where create_graph=True is needed, a graph kept in train() mode "
             "only, or weights read through .data or .detach()): keep the graph in eval() too"
         )
     if length != length:
-        raise _Broken(
+        raise CheckFailed(
             "the gradient through two steps is NaN; a norm at zero or a masked branch probably "
             "divides by zero in its derivative: use geometry.safe_norm, and mask the input of a "
             "branch, not only its result"
         )
     # Along the gradient itself the derivative is as large as it gets, far above rounding.
     size = float(torch.sqrt(sum((w.detach().double() ** 2).sum() for w in weights)))
-    step = min(bench.precision.nudge / length, 1e-2 * (1e-3 + size))
+    step = min(context.precision.nudge / length, 1e-2 * (1e-3 + size))
     kept = [w.detach().clone() for w in weights]
     values = []
     with torch.no_grad():
@@ -197,7 +205,7 @@ def _parameters(bench: Bench) -> float:
             for sign in (1, -1):
                 for w, old, slope in zip(weights, kept, slopes, strict=True):
                     w.copy_(old + sign * step / length * slope)
-                values.append(float(_two_steps(bench, rate)))
+                values.append(float(_two_steps(context, rate)))
         finally:
             for w, old in zip(weights, kept, strict=True):
                 w.copy_(old)
@@ -205,22 +213,22 @@ def _parameters(bench: Bench) -> float:
     return abs(length - expected) / max(length, abs(expected))
 
 
-def _symmetric_places(bench: Bench) -> float:
+def _symmetric_places(context: CheckContext) -> float:
     bad = 0
-    places = [bench.structures]
-    ideal = _straight_lines(bench.structures)
+    places = [context.structures]
+    ideal = _straight_lines(context.structures)
     try:
         with torch.no_grad():
-            bench.potential(ideal)
+            context.potential(ideal)
         places.append(ideal)
     except StructureError:  # it takes other structures only; its own must do
         pass
     for structures in map(_copy, places):
         positions = structures.positions.clone().requires_grad_()
-        weights = [p for p in bench.potential.parameters() if p.requires_grad]
-        forces = bench.potential(structures.with_positions(positions * 1.0)).forces
+        weights = [p for p in context.potential.parameters() if p.requires_grad]
+        forces = context.potential(structures.with_positions(positions * 1.0)).forces
         if not forces.requires_grad:
-            raise _Broken("forces carry no graph, so nothing can be differentiated twice")
+            raise CheckFailed("forces carry no graph, so nothing can be differentiated twice")
         draw = torch.Generator().manual_seed(4)
         pull = torch.randn(forces.shape, generator=draw, dtype=torch.float64).to(forces)
         slopes = torch.autograd.grad(

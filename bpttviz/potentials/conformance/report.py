@@ -9,16 +9,16 @@ from ase import Atoms
 from ase.build import bulk
 
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.conformance.check import Finding
-from bpttviz.potentials.conformance.context import Bench
-from bpttviz.potentials.conformance.contract import CLAUSES
+from bpttviz.potentials.conformance.check import CheckResult
+from bpttviz.potentials.conformance.context import CheckContext
+from bpttviz.potentials.conformance.contract import CHECKS
 from bpttviz.structures import StructureError, Structures
 
 MARKS = {"holds": "✓", "fails": "✗", "not claimed": "·", "does not apply": "–", "not reached": " "}
 
 
 @dataclass(frozen=True)
-class PotentialCheck:
+class ConformanceReport:
     """What `check_potential` found; prints as a table.
 
     Attributes:
@@ -31,29 +31,29 @@ class PotentialCheck:
     potential: str
     precision: str
     structures: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    results: tuple[CheckResult, ...]
 
     @property
-    def failures(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.status == "fails")
+    def failures(self) -> tuple[CheckResult, ...]:
+        return tuple(f for f in self.results if f.status == "fails")
 
     @property
     def ok(self) -> bool:
         """Nothing that the potential claims, or that every potential must keep, fails."""
         return not self.failures
 
-    def __getitem__(self, clause: str) -> Finding:
-        for finding in self.findings:
-            if finding.clause == clause:
-                return finding
-        raise KeyError(f"no clause {clause!r}; there are: {', '.join(c.name for c in CLAUSES)}")
+    def __getitem__(self, check: str) -> CheckResult:
+        for result in self.results:
+            if result.check == check:
+                return result
+        raise KeyError(f"no clause {check!r}; there are: {', '.join(c.name for c in CHECKS)}")
 
     @property
     def _summary(self) -> str:
         verdict = (
             "keeps the contract"
             if self.ok
-            else f"breaks {len(self.failures)} of {len(self.findings)} clauses"
+            else f"breaks {len(self.failures)} of {len(self.results)} clauses"
         )
         return (
             f"{self.potential} {verdict} (limits for {self.precision}; "
@@ -69,8 +69,8 @@ class PotentialCheck:
             return f"{value:.1e} {unit or 'relative'}"
 
         return [
-            (f.clause, f.status, number(f.figure, f.unit), number(f.limit, f.unit))
-            for f in self.findings
+            (f.check, f.status, number(f.figure, f.unit), number(f.limit, f.unit))
+            for f in self.results
         ]
 
     def __repr__(self) -> str:
@@ -80,19 +80,19 @@ class PotentialCheck:
         for row in rows:
             text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append(f"{MARKS.get(row[1], ' ')} {text}".rstrip())
-        lines += [f"{MARKS[f.status]} {f.clause}: {f.sentence}" for f in self._notable]
+        lines += [f"{MARKS[f.status]} {f.check}: {f.sentence}" for f in self._notable]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         body = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{html.escape(clause)}</th>"
+            f"<tr><th scope='row' style='text-align:left'>{html.escape(check)}</th>"
             f"<td style='text-align:left;font-weight:{'bold' if status == 'fails' else 'normal'}'>"
             f"{MARKS[status]} {status}</td>"
             f"<td>{html.escape(measured)}</td><td>{html.escape(allowed)}</td></tr>"
-            for clause, status, measured, allowed in self._rows()
+            for check, status, measured, allowed in self._rows()
         )
         notes = "".join(
-            f"<li><b>{html.escape(f.clause)}</b>: {html.escape(f.sentence)}</li>"
+            f"<li><b>{html.escape(f.check)}</b>: {html.escape(f.sentence)}</li>"
             for f in self._notable
         )
         return (
@@ -104,15 +104,15 @@ class PotentialCheck:
         )
 
     @property
-    def _notable(self) -> list[Finding]:
+    def _notable(self) -> list[CheckResult]:
         """What there is a sentence about: failures, what is not claimed, what does not apply."""
         order = ("fails", "not claimed", "does not apply")
-        return sorted((f for f in self.findings if f.sentence), key=lambda f: order.index(f.status))
+        return sorted((f for f in self.results if f.sentence), key=lambda f: order.index(f.status))
 
 
 def check_potential(
     potential: Potential, structures: Structures | Atoms | list[Atoms] | None = None
-) -> PotentialCheck:
+) -> ConformanceReport:
     """Measure every clause of the contract that `Potential` describes.
 
     About thirty evaluations of the potential: small structures make it quick. It is put into
@@ -125,7 +125,7 @@ def check_potential(
             None: silicon and rock salt, atoms displaced by 0.1 Å.
 
     Returns:
-        `PotentialCheck`: prints as a table with an explanation of each failure; ``ok`` and
+        `ConformanceReport`: prints as a table with an explanation of each failure; ``ok`` and
         ``failures`` for programs.
 
     Raises:
@@ -142,12 +142,12 @@ def check_potential(
         structures = _examples()
     elif not isinstance(structures, Structures):
         structures = Structures.from_ase(structures)
-    bench = Bench(potential, structures.to(potential.device))
+    context = CheckContext(potential, structures.to(potential.device))
     modes = [(module, module.training) for module in potential.modules()]
     try:
         potential.eval()
         try:
-            bench.at(bench.structures.positions)
+            context.at(context.structures.positions)
         except StructureError as error:
             if given:
                 raise
@@ -157,17 +157,17 @@ def check_potential(
             ) from error
         except Exception:  # the first clause says what happened
             pass
-        findings = []
-        for clause in CLAUSES:
-            if findings and findings[0].status == "fails":
-                findings.append(clause.unmeasured("not reached", ""))
+        results = []
+        for check in CHECKS:
+            if results and results[0].status == "fails":
+                results.append(check.unmeasured("not reached", ""))
             else:
-                findings.append(clause.examine(bench))
+                results.append(check.run(context))
     finally:
         for module, training in modes:
             module.training = training
-    return PotentialCheck(
-        type(potential).__name__, bench.precision.name, structures.names, tuple(findings)
+    return ConformanceReport(
+        type(potential).__name__, context.precision.name, structures.names, tuple(results)
     )
 
 

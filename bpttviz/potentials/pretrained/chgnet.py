@@ -127,10 +127,10 @@ class CHGNet(Potential):
         frozen = fractional.detach().cpu().numpy()
         crystal = Structure(Lattice(cell.cpu().numpy()), numbers.tolist(), frozen)
         graph = self.network.graph_converter(crystal)
-        bonded = torch.zeros(len(numbers), dtype=torch.bool)
-        bonded[graph.atom_graph.reshape(-1, 2)[:, 0].long()] = True
-        if not bonded.all():
-            atom = int((~bonded).nonzero()[0])
+        spring_hessian = torch.zeros(len(numbers), dtype=torch.bool)
+        spring_hessian[graph.atom_graph.reshape(-1, 2)[:, 0].long()] = True
+        if not spring_hessian.all():
+            atom = int((~spring_hessian).nonzero()[0])
             raise StructureError(
                 f"atom {atom} has no neighbour within {graph.atom_graph_cutoff} Å; CHGNet cannot "
                 "describe an isolated atom",

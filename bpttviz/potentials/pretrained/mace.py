@@ -124,7 +124,7 @@ class MACE(Potential):
         require_elements(structures, known, "this MACE")
         graph = neighbours(structures, float(self.network.r_max))
         one_hot = structures.numbers[:, None] == known[None]
-        sizes = torch.bincount(structures.owner, minlength=len(structures))
+        sizes = torch.bincount(structures.structure_index, minlength=len(structures))
         head = self.architecture["heads"].index(self.head)
         data = {
             "positions": structures.positions.to(self.dtype),  # (N, 3) Å
@@ -133,7 +133,7 @@ class MACE(Potential):
             "shifts": graph.shifts.to(self.dtype),  # (E, 3) Å
             "unit_shifts": graph.images.to(self.dtype),  # (E, 3)
             "cell": structures.cell.reshape(-1, 3).to(self.dtype),  # (3B, 3) Å
-            "batch": structures.owner,  # (N,)
+            "batch": structures.structure_index,  # (N,)
             "ptr": torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),  # (B+1,)
             "head": torch.full_like(sizes, head),  # (B,)
         }

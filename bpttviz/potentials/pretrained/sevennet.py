@@ -93,8 +93,10 @@ class SevenNet(Potential):
             "x": kinds,  # (N,) which of the known elements; becomes node features (N, channels)
             "edge_index": torch.stack([graph.first, graph.second]),  # (2, E)
             "edge_vec": graph.vectors(structures.positions).to(self.dtype),  # (E, 3) Å
-            "batch": structures.owner,  # (N,)
-            "num_atoms": torch.bincount(structures.owner, minlength=len(structures)),  # (B,)
+            "batch": structures.structure_index,  # (N,)
+            "num_atoms": torch.bincount(
+                structures.structure_index, minlength=len(structures)
+            ),  # (B,)
         }
         for name, layer in self.network.named_children():
             if name == "force_output":

@@ -32,7 +32,7 @@ class ElementEmbedding(nn.Module):
         beyond = structures.numbers > LAST_ELEMENT
         if bool(beyond.any()):
             atom = int(beyond.nonzero()[0])
-            index = int(structures.owner[atom])
+            index = int(structures.structure_index[atom])
             raise StructureError(
                 f"has element {int(structures.numbers[atom])}; only elements 1 to {LAST_ELEMENT} "
                 "(H to Pu) are known",

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bpttviz.geometry import safe_norm, sum_by_owner
+from bpttviz.geometry import safe_norm, segment_sum
 from bpttviz.potentials.base import Potential, require_device
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.potentials.small.elements import LAST_ELEMENT, ElementEmbedding
@@ -56,7 +56,7 @@ class PaiNN(Potential):
         super().__init__()
         self.features, self.cutoff, self.radial = features, cutoff, radial
         self.embedding = ElementEmbedding(features)
-        self.layers = nn.ModuleList(Layer(features, radial) for _ in range(layers))
+        self.layers = nn.ModuleList(Interaction(features, radial) for _ in range(layers))
         self.readout = nn.Sequential(
             nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 1)
         )
@@ -93,22 +93,22 @@ class PaiNN(Potential):
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
         scalars = self.embedding(structures)  # (N, F)
-        arrows = None  # (N, 3, F), once there are any
+        vectors = None  # (N, 3, F), once there are any
         graph = neighbours(structures, self.cutoff)
         vectors = graph.vectors(structures.positions).to(self.dtype)  # (E, 3) Å, first → second
         distance = safe_norm(vectors).clamp(min=CLOSEST)[:, None]  # (E, 1) Å
         direction = vectors / distance  # (E, 3)
-        waves, fade = radial_waves(distance, self.cutoff, self.radial)  # (E, R), (E, 1)
+        rbf, envelope = radial_basis(distance, self.cutoff, self.radial)  # (E, R), (E, 1)
         for layer in self.layers:
-            scalars, arrows = layer(
-                scalars, arrows, graph.first, graph.second, direction, waves, fade
+            scalars, vectors = layer(
+                scalars, vectors, graph.first, graph.second, direction, rbf, envelope
             )
         own = self.readout(scalars)[:, 0].double()  # (N,)
         atoms = self.scale[structures.numbers] * own + self.shift[structures.numbers]  # (N,) eV
-        return sum_by_owner(atoms, structures.owner, len(structures)).to(structures.dtype)
+        return segment_sum(atoms, structures.structure_index, len(structures)).to(structures.dtype)
 
 
-class Layer(nn.Module):
+class Interaction(nn.Module):
     """One round: messages from the neighbours, then an update of each atom by itself."""
 
     def __init__(self, features: int, radial: int):
@@ -125,36 +125,36 @@ class Layer(nn.Module):
     def forward(
         self,
         scalars: Tensor,  # (N, F)
-        arrows: Tensor | None,  # (N, 3, F); None: all are zero
+        vectors: Tensor | None,  # (N, 3, F); None: all are zero
         first: Tensor,  # (E,)
         second: Tensor,  # (E,)
         direction: Tensor,  # (E, 3)
-        waves: Tensor,  # (E, R)
-        fade: Tensor,  # (E, 1)
+        rbf: Tensor,  # (E, R)
+        envelope: Tensor,  # (E, 1)
     ) -> tuple[Tensor, Tensor]:
         # What the second atom of each edge says, filtered by how far away it is. (index_select
         # instead of brackets: its gradient is added up in one order, whatever the threads.)
-        said = self.message(scalars).index_select(0, second)  # (E, 3F)
-        said = said * (self.filter(waves) * fade)
-        words, pass_on, point = said.chunk(3, 1)  # (E, F) each
-        heard = direction[:, :, None] * point[:, None]  # (E, 3, F)
-        if arrows is not None:
-            heard = heard + arrows.index_select(0, second) * pass_on[:, None]
-        scalars = scalars + sum_by_owner(words, first, len(scalars))  # (N, F)
-        new = sum_by_owner(heard, first, len(scalars))  # (N, 3, F)
-        arrows = new if arrows is None else arrows + new
+        messages = self.message(scalars).index_select(0, second)  # (E, 3F)
+        messages = messages * (self.filter(rbf) * envelope)
+        ds, pass_on, gate_directions = messages.chunk(3, 1)  # (E, F) each
+        vector_messages = direction[:, :, None] * gate_directions[:, None]  # (E, 3, F)
+        if vectors is not None:
+            vector_messages = vector_messages + vectors.index_select(0, second) * pass_on[:, None]
+        scalars = scalars + segment_sum(ds, first, len(scalars))  # (N, F)
+        new = segment_sum(vector_messages, first, len(scalars))  # (N, 3, F)
+        vectors = new if vectors is None else vectors + new
 
         # Scalars from vectors by lengths and inner products, vectors from vectors by factors: the
         # only ways that turn with the structure. The length is smooth at zero, where symmetry puts
         # vectors: the root itself has an infinite second derivative there.
-        left, right = self.mix(arrows).chunk(2, 2)  # (N, 3, F) each
+        left, right = self.mix(vectors).chunk(2, 2)  # (N, 3, F) each
         length = ((right * right).sum(1) + 1).sqrt() - 1  # (N, F)
         add, multiply, stretch = self.update(torch.cat([scalars, length], 1)).chunk(3, 1)
         scalars = scalars + add + multiply * (left * right).sum(1)
-        return scalars, arrows + left * stretch[:, None]
+        return scalars, vectors + left * stretch[:, None]
 
 
-def radial_waves(distance: Tensor, cutoff: float, count: int) -> tuple[Tensor, Tensor]:
+def radial_basis(distance: Tensor, cutoff: float, count: int) -> tuple[Tensor, Tensor]:
     """Standing waves sin(nπr/c)/r, and a fade-out, of distances (E, 1) Å: (E, count) and (E, 1).
 
     The fade-out is 1 - 28x⁶ + 48x⁷ - 21x⁸ with x = r/c (Gasteiger et al., ICLR 2020): slope and
@@ -163,5 +163,5 @@ def radial_waves(distance: Tensor, cutoff: float, count: int) -> tuple[Tensor, T
     """
     n = torch.arange(1, count + 1, dtype=distance.dtype, device=distance.device)
     x = distance / cutoff
-    fade = 1 - x**6 * (28 - 48 * x + 21 * x**2)
-    return torch.sin(math.pi * n * x) / distance, fade
+    envelope = 1 - x**6 * (28 - 48 * x + 21 * x**2)
+    return torch.sin(math.pi * n * x) / distance, envelope

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from bpttviz.potentials.base import Potential
 
 KEY = "bpttviz-weights"
-SHELF = Path(str(files("bpttviz") / "potentials" / "weights"))
+SHELF = Path(str(files("bpttviz") / "potentials" / "small" / "shipped"))
 
 
 def save_weights(potential: Potential, card: dict, path: Path) -> None:

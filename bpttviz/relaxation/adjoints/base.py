@@ -3,10 +3,10 @@
 An adjoint drives a `Loop`: it decides which steps keep their graph and what happens in the backward
 pass.
 
-- `Full`, `Checkpointed`: through every step, exactly.
-- `Truncated`: through the last few steps.
-- `Implicit`: at the resting place itself, through no step at all.
-- `Guided`: through the first few steps, and then at the resting place.
+- `FullBPTT`, `CheckpointedBPTT`: through every step, exactly.
+- `TruncatedBPTT`: through the last few steps.
+- `ImplicitAdjoint`: at the resting place itself, through no step at all.
+- `GuidedAdjoint`: through the first few steps, and then at the resting place.
 
 The first three do not change where a relaxation goes; the last two carry it on to rest.
 """
@@ -27,7 +27,7 @@ from bpttviz.relaxation.rules import State
 
 
 @dataclass(eq=False)
-class Backward:
+class BackwardRecord:
     """What a backward pass left behind; empty until there has been one.
 
     Attributes:
@@ -50,7 +50,7 @@ class Backward:
         return state
 
 
-class Driven(NamedTuple):
+class AdjointResult(NamedTuple):
     """What driving a loop gives.
 
     Attributes:
@@ -60,7 +60,7 @@ class Driven(NamedTuple):
     """
 
     end: State
-    backward: Backward
+    backward: BackwardRecord
     waypoints: tuple[tuple[float, Tensor], ...] = ()
 
 
@@ -75,7 +75,9 @@ def record(loop: Loop, state: State, steps: int) -> list[State]:
     return path
 
 
-def _through(loop: Loop, path: list[State], start: State, every: int, backward: Backward) -> State:
+def _through(
+    loop: Loop, path: list[State], start: State, every: int, backward: BackwardRecord
+) -> State:
     """The recorded path's end as a differentiable function of ``start`` and the parameters."""
     parameters = [
         p for module in (loop.potential, loop.rule) for p in module.parameters() if p.requires_grad

@@ -6,39 +6,45 @@ from dataclasses import dataclass, field
 
 import torch
 
-from bpttviz.relaxation.adjoints.base import Backward, Driven, _require_whole, _through, record
-from bpttviz.relaxation.adjoints.implicit import Implicit
+from bpttviz.relaxation.adjoints.base import (
+    AdjointResult,
+    BackwardRecord,
+    _require_whole,
+    _through,
+    record,
+)
+from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
 from bpttviz.relaxation.loop import Loop
 
 
 @dataclass(frozen=True)
-class Guided:
+class GuidedAdjoint:
     """Through the first ``window`` steps, and implicitly at rest: w L(X_n) + L(X*).
 
     An implicit gradient polishes the basin that a relaxation ends in and cannot leave it; the loss
     on the end of a short unrolled window is what chooses the basin. (Unrolling *into* the fixed
-    point instead would change nothing: dX*/dX_n = 0.) With weight 0 this is ``then`` alone.
+    point instead would change nothing: dX*/dX_n = 0.) With weight 0 this is ``implicit`` alone.
 
     The two losses are added by whoever takes the loss: see ``waypoints`` of `Relaxation`.
 
     Args:
         window: n, steps differentiated through time; cut short where the relaxation is shorter.
         weight: w, of the loss at the window's end.
-        then: how the resting place is differentiated.
+        implicit: how the resting place is differentiated.
     """
 
     window: int = 10
     weight: float = 1.0
-    then: Implicit = field(default_factory=Implicit)
+    implicit: ImplicitAdjoint = field(default_factory=ImplicitAdjoint)
 
     def __post_init__(self):
         _require_whole("window", self.window)
         if not self.weight >= 0:
             raise ValueError(f"weight must not be negative, got {self.weight}")
 
-    def drive(self, loop: Loop) -> Driven:
-        start, backward = loop.begin(), Backward()
-        path = record(loop, start, min(self.window, loop.stop.steps))
+    def drive(self, loop: Loop) -> AdjointResult:
+        start, backward = loop.begin(), BackwardRecord()
+        path = record(loop, start, min(self.window, loop.stop.max_steps))
         waypoints = ()
         if self.weight > 0:
             inside = path[-1]
@@ -46,5 +52,5 @@ class Guided:
                 inside = _through(loop, path, start, 1, backward)
             waypoints = ((self.weight, inside.positions),)
         with torch.no_grad():
-            state = loop.advance(path[-1], loop.stop.steps - path[-1].t)
-        return Driven(self.then.settle(loop, state, backward), backward, waypoints)
+            state = loop.advance(path[-1], loop.stop.max_steps - path[-1].t)
+        return AdjointResult(self.implicit.settle(loop, state, backward), backward, waypoints)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from bpttviz.relaxation.adjoints.base import Backward, Driven
+from bpttviz.relaxation.adjoints.base import AdjointResult, BackwardRecord
 from bpttviz.relaxation.linear_solvers import GMRES, ConjugateGradient
 from bpttviz.relaxation.loop import Loop
 from bpttviz.relaxation.rules import FIRE, State
-from bpttviz.relaxation.stopping import Stop
+from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.relaxation.zero_modes import ZeroModes
 
 
@@ -26,7 +26,7 @@ class ImplicitWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class Implicit:
+class ImplicitAdjoint:
     """The gradient of the resting place itself: no step is differentiated, memory is that of one.
 
     At rest F(X*, θ) = 0, so dX*/dθ = H⁻¹ ∂F/∂θ with the Hessian H = -∂F/∂X. With Hᵀλ = ∂L/∂X* the
@@ -52,7 +52,9 @@ class Implicit:
     solver: ConjugateGradient | GMRES | None = None
     damping: float = 0.0
     rule: nn.Module = field(default_factory=FIRE)
-    rest: Stop = field(default_factory=lambda: Stop(steps=500, fmax=0.005))
+    rest: StoppingCriterion = field(
+        default_factory=lambda: StoppingCriterion(max_steps=500, fmax=0.005)
+    )
     strict: bool = True
 
     def __post_init__(self):
@@ -61,17 +63,17 @@ class Implicit:
         if self.rest.fmax is None:
             raise ValueError("rest needs an fmax (eV/Å): otherwise nothing says what rest is")
 
-    def drive(self, loop: Loop) -> Driven:
-        backward = Backward()
+    def drive(self, loop: Loop) -> AdjointResult:
+        backward = BackwardRecord()
         with torch.no_grad():
-            state = loop.advance(loop.begin(), loop.stop.steps)
-        return Driven(self.settle(loop, state, backward), backward)
+            state = loop.advance(loop.begin(), loop.stop.max_steps)
+        return AdjointResult(self.settle(loop, state, backward), backward)
 
-    def settle(self, loop: Loop, state: State, backward: Backward) -> State:
+    def settle(self, loop: Loop, state: State, backward: BackwardRecord) -> State:
         """Go on from ``state`` to rest, and attach the gradient there."""
         with torch.no_grad():
             state = loop.follow(state, self.rule, self.rest)
-            state = loop.advance(state, self.rest.steps)
+            state = loop.advance(state, self.rest.max_steps)
             state = State(state.positions.detach(), (), state.t)
         parameters = [p for p in loop.potential.parameters() if p.requires_grad]
         if not torch.is_grad_enabled() or not parameters:
@@ -89,7 +91,7 @@ class Implicit:
                 f"structure {worst} ({loop.structures.names[worst]}) is not at rest: its largest "
                 f"force is {float(fmax[worst]):.2g} eV/Å after {int(loop.steps[worst])} steps, and "
                 f"an implicit gradient was asked for at {self.rest.fmax:g} eV/Å. Allow more steps "
-                "(rest=Stop(steps=..., fmax=...)), or choose another adjoint"
+                "(rest=StoppingCriterion(max_steps=..., fmax=...)), or choose another adjoint"
             )
 
     def _complain(self, message: str) -> None:
@@ -114,7 +116,7 @@ class _FixedPoint(torch.autograd.Function):
         positions, *parameters = ctx.saved_tensors
         structures = loop.structures.with_positions(positions)
         internal = ZeroModes(structures, loop.potential)
-        lost = loop.given_up[structures.owner][:, None]
+        lost = loop.given_up[structures.structure_index][:, None]
         with torch.enable_grad():
             leaf = positions.clone().requires_grad_()
             forces = loop.predict(leaf).forces
@@ -130,7 +132,7 @@ class _FixedPoint(torch.autograd.Function):
         if solver is None:
             solver = ConjugateGradient() if loop.potential.conservative else GMRES()
         target = internal.remove(torch.where(lost, 0.0, incoming))
-        solution = solver(product, target, structures.owner, len(structures))
+        solution = solver(product, target, structures.structure_index, len(structures))
         ctx.record.solutions.append(solution)
         for index, failure in solution.failures.items():
             implicit._complain(

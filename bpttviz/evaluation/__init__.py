@@ -1,0 +1,1 @@
+"""Potentials measured on reference relaxations: ends, minima, forces, and what follows from them."""

@@ -1,0 +1,17 @@
+from .atoms import plot_forces as plot_forces
+from .atoms import plot_parity as plot_parity
+from .atoms import plot_snapshots as plot_snapshots
+from .curves import plot_curves as plot_curves
+from .datasets import plot_dataset as plot_dataset
+from .error_plane_figure import plot_error_plane as plot_error_plane
+from .figure import AccessibleFigure as AccessibleFigure
+from .gradients import plot_costs as plot_costs
+from .gradients import plot_gradient as plot_gradient
+from .landscapes import WalkerPath as WalkerPath
+from .landscapes import plot_force_errors as plot_force_errors
+from .landscapes import plot_landscapes as plot_landscapes
+from .results import animate_relaxations as animate_relaxations
+from .results import plot_endpoint_errors as plot_endpoint_errors
+from .results import plot_frames as plot_frames
+from .results import plot_relaxation as plot_relaxation
+from .training import plot_training as plot_training

@@ -1,0 +1,1 @@
+"""The contract that relaxing through a potential relies on, and how it is measured."""

@@ -1,0 +1,1 @@
+"""Adapters for potentials that others have pretrained; nothing is imported here."""

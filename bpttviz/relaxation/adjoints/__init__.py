@@ -1,0 +1,1 @@
+"""How the gradient goes back through a relaxation; an adjoint drives the loop."""

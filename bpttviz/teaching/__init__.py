@@ -1,0 +1,1 @@
+"""What lessons are made of: predictions, checks, and landscapes to lose one's way on."""

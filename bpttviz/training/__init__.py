@@ -1,0 +1,1 @@
+"""Objectives, the training loop, and runs that can be stopped, resumed and read back."""
