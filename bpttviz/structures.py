@@ -82,7 +82,10 @@ class Structures:
 
     def to(self, device=None, dtype: torch.dtype | None = None) -> Structures:
         """Move to a device and/or change the floating-point type."""
-        moved = {key: getattr(self, key).to(device) for key in ("numbers", "pbc", "owner", "fixed")}
+        moved = {
+            key: getattr(self, key).to(device)
+            for key in ("numbers", "pbc", "structure_index", "fixed")
+        }
         floating = {
             key: getattr(self, key).to(device=device, dtype=dtype)
             for key in ("positions", "masses", "cell")

@@ -10,9 +10,9 @@ from bpttviz.cli.options import add_potential, add_recipe
 HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
 
 EXAMPLES = """\
-  python -m bpttviz compare --potential chgnet painn --out table           train and measure
-  python -m bpttviz compare --potential chgnet --methods BPTT --out table  share the work
-  python -m bpttviz compare --out table                                    just make the table
+  python -m bpttviz benchmark --potential chgnet painn --out table           train and measure
+  python -m bpttviz benchmark --potential chgnet --methods BPTT --out table  share the work
+  python -m bpttviz benchmark --out table                                    just make the table
 
 With --folds, --only shares the work too; a table needs the method "pretrained". A method's weights
 are in the last of the runs that POTENTIAL/PART-METHOD.json names as "chosen", in the folder of the

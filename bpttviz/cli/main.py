@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     import torch  # after parsing, so that --help is instant
 
-    from bpttviz.runs import RunError
+    from bpttviz.training.runs import RunError
 
     if choices.threads:
         torch.set_num_threads(choices.threads)

@@ -46,7 +46,7 @@ def plot_training(run) -> AccessibleFigure:
         panels["forces"].set_ylabel("validation force error / eV/Å", fontsize=9)
     if ways:
         _ways_back(panels["way"], ways)
-    picture.alt_text = summary.describe(run)
+    picture.alt_text = summary.describe_run(run)
     return picture
 
 

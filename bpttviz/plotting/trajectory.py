@@ -64,6 +64,38 @@ class AlignedTrajectory:
         """The frame to show at ``step`` of a common clock: a path that has ended stays there."""
         return min(step, self.last)
 
+    @classmethod
+    def from_structures(
+        cls, structures: Sequence[Atoms], reference: Atoms, name: str = ""
+    ) -> AlignedTrajectory:
+        """Structures that no relaxation connects, as the frames of one: a start and two ends.
+
+        Their energies and forces are not known here: NaN.
+
+        Raises:
+            StructureError: not the same atoms, order or cell as the reference.
+        """
+        batch = Structures.from_ase(structures, check=False)
+        ends = Structures.from_ase([reference] * len(structures), check=False)
+        moved = displacements(ends, batch).numpy().reshape(len(structures), -1, 3)
+        centred = _centred(reference, moved[0])
+        unknown = np.full(len(structures), np.nan)
+        return cls(
+            potential="",
+            structure=name,
+            positions=centred + moved,
+            reference=centred,
+            distance=np.linalg.norm(moved, axis=2),
+            delta_q=delta_q(ends, batch).numpy(),
+            energy=unknown,
+            fmax=unknown,
+            symbols=tuple(reference.get_chemical_symbols()),
+            cell=reference.cell.array,
+            pbc=np.array(reference.pbc),
+            last=len(structures) - 1,
+            lost="",
+        )
+
 
 def displacement_from_reference(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
     """Displacement (T+1, N, 3) Å of every atom from the reference: nearest image, drift removed.
@@ -116,38 +148,6 @@ def aligned_trajectory(report: Report, potential: str, structure: int | str) -> 
         last=int(np.flatnonzero(finite)[-1]),
         lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
         note=note,
-    )
-
-
-def from_structures(
-    structures: Sequence[Atoms], reference: Atoms, name: str = ""
-) -> AlignedTrajectory:
-    """Structures that no relaxation connects, as the frames of one `AlignedTrajectory`: a start and two ends.
-
-    Their energies and forces are not known here: NaN.
-
-    Raises:
-        StructureError: not the same atoms, order or cell as the reference.
-    """
-    batch = Structures.from_ase(structures, check=False)
-    ends = Structures.from_ase([reference] * len(structures), check=False)
-    moved = displacements(ends, batch).numpy().reshape(len(structures), -1, 3)
-    centred = _centred(reference, moved[0])
-    unknown = np.full(len(structures), np.nan)
-    return AlignedTrajectory(
-        potential="",
-        structure=name,
-        positions=centred + moved,
-        reference=centred,
-        distance=np.linalg.norm(moved, axis=2),
-        delta_q=delta_q(ends, batch).numpy(),
-        energy=unknown,
-        fmax=unknown,
-        symbols=tuple(reference.get_chemical_symbols()),
-        cell=reference.cell.array,
-        pbc=np.array(reference.pbc),
-        last=len(structures) - 1,
-        lost="",
     )
 
 

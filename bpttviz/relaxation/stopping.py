@@ -23,7 +23,9 @@ class StoppingCriterion:
 
     def __post_init__(self):
         if int(self.max_steps) != self.max_steps or self.max_steps < 1:
-            raise ValueError(f"max_steps must be a whole number of at least 1, got {self.max_steps}")
+            raise ValueError(
+                f"max_steps must be a whole number of at least 1, got {self.max_steps}"
+            )
         object.__setattr__(self, "max_steps", int(self.max_steps))
         for name in ("fmax", "max_displacement"):
             value = getattr(self, name)

@@ -72,7 +72,7 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {_name_of(self.run)}: {self.data['headline']}> " + (
-            summary.describe(self.run)
+            summary.describe_run(self.run)
         )
 
 
@@ -256,7 +256,7 @@ def _as_json(
         "title": f"{_name_of(run)}" + (f" · {run.path.name}" if run.path else ""),
         "headline": HEADLINES.get(status, status),
         "button": BUTTONS.get(status),
-        "words": summary.describe(run),
+        "words": summary.describe_run(run),
         "updates": len(history),
         "plan": plan[0] if plan else None,
         "epoch": epoch,

@@ -96,8 +96,8 @@ def test_it_runs_as_a_module_and_refuses_what_it_does_not_know():
         ),
         (["evaluate", "--dataset", "crystals"], "evaluate needs --potential"),
         (["evaluate", "--dataset", "x", "--potential", "chgnet"], "no data set 'x'"),
-        (["compare", "--potential", "magic"], "no potential 'magic'"),
-        (["compare", "--potential", "chgnet", "--only", "9"], "no part 9, or nothing"),
+        (["benchmark", "--potential", "magic"], "no potential 'magic'"),
+        (["benchmark", "--potential", "chgnet", "--only", "9"], "no part 9, or nothing"),
     ],
 )
 def test_an_error_is_a_sentence(tmp_path, capsys, arguments, sentence):
@@ -198,7 +198,7 @@ def test_relax_takes_the_frames_asked_for(springs, trajectories, tmp_path, capsy
 
 
 def test_relax_says_what_was_given_up(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(named, "potential_named", lambda *_: named.PotentialEntry(Explodes()))
+    monkeypatch.setattr(named, "load_potential", lambda *_: named.PotentialEntry(Explodes()))
     file, out = tmp_path / "x.traj", tmp_path / "out"
     ase.io.write(file, references(1)[0].start)
     call = ["relax", file, "--potential", "any", "--rule", "gradient-descent"]
@@ -361,11 +361,11 @@ def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         shipped, "load_dataset", lambda name: bv.DatasetSplits(labelled(4, frames=4))
     )
-    call = ["compare", "--folds", "2", *RECIPE, "--methods", "pretrained", "BPTT"]
+    call = ["benchmark", "--folds", "2", *RECIPE, "--methods", "pretrained", "BPTT"]
     out = tmp_path / "out"
     assert run(*call, "--potential", springs, "--out", out) == 0
     assert "(student)" in capsys.readouterr().out
-    assert run("compare", "--out", out) == 0
+    assert run("benchmark", "--out", out) == 0
     assert (out / "table.txt").read_text() in capsys.readouterr().out
     # the run that was named as a potential has learned from r0, which is therefore not measured
     settings = json.loads(next(out.glob("*/settings.json")).read_text())
