@@ -1,0 +1,58 @@
+"""What public entrances take as a number or an object, and what they say of the rest."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import bpttviz as bv
+from bpttviz import _checks
+
+NUMBERS = [0.5, np.float64(0.5), np.float32(0.5), np.array(0.5), torch.tensor(0.5)]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: type(value).__name__)
+def test_any_kind_of_number_becomes_a_plain_one(value):
+    found = _checks.number("x", value, least=0, below=1)
+    assert type(found) is float
+    assert json.dumps(found) == "0.5"
+
+
+@pytest.mark.parametrize("value", [3, 3.0, np.int64(3), np.float32(3), torch.tensor(3)])
+def test_any_kind_of_whole_number_becomes_a_plain_one(value):
+    found = _checks.whole("x", value)
+    assert type(found) is int
+    assert found == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, 0, np.float64("nan")])
+def test_a_number_out_of_range_is_named(value):
+    for check in (_checks.positive, _checks.positive_or_none, _checks.whole):
+        with pytest.raises(ValueError, match=f"speed.* must be a .*number.*, got {value}"):
+            check("speed", value)
+
+
+@pytest.mark.parametrize("value", ["1", True, np.bool_(True), None, [1], np.ones(1), 1j, dict])
+def test_what_is_no_number_is_named_with_its_type(value):
+    for check in (_checks.positive, _checks.whole, _checks.not_negative):
+        with pytest.raises(TypeError, match=rf"speed must be .*\({type(value).__name__}\)"):
+            check("speed", value)
+
+
+def test_bounds_are_said():
+    with pytest.raises(ValueError, match="mu must be a number at least 0 and below 1, got 1"):
+        _checks.number("mu", 1, least=0, below=1)
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1 and at most 4"):
+        _checks.whole("n", 5, most=4)
+
+
+def test_an_object_of_another_class_and_a_class_in_place_of_an_object():
+    stop = bv.StoppingCriterion()
+    hint = "bv.StoppingCriterion(max_steps=20)"
+    assert _checks.instance_of("stop", stop, bv.StoppingCriterion, hint) is stop
+    with pytest.raises(TypeError, match=r"stop must be a StoppingCriterion, such as .*; got 20"):
+        _checks.instance_of("stop", 20, bv.StoppingCriterion, hint)
+    with pytest.raises(TypeError, match=r"class StoppingCriterion itself.*StoppingCriterion\("):
+        _checks.instance_of("stop", bv.StoppingCriterion, bv.StoppingCriterion, hint)
