@@ -1,6 +1,6 @@
 from . import plotting as plotting
 from .datasets.library import load_dataset as load_dataset
-from .datasets.read import DataError as DataError
+from .datasets.labels import DataError as DataError
 from .datasets.read import read_pairs as read_pairs
 from .datasets.read import read_relaxations as read_relaxations
 from .datasets.relaxations import ReferenceRelaxation as ReferenceRelaxation

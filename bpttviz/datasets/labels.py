@@ -12,6 +12,10 @@ from ase import Atoms
 from ase.geometry import find_mic
 
 
+class DataError(ValueError):
+    """A data file that cannot be used: says which one, what is wrong, and what to do."""
+
+
 def not_finite(frame: Atoms) -> str:
     """Which of a frame's numbers are not finite, in words; "" where all are."""
     if not np.isfinite(frame.positions).all():

@@ -20,7 +20,8 @@ from ase import Atoms
 
 from bpttviz.datasets.labels import same_structure, settings_of
 from bpttviz.datasets.matching import same_minimum
-from bpttviz.datasets.read import default_group, read_frames
+from bpttviz.datasets.read import read_frames
+from bpttviz.datasets.relaxations import default_group
 from bpttviz.datasets.validate import AT_REST, find_problems
 
 

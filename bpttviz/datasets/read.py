@@ -11,30 +11,13 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.labels import decompressed, has_labels, settings_of, unfinished
+from bpttviz.datasets.labels import DataError, decompressed, has_labels, unfinished
 from bpttviz.datasets.names import unique_names
-from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset, default_group
 from bpttviz.structures import StructureError
 
 # eV/Å; relaxations are stopped well below.
 FAR_FROM_REST = 0.1
-
-
-class DataError(ValueError):
-    """A data file that cannot be used: says which one, what is wrong, and what to do."""
-
-
-def default_group(start: Atoms) -> str:
-    """The group of a relaxation where the user names none.
-
-    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
-    defects carry family and species), else the composition. Starts that can relax to one and the
-    same end have the same composition, so the latter divides no such pair.
-    """
-    for key in ("group", "defect"):
-        if key in start.info:
-            return str(start.info[key])
-    return start.get_chemical_formula("hill")
 
 
 def read_relaxations(
@@ -98,7 +81,7 @@ def read_relaxations(
         _require_finished(file, frames)
         _warn_if_far_from_rest(file, frames[-1])
         try:
-            references.append(make_reference(name, frames, grouped))
+            references.append(ReferenceRelaxation.from_ase(name, frames, grouped))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({file})", name=error.name) from error
     return RelaxationDataset(references)
@@ -127,7 +110,7 @@ def read_pairs(
         ends = [read_frames(Path(path))[-1] for path in (start, end)]
         _require_finished(end, ends)
         try:
-            references.append(make_reference(name, ends, grouped, trajectory=False))
+            references.append(ReferenceRelaxation.from_ase(name, ends, grouped, trajectory=False))
         except StructureError as error:
             raise StructureError(f"{error.reason} ({start} and {end})", name=error.name) from error
     return RelaxationDataset(references)
@@ -162,36 +145,6 @@ def _warn_if_far_from_rest(file: Path, end: Atoms) -> None:
             "was cut short, this is no end to learn from: finish it, or leave it out",
             stacklevel=3,
         )
-
-
-def make_reference(
-    name: str,
-    frames: Sequence[Atoms],
-    group: Callable[[Atoms], str] = default_group,
-    trajectory: bool = True,
-) -> ReferenceRelaxation:
-    """A checked `ReferenceRelaxation` from structures already in memory.
-
-    Raises:
-        DataError: frames of different settings.
-        StructureError: frames that do not fit together (see `ReferenceRelaxation`).
-    """
-    settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
-    if trajectory and len(settings) > 1:
-        raise DataError(
-            f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
-            "their energies and forces do not belong together; make one file of each"
-        )
-    labelled = trajectory and all(has_labels(frame) for frame in frames)
-    reference = ReferenceRelaxation(
-        name=name,
-        group=group(frames[0]),
-        start=frames[0],
-        end=frames[-1],
-        frames=tuple(frames) if labelled else (),
-    )
-    reference.check()
-    return reference
 
 
 def read_frames(path: Path, format: str | None = None) -> list[Atoms]:

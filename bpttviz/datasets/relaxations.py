@@ -3,129 +3,257 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import overload
 
 import numpy as np
+import torch
 from ase import Atoms
-from ase.geometry import find_mic
+from ase.calculators.singlepoint import SinglePointCalculator
+from torch import Tensor
 
-from bpttviz.datasets.labels import not_finite
-from bpttviz.datasets.validate import permuted_atoms
-from bpttviz.structures import StructureError, Structures
+from bpttviz.datasets.consistency import (
+    Contents,
+    require_finite,
+    require_same_atoms,
+    require_same_places,
+    require_small_displacements,
+)
+from bpttviz.datasets.labels import DataError, has_labels, not_finite, settings_of
+from bpttviz.structures import StructureError, Structures, concatenate
 
-# Nearest-image displacements beyond this are a swapped or wrongly ordered pair of atoms far more
-# often than a relaxation.
-LARGEST_DISPLACEMENT = 4.0
 
-# Å between two frames; atoms that trade places in one move further, down to hydrogen's 0.74.
-SHORTEST_TRADE = 0.5
+def default_group(start: Atoms) -> str:
+    """The group of a relaxation where the user names none.
+
+    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
+    defects carry family and species), else the composition. Starts that can relax to one and the
+    same end have the same composition, so the latter divides no such pair.
+    """
+    for key in ("group", "defect"):
+        if key in start.info:
+            return str(start.info[key])
+    return start.get_chemical_formula("hill")
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceTrajectory:
+    """The T labelled frames of one relaxation of N atoms, on the CPU in double precision.
+
+    Attributes:
+        positions: (T, N, 3) Å.
+        energy: (T,) eV; NaN where a frame comes with forces alone.
+        forces: (T, N, 3) eV/Å.
+
+    Raises:
+        ValueError: no frame, or shapes that do not belong together.
+    """
+
+    positions: Tensor
+    energy: Tensor
+    forces: Tensor
+
+    def __post_init__(self) -> None:
+        for part in ("positions", "energy", "forces"):
+            value = torch.as_tensor(getattr(self, part)).detach().to("cpu", torch.float64)
+            object.__setattr__(self, part, value)
+        shape = tuple(self.positions.shape)
+        if len(shape) != 3 or shape[2] != 3 or not len(self):
+            raise ValueError(f"positions must be (T, N, 3) with at least one frame, got {shape}")
+        if tuple(self.forces.shape) != shape or tuple(self.energy.shape) != shape[:1]:
+            raise ValueError(
+                f"positions {shape} need forces of the same shape and energies {shape[:1]}, got "
+                f"{tuple(self.forces.shape)} and {tuple(self.energy.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceRelaxation:
     """One relaxation done with the method to be learned, DFT usually.
 
+    It is checked once, when it is made; what comes later need not look again.
+
     Attributes:
         name: unique in its set.
         group: what must not be divided between training and test; structures that could relax to
             one and the same end share a group.
-        start, end: ``ase.Atoms``, the same atoms in the same order and cell.
-        frames: the whole trajectory with energies (eV) and forces (eV/Å); empty where only the
-            two ends are known.
+        start, end: batches of one on the CPU: the same atoms in the same order and cell.
+        trajectory: the frames with energies (eV) and forces (eV/Å), first the start, last the end
+            where all have labels; None where only the two ends are known.
+        family: what kind it is; by default the group's name up to a colon.
 
     Raises:
-        StructureError: (from `check`) a start or end that cannot be used, or that do not match.
+        StructureError: a start or end that cannot be used, ends or frames that do not fit
+            together, or numbers that are not finite.
     """
 
     name: str
     group: str
-    start: Atoms
-    end: Atoms
-    frames: tuple[Atoms, ...] = ()
+    start: Structures
+    end: Structures
+    trajectory: ReferenceTrajectory | None = None
+    family: str = ""
 
-    @property
-    def family(self) -> str:
-        """What kind it is: ``info["family"]`` of the start, or the group's name up to a colon."""
-        return str(self.start.info.get("family") or self.group.partition(":")[0])
-
-    def check(self) -> None:
-        for atoms, which in ((self.start, "start"), (self.end, "end")):
-            try:
-                Structures.from_ase(atoms)  # building it checks it
-            except StructureError as error:
-                raise StructureError(error.reason, name=f"{self.name}, {which}") from error
-        _require_same_atoms(self.name, self.start, self.end)
-        _, distance = find_mic(
-            self.end.positions - self.start.positions, self.start.cell, self.start.pbc
+    def __post_init__(self) -> None:
+        for which in ("start", "end"):
+            object.__setattr__(self, which, self._checked(which))
+        if not self.family:
+            object.__setattr__(self, "family", self.group.partition(":")[0])
+        start, end = (Contents.of_structures(s) for s in (self.start, self.end))
+        require_same_atoms(self.name, start, end)
+        require_small_displacements(
+            self.name, start, self.start.positions.numpy(), self.end.positions.numpy()
         )
-        if distance.max() > LARGEST_DISPLACEMENT:
-            atom = int(distance.argmax())
+        path = [self.start.positions[None], self.end.positions[None]]
+        if self.trajectory is not None:
+            labels = self.trajectory
+            if labels.positions.shape[1] != len(start.numbers):
+                raise StructureError(
+                    f"its frames have {labels.positions.shape[1]} atoms, its start "
+                    f"{len(start.numbers)}",
+                    name=self.name,
+                )
+            require_finite(self.name, labels.positions, labels.energy, labels.forces)
+            path.insert(1, labels.positions)
+        require_same_places(self.name, start, torch.cat(path).numpy())
+
+    def _checked(self, which: str) -> Structures:
+        """The start or the end, named after this relaxation, once it has been checked."""
+        structures: Structures = getattr(self, which)
+        if not isinstance(structures, Structures):
             raise StructureError(
-                f"atom {atom} ({self.start.symbols[atom]}) moves {distance[atom]:.1f} Å from start "
-                f"to end, more than {LARGEST_DISPLACEMENT} Å; atoms are probably listed in another "
-                "order in the two: reorder them",
+                f"the {which} must be Structures, got {type(structures).__name__}; "
+                "ReferenceRelaxation.from_ase takes ase.Atoms",
                 name=self.name,
             )
-        for number, frame in enumerate(self.frames):
-            _require_same_atoms(f"{self.name}, frame {number}", self.start, frame)
-            infinite = not_finite(frame)
-            if infinite:
-                raise StructureError(f"{infinite} of frame {number} are not finite", name=self.name)
-        for before, after in pairwise(self.frames or (self.start, self.end)):
-            _require_same_places(self.name, before, after)
+        if len(structures) != 1:
+            raise StructureError(
+                f"the {which} must be one structure, got {len(structures)}", name=self.name
+            )
+        try:
+            structures.check()
+        except StructureError as error:
+            raise StructureError(error.reason, name=f"{self.name}, {which}") from error
+        at_home = replace(
+            structures.to("cpu", torch.float64),
+            positions=structures.positions.detach().to("cpu", torch.float64),
+            names=(self.name,),
+        )
+        return at_home
 
+    @classmethod
+    def from_ase(
+        cls,
+        name: str,
+        frames: Sequence[Atoms],
+        group: str | Callable[[Atoms], str] = default_group,
+        trajectory: bool = True,
+    ) -> ReferenceRelaxation:
+        """From structures in ASE: the first is the start, the last the end.
 
-def _require_same_places(name: str, before: Atoms, after: Atoms) -> None:
-    """Atoms may trade places in many steps, as real ones do, but not in one."""
-    _, distance = find_mic(after.positions - before.positions, before.cell, before.pbc)
-    atoms = permuted_atoms(before, after) if distance.max() > SHORTEST_TRADE else []
-    if atoms:
-        raise StructureError(
-            f"atoms {', '.join(map(str, atoms))} have traded places with their own kind, in one "
-            "step; list them in one order (if they really did, give the frames between)",
+        Args:
+            name: unique in its set.
+            frames: two at least; those with energy and forces become the trajectory.
+            group: its name, or what makes one from the start.
+            trajectory: False leaves labels aside.
+
+        Raises:
+            DataError: frames of different settings.
+            StructureError: frames that do not fit together.
+        """
+        settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
+        if trajectory and len(settings) > 1:
+            raise DataError(
+                f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so "
+                "that their energies and forces do not belong together; make one file of each"
+            )
+        first = Contents.of_atoms(frames[0])
+        for number, frame in enumerate(frames):
+            require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
+        start, end = (
+            Structures.from_ase(atoms, [name], check=False) for atoms in (frames[0], frames[-1])
+        )
+        labelled = trajectory and all(has_labels(frame) for frame in frames)
+        for number, frame in enumerate(frames if labelled else ()):
+            if problem := not_finite(frame):
+                raise StructureError(f"{problem} of frame {number} are not finite", name=name)
+        return cls(
             name=name,
+            group=group if isinstance(group, str) else group(frames[0]),
+            start=start,
+            end=end,
+            trajectory=_stacked(frames) if labelled else None,
+            family=str(frames[0].info.get("family") or ""),
         )
 
+    def to_ase(self) -> list[Atoms]:
+        """Frames with energies and forces; start and end where there is no trajectory.
 
-def _require_same_atoms(name: str, one: Atoms, two: Atoms) -> None:
-    if len(one) != len(two):
-        raise StructureError(
-            f"start has {len(one)} atoms, end has {len(two)}; both must list the same atoms",
-            name=name,
+        ``info`` holds name, group and family, so that what is written can be read again.
+        """
+        if self.trajectory is None:
+            frames = [*self.start.to_ase(), *self.end.to_ase()]
+        else:
+            frames = self.frames(range(len(self.trajectory)))[0].to_ase()
+            labels = zip(self.trajectory.energy, self.trajectory.forces, strict=True)
+            for frame, (energy, forces) in zip(frames, labels, strict=True):
+                results = {"forces": forces.numpy().copy()}
+                if not energy.isnan():
+                    results["energy"] = float(energy)
+                frame.calc = SinglePointCalculator(frame, **results)
+        for frame in frames:
+            frame.info |= {"name": self.name, "group": self.group, "family": self.family}
+        return frames
+
+    def frames(self, places: Sequence[int]) -> tuple[Structures, Tensor]:
+        """Chosen frames as one batch of B, and their forces.
+
+        Args:
+            places: B whole numbers, counted from the first frame.
+
+        Returns:
+            the batch, float64 on the CPU, and (B·N, 3) eV/Å in the order of its atoms.
+
+        Raises:
+            ValueError: there is no trajectory.
+        """
+        if self.trajectory is None:
+            raise ValueError(f"{self.name} has no frames with energies and forces, only its ends")
+        places = list(places)
+        count, atoms = len(places), len(self.start.numbers)
+        positions = self.trajectory.positions[places].reshape(-1, 3)
+        batch = Structures(
+            positions=positions,
+            numbers=self.start.numbers.repeat(count),
+            masses=self.start.masses.repeat(count),
+            cell=self.start.cell.repeat(count, 1, 1),
+            pbc=self.start.pbc.repeat(count, 1),
+            structure_index=torch.arange(count).repeat_interleave(atoms),
+            fixed=self.start.fixed.repeat(count),
+            names=tuple(f"{self.name}, frame {place}" for place in places),
         )
-    different = np.flatnonzero(one.numbers != two.numbers)
-    if len(different):
-        atom = int(different[0])
-        raise StructureError(
-            f"atom {atom} is {one.symbols[atom]} at the start and {two.symbols[atom]} later; the "
-            "atoms must be listed in the same order",
-            name=name,
-        )
-    if (one.pbc != two.pbc).any():
-        raise StructureError(
-            f"the start is periodic in {_directions(one)}, a later frame in {_directions(two)}; "
-            "give both the same pbc",
-            name=name,
-        )
-    if not np.allclose(one.cell.array, two.cell.array, atol=1e-3):
-        raise StructureError(
-            "the cell changes between start and end; relaxations in a fixed cell are compared "
-            "(relax with the cell fixed, or give both the same cell)",
-            name=name,
-        )
+        return batch, self.trajectory.forces[places].reshape(-1, 3)
 
 
-def _directions(atoms: Atoms) -> str:
-    return " and ".join(np.array(["a", "b", "c"])[atoms.pbc]) or "no direction"
+def _stacked(frames: Sequence[Atoms]) -> ReferenceTrajectory:
+    return ReferenceTrajectory(
+        positions=torch.as_tensor(np.array([frame.positions for frame in frames])),
+        energy=torch.as_tensor(np.array([frame.calc.results["energy"] for frame in frames])),
+        forces=torch.as_tensor(np.array([frame.calc.results["forces"] for frame in frames])),
+    )
 
 
 class RelaxationDataset(Sequence):
     """An ordered collection of `ReferenceRelaxation` relaxations.
 
-    Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice or a list, a smaller set.
+    Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice or a list, a
+    smaller set.
     """
 
     def __init__(self, references: Sequence[ReferenceRelaxation]):
@@ -140,7 +268,13 @@ class RelaxationDataset(Sequence):
     def __iter__(self) -> Iterator[ReferenceRelaxation]:
         return iter(self.references)
 
-    def __getitem__(self, key):
+    @overload
+    def __getitem__(self, key: int | str) -> ReferenceRelaxation: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int | str]) -> RelaxationDataset: ...
+    def __getitem__(
+        self, key: int | str | slice | Sequence[int | str]
+    ) -> ReferenceRelaxation | RelaxationDataset:
         if isinstance(key, str):
             for reference in self.references:
                 if reference.name == key:
@@ -163,11 +297,11 @@ class RelaxationDataset(Sequence):
     def out_of_distribution(self, others: RelaxationDataset) -> list[str]:
         """Names of those of ``others`` with a family or an element that this set has not."""
         families = {reference.family for reference in self}
-        elements = {number for reference in self for number in reference.start.numbers}
+        elements = {number for r in self for number in r.start.numbers.tolist()}
         return [
             r.name
             for r in others
-            if r.family not in families or not elements.issuperset(r.start.numbers)
+            if r.family not in families or not elements.issuperset(r.start.numbers.tolist())
         ]
 
     def with_ends_of(self, others: RelaxationDataset) -> RelaxationDataset:
@@ -181,45 +315,53 @@ class RelaxationDataset(Sequence):
             StructureError: two of one name that do not list the same atoms in the same cell.
         """
         theirs = {reference.name: reference.end for reference in others}
-        common = [replace(r, end=theirs[r.name], frames=()) for r in self if r.name in theirs]
+        common = [replace(r, end=theirs[r.name], trajectory=None) for r in self if r.name in theirs]
         if not common:
             raise ValueError(
                 f"no relaxation is in both sets: one has {', '.join(self.names)}; the other "
                 f"{', '.join(theirs)}"
             )
-        for reference in common:
-            reference.check()
         return RelaxationDataset(common)
 
     @property
     def has_forces(self) -> bool:
         """Whether every relaxation comes with a trajectory of energies and forces."""
-        return bool(self.references) and all(len(r.frames) > 0 for r in self.references)
+        return bool(self.references) and all(r.trajectory for r in self.references)
 
     def starts(self) -> Structures:
         """All starting structures as one batch."""
-        return Structures.from_ase([r.start for r in self.references], self.names)
+        return self._batch("start")
 
     def ends(self) -> Structures:
         """All relaxed structures as one batch."""
-        return Structures.from_ase([r.end for r in self.references], self.names)
+        return self._batch("end")
+
+    def _batch(self, which: str) -> Structures:
+        if not self.references:
+            raise ValueError("this set holds no relaxation")
+        return concatenate([getattr(r, which) for r in self.references])
 
     def fingerprint(self) -> str:
-        """A short hash of names, species, cells, positions and labels: same hash, same data."""
+        """A short hash of all that a set is: same hash, same data, to the last bit.
+
+        Names, groups and families, elements, masses, held atoms, cells, periodicity, positions and
+        labels.
+        """
         digest = hashlib.sha256()
-
-        def add(numbers, decimals: int) -> None:
-            digest.update((np.round(numbers, decimals) + 0.0).tobytes())  # + 0.0: no minus zero
-
         for reference in self.references:
-            digest.update(reference.name.encode())
-            for atoms in (reference.start, reference.end, *reference.frames):
-                digest.update(atoms.numbers.tobytes() + atoms.pbc.tobytes())
-                add(atoms.cell.array, 6)
-                add(atoms.positions, 6)
-            for frame in reference.frames:
-                add(frame.calc.results["energy"], 6)
-                add(frame.calc.results["forces"], 5)
+            words = [reference.name, reference.group, reference.family]
+            parts = [
+                getattr(structures, part)
+                for structures in (reference.start, reference.end)
+                for part in ("numbers", "masses", "fixed", "cell", "pbc", "positions")
+            ]
+            if reference.trajectory is not None:
+                labels = reference.trajectory
+                parts += [labels.positions, labels.energy, labels.forces]
+            # Lengths go first, so that no two inputs run together into one.
+            digest.update(json.dumps([words, [list(part.shape) for part in parts]]).encode())
+            for part in parts:
+                digest.update(part.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def folds(self, count: int = 4) -> list[tuple[RelaxationDataset, RelaxationDataset]]:
@@ -253,4 +395,4 @@ class RelaxationDataset(Sequence):
 
     def __repr__(self) -> str:
         kind = "with forces" if self.has_forces else "ends only"
-        return f"<RelaxationSet: {len(self)} relaxations in {len(set(self.groups))} groups, {kind}>"
+        return f"<RelaxationDataset: {len(self)} relaxations in {len(set(self.groups))} groups, {kind}>"

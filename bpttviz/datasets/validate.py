@@ -89,17 +89,27 @@ def _of_step(frames: Sequence[Atoms], number: int) -> list[str]:
 
 
 def _of_order(start: Atoms, end: Atoms) -> list[str]:
-    atoms = permuted_atoms(start, end)
+    atoms = permuted_atoms(
+        start.numbers, start.positions, end.positions, start.cell.array, start.pbc
+    )
     if not atoms:
         return []
     named = ", ".join(map(str, atoms))
     return [f"atoms {named} have traded places from start to end: list them in one order"]
 
 
-def permuted_atoms(start: Atoms, end: Atoms) -> list[int]:
-    """Atoms that would have a clearly shorter way if they traded places with their own kind."""
-    _, distances = get_distances(start.positions, end.positions, start.cell, start.pbc)
-    cost = np.where(start.numbers[:, None] == end.numbers, distances**2, 1e6)
+def permuted_atoms(
+    numbers: np.ndarray, start: np.ndarray, end: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+) -> list[int]:
+    """Atoms that would have a clearly shorter way if they traded places with their own kind.
+
+    Args:
+        numbers: (N,) atomic numbers.
+        start, end: (N, 3) Å.
+        cell, pbc: (3, 3) Å and (3,) bool.
+    """
+    _, distances = get_distances(start, end, cell, pbc)
+    cost = np.where(numbers[:, None] == numbers, distances**2, 1e6)
     row, partner = linear_sum_assignment(cost)
     saved = cost.trace() - cost[row, partner].sum()
     return np.flatnonzero(row != partner).tolist() if saved > SHORTER_WAY else []

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.landscape import Landscape, Wells, places, walker, walkers
+from bpttviz.potentials.landscape import Landscape, Wells, places, walkers
 from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
 from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint, ImplicitWarning
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, TruncatedBPTT
@@ -111,10 +112,8 @@ def two_valleys(seed: int, training: int = 12, held_out: int = 20) -> Problem:
             truth, walkers(starts), GradientDescent(0.1), StoppingCriterion(3000, fmax=1e-6)
         ).final
     references = [
-        ReferenceRelaxation(f"walker-{i}", f"walker-{i}", walker(*start), walker(*end))
-        for i, (start, end) in enumerate(
-            zip(starts.tolist(), places(ends.positions).tolist(), strict=True)
-        )
+        ReferenceRelaxation(f"walker-{i}", f"walker-{i}", walkers(start), walkers(end))
+        for i, (start, end) in enumerate(zip(starts, places(ends.positions), strict=True))
     ]
     return Problem(
         potential=model,
@@ -140,9 +139,12 @@ def interstitials(data: RelaxationDataset, seed: int, potential: Potential) -> P
     """
     references = []
     for number, name in enumerate(INTERSTITIALS):
-        start = data[name].start.copy()
-        start.rattle(0.02, seed=100 * seed + number)
-        references.append(ReferenceRelaxation(name, data[name].group, start, data[name].end))
+        start = data[name].start
+        # As ASE's rattle does, so that these are the starts of earlier results.
+        draw = np.random.RandomState(100 * seed + number)
+        kick = torch.as_tensor(draw.normal(scale=0.02, size=start.positions.shape))
+        disturbed = start.with_positions(start.positions + kick)
+        references.append(ReferenceRelaxation(name, data[name].group, disturbed, data[name].end))
     references = RelaxationDataset(references)
     return Problem(
         potential=potential,

@@ -132,9 +132,10 @@ def frame(number: int, seen: RelaxationDataset, seed: int) -> Atoms:
     """
     rng = np.random.default_rng([seed, number])
     if number % 8 < 6:
-        frames = seen[int(rng.integers(len(seen)))].frames
-        chosen = frames[int(rng.integers(len(frames)))]
-        atoms = Atoms(chosen.numbers, chosen.positions, cell=chosen.cell, pbc=chosen.pbc)
+        reference = seen[int(rng.integers(len(seen)))]
+        chosen, _ = reference.frames([int(rng.integers(len(reference.trajectory)))])
+        (taken,) = chosen.to_ase()
+        atoms = Atoms(taken.numbers, taken.positions, cell=taken.cell, pbc=taken.pbc)
     else:
         atoms = bulk("Si", "diamond", a=SILICON_A, cubic=True) * (2, 2, 2)
         if number % 8 == 7:
@@ -188,7 +189,7 @@ def as_references(frames: Sequence[Atoms], name: str) -> RelaxationDataset:
     """Single labelled frames in the form that `finetune` takes."""
     return RelaxationDataset(
         [
-            ReferenceRelaxation(f"{name}-{i}", name, atoms, atoms, (atoms,))
+            ReferenceRelaxation.from_ase(f"{name}-{i}", [atoms], name)
             for i, atoms in enumerate(frames)
         ]
     )
@@ -283,7 +284,7 @@ def pretrain(
     """
     out.mkdir(parents=True, exist_ok=True)
     seen = seen_relaxations(data)
-    references = [atoms for reference in seen for atoms in reference.frames]
+    references = [atoms for reference in seen for atoms in reference.to_ase()]
     taught = train(teacher, references, recipe.teach, recipe, out / "teacher", progress)
 
     def labelled(seed: int, count: int) -> list[Atoms]:
@@ -309,10 +310,10 @@ def pretrain(
             recipe.seed + 1, recipe.held_out
         ),
         "PBE, relaxations seen": references,
-        "PBE, all other groups": [atoms for r in others for atoms in r.frames],
+        "PBE, all other groups": [atoms for r in others for atoms in r.to_ase()],
     }
     for group in sorted({r.group for r in others}):
-        sets[f"PBE, {group}"] = [atoms for r in others if r.group == group for atoms in r.frames]
+        sets[f"PBE, {group}"] = [atoms for r in others if r.group == group for atoms in r.to_ase()]
     errors = {
         name: {
             "teacher": round(force_mae(taught, frames), 4),

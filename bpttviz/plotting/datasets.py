@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from bpttviz.datasets.labels import delta_q, largest_force
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.datasets.splits import DatasetSplits
+from bpttviz.distances import delta_q
 from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, TEXT
 
@@ -35,7 +35,9 @@ def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     distances.sharey(counts)
     members = {part: [r for r in data.all if data.split_of(r.group) == part] for part in PARTS}
     _draw_counts(counts, members, order)
-    moved = {r.name: delta_q(r.start, r.end) for r in data.all}
+    moved = dict(
+        zip(data.all.names, delta_q(data.all.starts(), data.all.ends()).tolist(), strict=True)
+    )
     _draw_distances(distances, members, order, moved, data.noise_floor)
     _draw_forces(forces, members)
     if title:
@@ -84,9 +86,9 @@ def _draw_forces(axes, members) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("frame")
     axes.set_ylabel("largest force / eV/Å")
-    if not any(reference.frames for part in members.values() for reference in part):
+    if not any(reference.trajectory for part in members.values() for reference in part):
         axes.text(0.5, 0.5, "ends alone", transform=axes.transAxes, ha="center", color=GREY)
     for part, (colour, _) in PARTS.items():
-        for reference in (r for r in members[part] if r.frames):
-            largest = [largest_force(frame) for frame in reference.frames]
+        for trajectory in (r.trajectory for r in members[part] if r.trajectory is not None):
+            largest = trajectory.forces.norm(dim=2).amax(dim=1)
             axes.plot(largest, color=colour, lw=0.8, alpha=0.7)

@@ -14,7 +14,7 @@ from bpttviz.potentials.landscape import (
     NeuralLandscape,
     Wells,
     Window,
-    walker,
+    walkers,
 )
 from bpttviz.relaxation.adjoints.unrolled import FullBPTT
 from bpttviz.relaxation.rules import GradientDescent
@@ -47,7 +47,10 @@ class LandscapeExample:
 
 
 def landscape_examples() -> dict[str, LandscapeExample]:
-    """Four of them: title → `LandscapeExample`. The last was learned from the second, from 144 places."""
+    """Four of them: title → `LandscapeExample`.
+
+    The last was learned from the second, from 144 places.
+    """
     three = Wells(
         [[-0.9, -0.4], [0.95, -0.25], [0.1, 0.95]], [1.0, 1.1, 0.9], [0.5, 0.5, 0.45], bowl=0.3
     )
@@ -105,7 +108,7 @@ def finetune_landscape(
         learning_rate: of Adam.
         on_update, stop_when: as in `finetune`, whose errors are raised here too.
     """
-    reference = ReferenceRelaxation("walker", "walker", walker(*start), walker(*target))
+    reference = ReferenceRelaxation("walker", "walker", walkers([start]), walkers([target]))
     return finetune(
         landscape,
         RelaxationDataset([reference]),

@@ -9,7 +9,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from springs import network
 
 import bpttviz as bv
-from bpttviz.datasets.read import make_reference
 
 SETTINGS = {"epochs": 3, "learning_rate": 0.02, "progress": False}
 
@@ -27,7 +26,7 @@ def references(count=6, seed=0):
         if np.linalg.norm(end.positions - start.positions, axis=1).max() > 3.9:
             continue  # too far to be taken for a relaxation
         number = len(made)
-        made.append(make_reference(f"r{number}", [start, end], group=lambda _, n=number: f"g{n}"))
+        made.append(bv.ReferenceRelaxation.from_ase(f"r{number}", [start, end], f"g{number}"))
     return bv.RelaxationDataset(made)
 
 
@@ -38,13 +37,14 @@ def labelled(count=4, frames=9, teacher=None):
     for reference in references(count):
         path = []
         for share in np.linspace(0, 1, frames):
-            atoms = reference.start.copy()
-            atoms.positions += share * (reference.end.positions - reference.start.positions)
+            between = torch.lerp(reference.start.positions, reference.end.positions, float(share))
+            structures = reference.start.with_positions(between)
             with torch.no_grad():
-                energy, forces = teacher(bv.Structures.from_ase(atoms, check=False))
+                energy, forces = teacher(structures)
+            (atoms,) = structures.to_ase()
             atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=forces.numpy())
             path.append(atoms)
-        made.append(make_reference(reference.name, path, lambda _, g=reference.group: g))
+        made.append(bv.ReferenceRelaxation.from_ase(reference.name, path, reference.group))
     return bv.RelaxationDataset(made)
 
 
