@@ -1,6 +1,6 @@
 """The generator: its starts, its files, its refusals; cheap engines stand in for DFT."""
 
-import importlib.resources
+import copy
 import subprocess
 import sys
 import types
@@ -19,14 +19,13 @@ from ase.neighborlist import neighbor_list
 from ase.optimize import BFGS as AseBFGS
 
 import bpttviz as bv
-from bpttviz.datasets import generate
-from bpttviz.datasets import labels as measures
-from bpttviz.datasets.generate import defects, engines, files, production, silicon
-from bpttviz.datasets.generate import mpi as ranks
-from bpttviz.datasets.generate.__main__ import main, part
-from bpttviz.datasets.generate.bfgs import scaled_identity, spring_hessian
+from bpttviz.datasets import generate, labels
+from bpttviz.datasets.generate import defects, engines, files, mpi, production, silicon
+from bpttviz.datasets.generate.__main__ import main, take_slice
+from bpttviz.datasets.generate.hessians import scaled_identity, spring_hessian
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "bpttviz" / "datasets" / "data"
 BOTH = generate.SILICON_DEFECTS + generate.CRYSTALS
 
 
@@ -74,7 +73,7 @@ def test_starts_are_those_of_the_shipped_files():
             task = tasks.get(reference.name)  # si-defects' 0xx and 1xx are older than the generator
             assert task or reference.name.startswith(("0", "1"))
             if task:
-                assert measures.same_structure(task.start(), reference.start), task.name
+                assert labels.same_structure(task.start(), reference.to_ase()[0]), task.name
                 made_anew += 1
     assert made_anew >= 89
     defect, crystal = generate.SILICON_DEFECTS[0].start(), generate.CRYSTALS[0].start()
@@ -136,7 +135,7 @@ def test_crystals_are_small_and_displaced():
         assert shortest[0] >= 0.75 * shortest[1], task.name
         forced = ideal.copy()
         forced.set_cell(atoms.cell, scale_atoms=True)
-        assert measures.delta_q(forced, atoms) > 0.1, task.name
+        assert labels.delta_q(forced, atoms) > 0.1, task.name
 
 
 # --- slices ---
@@ -144,14 +143,34 @@ def test_crystals_are_small_and_displaced():
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 100])
 def test_slices_cover_each_task_once(n):
-    pieces = [task.number for i in range(n) for task in part(BOTH, f"{i}/{n}")]
+    pieces = [task.number for i in range(n) for task in take_slice(BOTH, f"{i}/{n}")]
     assert sorted(pieces) == [task.number for task in BOTH]
 
 
 @pytest.mark.parametrize("index", ["4/4", "-1/4", "0/0", "2", "a/b", "1/2/3"])
 def test_a_slice_that_does_not_exist_is_refused(index):
     with pytest.raises(ValueError, match="--index"):
-        part(BOTH, index)
+        take_slice(BOTH, index)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--limit", "-1"),
+        ("--max-steps", "-1"),
+        ("--max-steps", "many"),
+        ("--cutoff", "0"),
+        ("--cutoff", "nan"),
+        ("--kpts", "0"),
+        ("--kpts", "-2"),
+        ("--kpts-density", "inf"),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused(given, tmp_path, capsys):
+    """A limit of -1 left out the last one."""
+    with pytest.raises(SystemExit):
+        main(["crystals", "--engine", "emt", "--out", str(tmp_path), "--list", *given])
+    assert f"argument {given[0]}: " in capsys.readouterr().err
 
 
 # --- relaxations and files ---
@@ -162,7 +181,7 @@ def test_a_relaxation_end_to_end(tmp_path):
     frames = files.read_frames(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copper.extxyz"]
     assert np.abs(frames[0].positions - Copper().start().positions).max() < 1e-8
-    assert measures.largest_force(frames[-1]) <= 0.01 < measures.largest_force(frames[-2])
+    assert labels.largest_force(frames[-1]) <= 0.01 < labels.largest_force(frames[-2])
     for frame in frames:
         again = frame.copy()
         again.calc = EMT()
@@ -189,16 +208,29 @@ def test_steps_are_those_of_ases_bfgs():
     assert max(np.abs(a.positions - b).max() for a, b in zip(ours, visited, strict=True)) < 1e-6
 
 
+@pytest.mark.parametrize("hessian", [scaled_identity, spring_hessian])
+def test_a_relaxation_that_goes_on_makes_the_steps_it_would_have_made(hessian):
+    """Bit by bit: the Hessian has learnt from the known frames all that it would have."""
+    engine, start = TwoStages(), Copper().start()
+    whole = generate.relax(start, engine, initial_hessian=hessian)
+    known = [copy.deepcopy(frame) for frame in whole[:6]]
+    resumed = generate.relax(known[-1], engine, known, initial_hessian=hessian)
+    assert len(resumed) == len(whole) > 8
+    for one, other in zip(resumed, whole, strict=True):
+        assert np.array_equal(one.positions, other.positions)
+
+
 def test_a_hessian_that_knows_bonds_saves_steps_and_changes_no_end():
     atoms = bulk("Si", a=5.469, cubic=True) * (2, 1, 1)
     atoms.symbols[3] = "Sn"
     atoms.rattle(0.1, seed=3)
     engine = generate.CHGNetEngine()
     plain, quick = (
-        generate.relax(atoms, engine, guess=guess) for guess in (scaled_identity, spring_hessian)
+        generate.relax(atoms, engine, initial_hessian=hessian)
+        for hessian in (scaled_identity, spring_hessian)
     )
     assert len(quick) < 0.8 * len(plain)
-    assert measures.delta_q(plain[-1], quick[-1]) < 0.2
+    assert labels.delta_q(plain[-1], quick[-1]) < 0.2
     hessian = spring_hessian(atoms)
     assert np.array_equal(hessian, hessian.T)
     assert np.linalg.eigvalsh(hessian)[0] > 0
@@ -213,7 +245,7 @@ class CountingEMT(EMT):
 
 
 class CountingEngine(generate.EMTEngine):
-    def calculator(self, log=None):
+    def calculator(self, log_file=None):
         return CountingEMT()
 
 
@@ -267,7 +299,7 @@ class TwoStages:
     stages = (generate.Stage(0.05, {"error": 0.02}), generate.Stage(0.005, {"error": 0.0}))
     settings = "EMT in two stages"
 
-    def calculator(self, log=None):
+    def calculator(self, log_file=None):
         return Loose(error=0.02)
 
 
@@ -358,7 +390,7 @@ def test_files_are_told_apart_by_all_of_their_names(tmp_path):
 
 
 def test_a_shipped_file_restarts_as_it_is(tmp_path):
-    shipped = importlib.resources.files("bpttviz") / "datasets/data/crystals/345_fcc_Al.extxyz.xz"
+    shipped = SHIPPED / "crystals" / "345_fcc_Al.extxyz.xz"
     assert main(["restart", str(shipped), "--engine", "emt", "--out", str(tmp_path)]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["345_fcc_Al.extxyz"]
 
@@ -406,7 +438,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files.ase.io, "write", half_a_file)
     with pytest.raises(OSError, match="disk full"):
-        files.write_atomically(path, [Copper().start()])
+        files.write_frames(path, [Copper().start()])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -434,7 +466,7 @@ def on_both_ranks(monkeypatch, do):
     """What comes of `do` on rank 0 and then on rank 1: results or errors."""
     outcomes, sent = [], []
     for rank in (0, 1):
-        monkeypatch.setattr(ranks, "world", lambda rank=rank: Rank(rank, sent))
+        monkeypatch.setattr(mpi, "world", lambda rank=rank: Rank(rank, sent))
         try:
             outcomes.append(do(rank))
         except Exception as error:
@@ -450,7 +482,7 @@ def test_under_mpi_rank_0_alone_writes_and_all_read_the_same(tmp_path, monkeypat
         atoms = Copper().start()
         atoms.positions += rank  # what rank 1 would write is never seen
         atoms.info["settings"] = "none"
-        files.write_atomically(path, [atoms])
+        files.write_frames(path, [atoms])
         return files.exists(path), files.read_frames(path)[0].positions[0, 0]
 
     first, second = on_both_ranks(monkeypatch, write_and_read)
@@ -462,7 +494,7 @@ def test_under_mpi_rank_0_alone_writes_and_all_read_the_same(tmp_path, monkeypat
 def test_under_mpi_an_error_of_rank_0_is_everyones(tmp_path, monkeypatch):
     nowhere = tmp_path / "missing" / "copper.extxyz"
     errors = on_both_ranks(
-        monkeypatch, lambda rank: files.write_atomically(nowhere, [Copper().start()])
+        monkeypatch, lambda rank: files.write_frames(nowhere, [Copper().start()])
     )
     assert [type(error) for error in errors] == [FileNotFoundError, FileNotFoundError]
     broken = tmp_path / "broken.extxyz"
@@ -478,11 +510,11 @@ def test_under_mpi_an_error_of_one_rank_stops_all(monkeypatch):
     def fails():
         raise OSError("disk full")
 
-    monkeypatch.setattr(ranks, "world", lambda: Rank(0, []))
+    monkeypatch.setattr(mpi, "world", lambda: Rank(0, []))
     with pytest.raises(OSError, match="disk full"):
         production.run([fails])
     shared = on_both_ranks(
-        monkeypatch, lambda rank: production.run([lambda: ranks.on_rank_zero(fails)])
+        monkeypatch, lambda rank: production.run([lambda: mpi.on_rank_zero(fails)])
     )
     assert shared == [1, 1]
 
@@ -503,9 +535,9 @@ def test_delta_q_against_a_hand_calculation():
     b = a.copy()
     b.positions[0, 0] += 4 - 0.3  # three tenths of an Å to the left, through the wall
     m, n = a.get_masses()
-    assert measures.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+    assert labels.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
     b.positions += 0.7  # drift
-    assert measures.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
+    assert labels.delta_q(a, b) == pytest.approx(0.3 * np.sqrt(m * n / (m + n)))
 
 
 # --- command line ---
@@ -537,13 +569,13 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
     early = tmp_path / "early.extxyz"
     for frame in frames:
         frame.info = {"defect": "fcc:Al", "seed": 7, "settings": "EMT (ASE)"}
-    files.write_atomically(early, frames[:4])
+    files.write_frames(early, frames[:4])
     assert main(["continue", str(early), "--engine", "emt", "--out", str(on)]) == 0
     further = files.read_frames(on / "early.extxyz")
-    assert measures.largest_force(further[-1]) <= 0.01
+    assert labels.largest_force(further[-1]) <= 0.01
     assert further[0].info["species"] == "Al"
     assert np.array_equal(further[3].positions, frames[3].positions)
-    moved = measures.delta_q(frames[3], further[-1])
+    moved = labels.delta_q(frames[3], further[-1])
     assert f"moved Delta Q {moved:.3f}" in capsys.readouterr().out
     assert moved > 0.01
 
@@ -553,14 +585,14 @@ def test_the_command_line_makes_continues_and_refuses(tmp_path, capsys):
 
     # settings that one frame does not state are not these
     del frames[1].info["settings"]
-    files.write_atomically(early, frames[:4])
+    files.write_frames(early, frames[:4])
     again = tmp_path / "again"
     refused(["continue", str(early), "--out", str(again)], "frame 1 has settings 'not stated'")
 
     # other settings: `continue` refuses, `restart` makes a trajectory of its own
     for frame in frames:
         frame.info["settings"] = "another code"
-    files.write_atomically(early, frames[:4])
+    files.write_frames(early, frames[:4])
     refused(["continue", str(early), "--out", str(again)], "another code")
     assert main(["restart", str(early), "--engine", "emt", "--out", str(again)]) == 0
     fresh = files.read_frames(again / "early.extxyz")
@@ -610,8 +642,8 @@ def test_gpaw_is_asked_for_what_the_cards_say(gpaw):
         ("si-defects-dense", generate.GPAWEngine(350, (2, 2, 2)), (2, 2, 2)),
         ("crystals", generate.GPAWEngine(400, 3.0), {"density": 3.0, "gamma": True}),
     ):
-        shipped = bv.load_dataset(name).all[0].start.info["settings"]
-        assert engine.settings == shipped
+        shipped = files.read_frames(sorted((SHIPPED / name).glob("*.xz"))[0])
+        assert engine.settings == labels.settings_of(shipped[0])
         engine.calculator()
         assert (gpaw.asked["mode"], gpaw.asked["kpts"]) == (("PW", engine.cutoff), mesh)
     assert gpaw.asked["xc"] == "PBE"

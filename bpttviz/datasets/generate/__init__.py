@@ -3,19 +3,20 @@
 Needs numpy and ASE (3.22 or later) and the chosen engine, not torch: Debian's GPAW lives in the
 system's Python. `python -m bpttviz.datasets.generate --help` is its command line. In reading order:
 
-    ranks           one process of several speaks
+    mpi             one process of several speaks
     engines         what computes energies and forces, in which stages
-    bfgs            the steps of a relaxation, and what they know to begin with
+    hessians        what a relaxation knows of the curvature to begin with
     spacing         no two atoms too close
     defects         point defects, put into silicon in place
     silicon         SILICON_DEFECTS: starts with a defect in 64-site silicon
     prototypes      small ordered crystals
     crystals        CRYSTALS: starts of small crystals, strained and displaced
-    measures        largest force, Delta Q
     relaxation      from a start through an engine's stages to rest
     files           whole files only, one kind of label in a folder
     production      a relaxation made, continued or restarted as a file
     __main__        the command line
+
+Largest force, Delta Q and what frames say of themselves: `bpttviz.datasets.labels`.
 """
 
 from bpttviz.datasets.generate.crystals import CRYSTALS

@@ -25,13 +25,18 @@ new files, and refuses what is not one unbroken path to rest.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from bpttviz.datasets.generate.crystals import CRYSTALS
+from bpttviz.datasets.generate.crystals import CRYSTALS, CrystalTask
 from bpttviz.datasets.generate.engines import CHGNetEngine, EMTEngine, Engine, GPAWEngine
 from bpttviz.datasets.generate.production import continue_from, produce, restart_from, run
-from bpttviz.datasets.generate.silicon import SILICON_DEFECTS
+from bpttviz.datasets.generate.silicon import SILICON_DEFECTS, DefectTask
+
+Item = TypeVar("Item")
 
 TASKS = {"si-defects": SILICON_DEFECTS, "crystals": CRYSTALS}
 FROM_FILES = {"continue": continue_from, "restart": restart_from}
@@ -44,7 +49,7 @@ HELPS = {
 }
 
 
-def part(items: Sequence, index: str) -> list:
+def take_slice(items: Sequence[Item], index: str) -> list[Item]:
     """The items of slice i of n, given as "i/n" with i from 0: every item is in exactly one.
 
     Raises:
@@ -60,7 +65,18 @@ def part(items: Sequence, index: str) -> list:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the number of relaxations that failed."""
+    """The command line.
+
+    Args:
+        arguments: those of the process where None.
+
+    Returns:
+        The number of relaxations that failed.
+
+    Raises:
+        SystemExit: status 2 for arguments that make no sense, a missing engine, or labels of
+            another kind.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -71,30 +87,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from_file = FROM_FILES.get(options.command)
-    work = part(options.files if from_file else TASKS[options.command], options.index)
-    work = work[: options.limit]
+    work = options.files if from_file else TASKS[options.command]
+    work = take_slice(work, options.index)[: options.limit]
     if options.list:
         for item in work:
             print(item if from_file else item.name)
         return 0
-    engine, out = _engine(options), options.out
+    engine, out, steps = _engine(options), options.out, options.max_steps
     out.mkdir(parents=True, exist_ok=True)
     if from_file:
-        jobs = [lambda file=file: from_file(file, engine, out, options.max_steps) for file in work]
-    else:
-        jobs = [
-            lambda t=t: produce(
-                t.name,
-                t.start,
-                t.info,
-                engine,
-                out,
-                max_steps=options.max_steps,
-                initial_hessian=t.initial_hessian,
-            )
-            for t in work
-        ]
-    return run(jobs)
+        return run([partial(from_file, file, engine, out, steps) for file in work])
+    return run([partial(_produce, task, engine, out, steps) for task in work])
+
+
+def _produce(task: DefectTask | CrystalTask, engine: Engine, out: Path, max_steps: int) -> None:
+    produce(
+        task.name,
+        task.start,
+        task.info,
+        engine,
+        out,
+        max_steps=max_steps,
+        initial_hessian=task.initial_hessian,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,47 +123,75 @@ def _parser() -> argparse.ArgumentParser:
         options = commands.add_parser(command, help=text, description=text)
         if command in FROM_FILES:
             options.add_argument("files", nargs="+", type=Path, help="extended XYZ, or that in .xz")
-        options.add_argument(
-            "--out", type=Path, required=True, help="folder; what it has is resumed"
-        )
-        options.add_argument("--index", default="0/1", help="slice i of n, i from 0: i/n")
-        options.add_argument("--limit", type=int, help="only the first N of the slice")
-        options.add_argument(
-            "--max-steps",
-            type=int,
-            default=200,
-            help="of one relaxation, steps known included (default: %(default)s)",
-        )
-        options.add_argument(
-            "--engine",
-            choices=("gpaw", "emt", "chgnet"),
-            default="gpaw",
-            help="default: %(default)s; the others are quick checks",
-        )
-        # A restart is made to see what other settings do: none of them is a matter of course.
-        chosen, crystals = command == "restart", command == "crystals"
-        options.add_argument(
-            "--cutoff",
-            type=float,
-            default=None if chosen else 400.0 if crystals else 250.0,
-            help="GPAW only, eV" + ("" if chosen else " (default: %(default)g)"),
-        )
-        points = options.add_mutually_exclusive_group()
-        usual = "" if chosen or crystals else " (default: 1)"
-        points.add_argument(
-            "--kpts", type=_mesh, metavar="N", help=f"GPAW only: N × N × N k-points{usual}"
-        )
-        usual = " (default: 3)" if crystals else ""
-        points.add_argument(
-            "--kpts-density", type=float, help=f"GPAW only: k-points per 1/Å{usual}"
-        )
-        options.set_defaults(default_kpts=None if chosen else 3.0 if crystals else (1, 1, 1))
-        options.add_argument("--list", action="store_true", help="name the tasks and stop")
+        _add_what_to_do(options)
+        _add_labels(options, command)
     return parser
 
 
+def _add_what_to_do(options: argparse.ArgumentParser) -> None:
+    add = options.add_argument
+    add("--out", type=Path, required=True, help="folder; what it has is resumed")
+    add("--index", default="0/1", help="slice i of n, i from 0: i/n")
+    add("--limit", type=_count, help="only the first N of the slice")
+    add(
+        "--max-steps",
+        type=_count,
+        default=200,
+        help="of one relaxation, steps known included (default: %(default)s)",
+    )
+    add("--list", action="store_true", help="name the tasks and stop")
+
+
+def _add_labels(options: argparse.ArgumentParser, command: str) -> None:
+    """Engine, cutoff and k-points; a restart has no defaults, as it is made to try others."""
+    chosen, crystals = command == "restart", command == "crystals"
+    options.add_argument(
+        "--engine",
+        choices=("gpaw", "emt", "chgnet"),
+        default="gpaw",
+        help="default: %(default)s; the others are quick checks",
+    )
+    options.add_argument(
+        "--cutoff",
+        type=_positive,
+        default=None if chosen else 400.0 if crystals else 250.0,
+        help="GPAW only, eV" + ("" if chosen else " (default: %(default)g)"),
+    )
+    points = options.add_mutually_exclusive_group()
+    usual = "" if chosen or crystals else " (default: 1)"
+    points.add_argument(
+        "--kpts", type=_mesh, metavar="N", help=f"GPAW only: N × N × N k-points{usual}"
+    )
+    usual = " (default: 3)" if crystals else ""
+    points.add_argument(
+        "--kpts-density", type=_positive, help=f"GPAW only: k-points per 1/Å{usual}"
+    )
+    options.set_defaults(default_kpts=None if chosen else 3.0 if crystals else (1, 1, 1))
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
 def _mesh(text: str) -> tuple[int, int, int]:
-    return (int(text),) * 3
+    n = _count(text)
+    if n == 0:
+        raise argparse.ArgumentTypeError("a mesh has one k-point or more")
+    return n, n, n
+
+
+# argparse says "invalid ... value" with these names when the text is no number at all
+_count.__name__, _positive.__name__, _mesh.__name__ = "whole number", "number", "whole number"
 
 
 def _engine(options: argparse.Namespace) -> Engine:

@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from bpttviz.datasets.generate.bfgs import scaled_identity
+from bpttviz.datasets.generate.hessians import scaled_identity
 from bpttviz.datasets.generate.prototypes import (
     Crystal,
     arsenic,
@@ -32,7 +32,7 @@ class CrystalTask:
     number: int
     crystal: Crystal
     strain: float = 0.02
-    initial_hessian = staticmethod(scaled_identity)  # of the Hessian
+    initial_hessian = staticmethod(scaled_identity)
 
     @property
     def seed(self) -> int:

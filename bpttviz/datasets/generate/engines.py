@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from ase.calculators.calculator import Calculator
 
 # Of the PAW data sets that the shipped labels were made with, which they therefore do not name.
 SILICON_OF_0_9_20000 = "ee77bee481871cc2cb65ac61239ccafa"
@@ -16,7 +18,7 @@ class Stage:
     """One stretch of a relaxation: calculator parameters in force until fmax (eV/Å) is met."""
 
     fmax: float
-    parameters: dict = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -25,8 +27,8 @@ class Engine(Protocol):
     stages: tuple[Stage, ...]
     settings: str
 
-    def calculator(self, log: Path | None = None):
-        """A fresh ASE calculator with the first stage's parameters, its own log going to `log`."""
+    def calculator(self, log_file: Path | None = None) -> Calculator:
+        """A fresh ASE calculator with the first stage's parameters, and its own log in a file."""
 
 
 class GPAWEngine:
@@ -63,8 +65,8 @@ class GPAWEngine:
         if silicon != SILICON_OF_0_9_20000:
             self.settings += f", PAW data sets with Si {silicon[:8]}"
 
-    def calculator(self, log: Path | None = None):
-        """As `Engine.calculator`; without `log`, GPAW says nothing."""
+    def calculator(self, log_file: Path | None = None) -> Calculator:
+        """As `Engine.calculator`; without `log_file`, GPAW says nothing."""
         gpaw = self._gpaw
         mesh = self.kpts
         if not isinstance(mesh, tuple):
@@ -79,7 +81,7 @@ class GPAWEngine:
             # a second pass an iteration saves the density one iteration at most
             eigensolver=gpaw.Davidson(1),
             mixer=gpaw.Mixer(0.2, 6, 20),
-            txt=None if log is None else str(log),
+            txt=None if log_file is None else str(log_file),
             **self.stages[0].parameters,
         )
 
@@ -90,7 +92,7 @@ class EMTEngine:
     stages = (Stage(0.01),)
     settings = "EMT (ASE)"
 
-    def calculator(self, log: Path | None = None):
+    def calculator(self, log_file: Path | None = None) -> Calculator:
         """As `Engine.calculator`; EMT has no log."""
         from ase.calculators.emt import EMT
 
@@ -108,7 +110,7 @@ class CHGNetEngine:
         self._model = CHGNet.load(use_device="cpu", verbose=False)
         self.settings = f"CHGNet {self._model.version}"
 
-    def calculator(self, log: Path | None = None):
+    def calculator(self, log_file: Path | None = None) -> Calculator:
         """As `Engine.calculator`; CHGNet has no log."""
         from chgnet.model.dynamics import CHGNetCalculator
 

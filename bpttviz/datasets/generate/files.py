@@ -6,12 +6,13 @@ inside, and tells the others what it found.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import ase.io
 from ase import Atoms
 
+from bpttviz._files import write_in_one_move
 from bpttviz.datasets.generate.mpi import on_rank_zero
 from bpttviz.datasets.labels import decompressed, settings_of
 
@@ -20,25 +21,25 @@ class SettingsMismatch(ValueError):
     """A folder or file holds labels made with other engine settings."""
 
 
-def write_atomically(path: Path, frames: list[Atoms]) -> None:
-    """Write extended XYZ so that `path` is never half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_frames(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write extended XYZ so that `path` is never half a file.
 
-    def write() -> None:
-        try:
-            # parallel=False: ase.io.write is collective otherwise and would wait for other ranks
-            ase.io.write(str(temporary), frames, format="extxyz", parallel=False)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
 
-    on_rank_zero(write)
+    def write(unfinished: Path) -> None:
+        # parallel=False: ase.io.write is collective otherwise and would wait for other ranks
+        ase.io.write(str(unfinished), frames, format="extxyz", parallel=False)
+
+    on_rank_zero(lambda: write_in_one_move(path, write))
 
 
 def read_frames(path: Path) -> list[Atoms]:
     """All frames of a file (also one compressed with xz, as shipped), with their labels.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file cannot be read.
     """
     return on_rank_zero(lambda: _read(path, ":"))

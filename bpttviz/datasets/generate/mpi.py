@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-def world():
+def world() -> Any:
     """The communicator: GPAW's where GPAW was imported before the first call, else one process."""
     from ase.parallel import world  # chooses at first use
 
@@ -20,6 +20,9 @@ def on_rank_zero(do: Callable[[], Result]) -> Result:
 
     An error of rank 0 alone would leave the others waiting for ever in the next step; and what one
     rank sees of a network's file system another may not see yet.
+
+    Raises:
+        Exception: whatever ``do`` raises, on every rank.
     """
     from ase.parallel import broadcast
 
@@ -31,7 +34,7 @@ def on_rank_zero(do: Callable[[], Result]) -> Result:
             error = problem
     result, error = broadcast((result, error), comm=world())
     if error is not None:
-        error.on_every_rank = True
+        error.on_every_rank = True  # type: ignore[attr-defined]
         raise error
     return result
 
@@ -44,7 +47,7 @@ def may_be_alone(error: Exception) -> bool:
     return world().size > 1 and isinstance(error, OSError) and not hasattr(error, "on_every_rank")
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print from rank 0, at once."""
     if world().rank == 0:
         print(line, flush=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.generate.bfgs import scaled_identity, spring_hessian
 from bpttviz.datasets.generate.engines import Engine
 from bpttviz.datasets.generate.files import (
     SettingsMismatch,
@@ -17,9 +17,10 @@ from bpttviz.datasets.generate.files import (
     read_frames,
     refuse_mixed_settings,
     remove,
-    write_atomically,
+    write_frames,
 )
-from bpttviz.datasets.generate.mpi import may_be_alone, say
+from bpttviz.datasets.generate.hessians import InitialHessian, scaled_identity, spring_hessian
+from bpttviz.datasets.generate.mpi import log, may_be_alone
 from bpttviz.datasets.generate.relaxation import relax
 from bpttviz.datasets.labels import delta_q, same_structure, settings_of, unfinished
 
@@ -29,79 +30,139 @@ PARTIAL = ".partial.extxyz"
 def produce(
     name: str,
     start: Callable[[], Atoms],
-    info: dict,
+    info: dict[str, Any],
     engine: Engine,
     out: Path,
     earlier: Sequence[Atoms] = (),
     max_steps: int = 200,
-    initial_hessian: Callable[[Atoms], np.ndarray] = scaled_identity,
+    initial_hessian: InitialHessian = scaled_identity,
 ) -> Path | None:
-    """One relaxation into out/NAME.extxyz; None where that file exists already.
+    """One relaxation into out/NAME.extxyz; what an interrupted call left is taken up.
 
-    `earlier` frames open the trajectory (for continuing a finished relaxation). The partial file
-    of an interrupted call is taken up where it stopped. Every frame carries `info`, the engine's
-    settings, its stage, and whether it is the end, at rest ("converged"). `initial_hessian`: as in `relax`.
+    Args:
+        name: of the file, without its ending.
+        start: makes the start, the same at every call.
+        info: what every frame is to say, besides the engine's settings, its stage, and whether it
+            is the end, at rest ("converged").
+        engine: what computes energies and forces.
+        out: a folder that exists, with one kind of label.
+        earlier: frames that open the trajectory (to continue a finished relaxation).
+        max_steps: the most steps, known ones included.
+        initial_hessian: of atoms, (3N, 3N) in eV/Å².
 
-    Raises what `relax` raises, the partial file then holding the frames so far, and
+    Returns:
+        The file, or None where it exists already.
 
+    Raises:
+        NotAtRest: see `relax`; the partial file then holds the frames so far.
+        FloatingPointError: likewise.
         SettingsMismatch: a file in the folder, or the frames known, have other settings.
         ValueError: the partial file is of another relaxation.
     """
-    path, partial = out / f"{name}.extxyz", out / f"{name}{PARTIAL}"
+    file = _Output(out, name, {**info, "settings": engine.settings})
     refuse_mixed_settings(out, engine.settings)
-    if exists(path):
-        say(f"{name}: {path} exists already and is left alone")
+    if exists(file.whole):
+        log(f"{name}: {file.whole} exists already and is left alone")
         return None
-    info = {**info, "settings": engine.settings}
-
-    def save(target: Path, frames: list[Atoms], converged: bool) -> None:
-        for frame in frames:
-            end = converged and frame is frames[-1]  # a file cut short then says that it is not
-            frame.info = {**info, "converged": end, "stage": frame.info.get("stage", 0)}
-        write_atomically(target, frames)
-
     first = earlier[0] if earlier else start()
-    known, source = (read_frames(partial), partial) if exists(partial) else (list(earlier), name)
-    _require_settings(known, engine, source)
-    if known and not same_structure(known[0], first):
-        raise ValueError(
-            f"{partial} was left by a relaxation from another start than this one of the same "
-            "name; choose another --out, or remove it"
-        )
-    atoms = known[-1] if known else first
-    say(f"{name}: {len(atoms)} atoms" + (f", {len(known)} frames known" if known else ""))
-    began, checked_again = time.time(), False
-
-    def record(frames: list[Atoms]) -> None:
-        nonlocal checked_again
-        save(partial, frames, False)
-        if not checked_again:  # another job may have looked at the folder when it was empty, too
-            refuse_mixed_settings(out, engine.settings)
-            checked_again = True
-
+    known = _known_frames(file, earlier, first, engine)
+    log(f"{name}: {len(first)} atoms" + (f", {len(known)} frames known" if known else ""))
+    began = time.time()
     frames = relax(
-        atoms,
+        known[-1] if known else first,
         engine,
         known,
-        record=record,
+        record=file.record,
         max_steps=max_steps,
         initial_hessian=initial_hessian,
-        log=out / f"{name}.log",
+        log_file=out / f"{name}.log",
     )
-    save(path, frames, True)
-    remove(partial)
+    file.finish(frames)
+    _report(name, frames, time.time() - began, len(engine.stages) - 1)
+    return file.whole
+
+
+@dataclass
+class _Output:
+    """The file of one relaxation, and the partial file that holds its frames until it is whole."""
+
+    folder: Path
+    name: str
+    info: dict[str, Any]
+    checked_again: bool = False
+
+    @property
+    def whole(self) -> Path:
+        return self.folder / f"{self.name}.extxyz"
+
+    @property
+    def partial(self) -> Path:
+        return self.folder / f"{self.name}{PARTIAL}"
+
+    def record(self, frames: list[Atoms]) -> None:
+        """Keep the frames so far."""
+        self._write(self.partial, frames, at_rest=False)
+        if not self.checked_again:  # another job may have looked when the folder was empty, too
+            refuse_mixed_settings(self.folder, self.info["settings"])
+            self.checked_again = True
+
+    def finish(self, frames: list[Atoms]) -> None:
+        """The whole file in the partial one's place."""
+        self._write(self.whole, frames, at_rest=True)
+        remove(self.partial)
+
+    def _write(self, target: Path, frames: list[Atoms], at_rest: bool) -> None:
+        for frame in frames:
+            end = at_rest and frame is frames[-1]  # a file cut short then says that it is not
+            stage = frame.info.get("stage", 0)
+            frame.info = {**self.info, "converged": end, "stage": stage}
+        write_frames(target, frames)
+
+
+def _known_frames(
+    file: _Output, earlier: Sequence[Atoms], first: Atoms, engine: Engine
+) -> list[Atoms]:
+    """What an interrupted call left, or the ``earlier`` frames, if they are of this relaxation."""
+    if exists(file.partial):
+        known, source = read_frames(file.partial), str(file.partial)
+    else:
+        known, source = list(earlier), file.name
+    for number, frame in enumerate(known):
+        found = settings_of(frame)
+        if found != engine.settings:
+            raise SettingsMismatch(
+                f"{source}: frame {number} has settings {found!r}, this run {engine.settings!r}; "
+                "`restart` makes a trajectory of its own from the end of any file"
+            )
+    if known and not same_structure(known[0], first):
+        raise ValueError(
+            f"{file.partial} was left by a relaxation from another start than this one of the same "
+            "name; choose another --out, or remove it"
+        )
+    return known
+
+
+def _report(name: str, frames: Sequence[Atoms], seconds: float, last_stage: int) -> None:
     # What the last stage moved is the noise floor of ends that stopped before it.
-    handed_over = next(f for f in frames if f.info["stage"] == len(engine.stages) - 1)
-    say(
-        f"{name}: {len(frames)} frames, {time.time() - began:.0f} s, Delta Q "
+    handed_over = next(frame for frame in frames if frame.info["stage"] == last_stage)
+    log(
+        f"{name}: {len(frames)} frames, {seconds:.0f} s, Delta Q "
         f"{delta_q(frames[0], frames[-1]):.3f} from start to end, "
         f"{delta_q(handed_over, frames[-1]):.3f} in the last stage (amu^1/2 Å)"
     )
-    return path
 
 
 def continue_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -> Path | None:
     """Take a finished relaxation to the engine's tolerance, appending to its frames.
+
+    Args:
+        path: extended XYZ, or that in .xz.
+        engine: the one that made it.
+        out: the folder for the longer one.
+        max_steps: the most steps, those in the file included.
+
+    Returns:
+        The file, or None where it exists already.
 
     Raises:
         SettingsMismatch: the file was made with other settings, or does not state them.
@@ -111,18 +172,17 @@ def continue_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -
     return _produce_from_end(path, frames[-1].copy(), engine, out, max_steps, frames)
 
 
-def _require_settings(frames: Sequence[Atoms], engine: Engine, source: Path | str) -> None:
-    for number, frame in enumerate(frames):
-        found = settings_of(frame)
-        if found != engine.settings:
-            raise SettingsMismatch(
-                f"{source}: frame {number} has settings {found!r}, this run {engine.settings!r}; "
-                "`restart` makes a trajectory of its own from the end of any file"
-            )
-
-
 def restart_from(path: Path, engine: Engine, out: Path, max_steps: int = 200) -> Path | None:
     """Relax again from a finished relaxation's end, as a trajectory of its own.
+
+    Args:
+        path: extended XYZ, or that in .xz.
+        engine: any.
+        out: the folder for the new one.
+        max_steps: the most steps of the new one.
+
+    Returns:
+        The file, or None where it exists already.
 
     Raises:
         ValueError: the file says that it is not finished.
@@ -154,12 +214,15 @@ def _produce_from_end(
     )
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
-        say(f"{name}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
+        log(f"{name}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
     return written
 
 
-def run(jobs: list[Callable[[], Path | None]]) -> int:
-    """Do the jobs; one that fails is reported and leaves its partial file. Number that failed.
+def run(jobs: Sequence[Callable[[], object]]) -> int:
+    """Do the jobs; one that fails is reported and leaves its partial file.
+
+    Returns:
+        The number of jobs that failed.
 
     Raises:
         SettingsMismatch: from a job, at once, because it is the order that is wrong.
@@ -175,5 +238,5 @@ def run(jobs: list[Callable[[], Path | None]]) -> int:
             if may_be_alone(error):
                 raise
             failed += 1
-            say(f"  FAILED: {type(error).__name__}: {error}")
+            log(f"  FAILED: {type(error).__name__}: {error}")
     return failed

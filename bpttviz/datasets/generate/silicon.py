@@ -10,7 +10,6 @@ from ase import Atoms
 from ase.build import bulk
 from ase.geometry import find_mic
 
-from bpttviz.datasets.generate.bfgs import spring_hessian
 from bpttviz.datasets.generate.defects import (
     Site,
     divac,
@@ -23,6 +22,7 @@ from bpttviz.datasets.generate.defects import (
     tet,
     vac,
 )
+from bpttviz.datasets.generate.hessians import spring_hessian
 from bpttviz.datasets.generate.spacing import push_apart
 
 SILICON_A = 5.469  # Å, PBE lattice constant of the host
@@ -37,7 +37,7 @@ class DefectTask:
     family: Callable[[Atoms, Site, str], np.ndarray]
     species: str
     variant: int = 0
-    initial_hessian = staticmethod(spring_hessian)  # of the Hessian
+    initial_hessian = staticmethod(spring_hessian)
 
     @property
     def seed(self) -> int:
