@@ -12,7 +12,7 @@ from pathlib import Path
 import ase.io
 from ase import Atoms
 
-from bpttviz._files import write_in_one_move
+from bpttviz._files import write_atomic
 from bpttviz.datasets.generate.mpi import on_rank_zero
 from bpttviz.datasets.labels import decompressed, settings_of
 
@@ -32,7 +32,7 @@ def write_frames(path: Path, frames: Sequence[Atoms]) -> None:
         # parallel=False: ase.io.write is collective otherwise and would wait for other ranks
         ase.io.write(str(unfinished), frames, format="extxyz", parallel=False)
 
-    on_rank_zero(lambda: write_in_one_move(path, write))
+    on_rank_zero(lambda: write_atomic(path, write))
 
 
 def read_frames(path: Path) -> list[Atoms]:
