@@ -1,1 +1,1 @@
-"""Potentials measured on reference relaxations: ends, minima, forces, and what follows from them."""
+"""Potentials measured on reference relaxations: ends, minima, forces, and what follows."""

@@ -2,139 +2,223 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
-from ase import Atoms
 from tqdm.auto import tqdm
 
+from bpttviz._checks import instance_of, not_negative, whole_or_none
+from bpttviz._files import FolderLock, lock_settings, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
-from bpttviz.distances import delta_q, rmsd
-from bpttviz.evaluation.forces import force_measures
+from bpttviz.distances import delta_q
+from bpttviz.evaluation.measure import Measured, Protocol, measure, relaxed
 from bpttviz.evaluation.metrics import StructureResult
-from bpttviz.evaluation.minima import basin
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.rest import Relaxer
+from bpttviz.evaluation.rest import Relaxer, batches
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.relax import Relaxation, relax
+from bpttviz.provenance import fingerprint, specification
+from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.structures import Structures
+
+TABLE = "report.csv"  # in the folder of an evaluation that can be resumed
 
 
 def evaluate(
     potentials: Mapping[str, Potential],
     references: RelaxationDataset,
-    rule=None,
+    rule: torch.nn.Module | None = None,
     stop: StoppingCriterion | None = None,
-    rest: Relaxer | None = None,
+    relaxer: Relaxer | None = None,
     progress: bool = True,
     noise_floor: float | None = None,
     labels: Mapping[str, str] | None = None,
     from_start: bool = False,
+    out: str | Path | None = None,
+    batch_size: int | None = None,
 ) -> Report:
     """Relax every start with every potential and compare with the references.
+
+    Several structures are measured at once; each gives the same figures as alone, up to rounding.
+    One that a potential cannot describe, or that diverges, is named in the report and counted; the
+    rest is measured.
 
     Args:
         potentials: name → potential, in the order the report shows; the first is "before".
         references: what to compare with; those with frames also give the force error.
         rule, stop: the map, as in `relax`.
-        rest: how X_rest is reached from X_K.
+        relaxer: how X_rest is reached from X_K.
         progress: show a bar.
         noise_floor, labels: passed on to the `Report`.
-        from_start: also bring each start to rest by ``rest`` alone, as a user's own relaxation
+        from_start: also bring each start to rest by ``relaxer`` alone, as a user's own relaxation
             would; it takes about as long again.
+        out: a folder. Its ``report.csv`` gets rows as they come, filed under all that they depend
+            on, and a repeated call goes on where the last one stopped. Rows that were there have no
+            relaxation in the report: paths are not saved.
+        batch_size: structures in one call of a potential; by default as many as have 256 atoms
+            together on the CPU, and 4096 on an accelerator.
 
     Raises:
-        ValueError: no potential or no reference was given.
+        ValueError: no potential or no reference was given, a number out of its range, or ``out``
+            holds the results of other settings.
+        TypeError: an argument of the wrong kind.
     """
-    if not potentials or not len(references):
-        raise ValueError("evaluate needs at least one potential and one reference relaxation")
-    rest = Relaxer() if rest is None else rest
-    rows, relaxations, rests = [], {}, {}
-    with tqdm(
-        total=len(potentials) * len(references), desc="evaluate", disable=not progress
-    ) as bar:
-        for reference in references:
-            for name, potential in potentials.items():
-                row, relaxation, resting = measure(
-                    name, potential, reference, rule, stop, rest, from_start
-                )
-                rows.append(row)
-                relaxations[name, reference.name] = relaxation
-                rests[name, reference.name] = resting
-                bar.update()
+    potentials = _named(potentials)
+    instance_of("references", references, RelaxationDataset, "bv.read_relaxations(files)")
+    if not len(references):
+        raise ValueError("evaluate needs at least one reference relaxation")
+    how = Protocol(
+        GradientDescent() if rule is None else rule,
+        StoppingCriterion() if stop is None else stop,
+        Relaxer() if relaxer is None else relaxer,
+        bool(from_start),
+        whole_or_none("batch_size", batch_size),
+    )
+    _require_parts(how)
+    if noise_floor is not None:
+        noise_floor = not_negative("noise_floor", noise_floor)
+    with nullcontext() if out is None else FolderLock(out):
+        table = _Table(out, potentials, references, how)
+        found = _measure_all(potentials, references, table, how, progress)
     return Report(
-        rows,
-        relaxations,
+        table.ordered(),
+        {key: one.relaxation for key, one in found.items() if one.relaxation is not None},
         {r.name: r.end for r in references},
-        rests,
+        {key: one.rest for key, one in found.items() if one.rest is not None},
         noise_floor,
         dict(labels or {}),
     )
 
 
-def measure(
-    name: str,
+def _measure_all(
+    potentials: Mapping[str, Potential],
+    references: RelaxationDataset,
+    table: _Table,
+    how: Protocol,
+    progress: bool,
+) -> dict[tuple[str, str], Measured]:
+    """Measure what the table has not yet: (potential, structure) → what was found."""
+    found: dict[tuple[str, str], Measured] = {}
+    total = len(potentials) * len(references)
+    with tqdm(total=total, initial=len(table.rows), desc="evaluate", disable=not progress) as bar:
+        for name, potential, members in _pending(potentials, references, table, how):
+            measured = measure(name, potential, members, how)
+            table.add([one.row for one in measured])
+            found |= {(name, one.row.structure): one for one in measured}
+            bar.update(len(measured))
+    return found
+
+
+def endpoint_errors(
     potential: Potential,
-    reference: ReferenceRelaxation,
-    rule,
-    stop: StoppingCriterion | None,
-    rest: Relaxer,
-    from_start: bool = False,
-) -> tuple[StructureResult, Relaxation, Atoms]:
-    """One structure under one potential: its `StructureResult`, K-step relaxation and resting place."""
-    start = Structures.from_ase(reference.start, [reference.name])
-    end = Structures.from_ase(reference.end, [reference.name])
-    with torch.no_grad():
-        relaxation = relax(potential, start, rule, stop)
-    final = relaxation.final.to("cpu")
-    lost = relaxation.diverged.get(0)
-    if lost:  # a diverged path has no end to measure, and none to go on from
-        resting, steps, converged = final.to_ase()[0], 0, False
-    else:
-        resting, steps, converged = rest.reach(potential, final.to_ase()[0])
-    at_rest = Structures.from_ase(resting, [reference.name], check=False)
-    at_k_known, at_rest_known = (1.0 if known else float("nan") for known in (not lost, converged))
-    row = StructureResult(
-        structure=reference.name,
-        group=reference.group,
-        potential=name,
-        dq_start=float(delta_q(start, end)),
-        dq_k=float(delta_q(final, end)) * at_k_known,
-        dq_rest=float(delta_q(at_rest, end)) * at_rest_known,
-        dq_k_rest=float(delta_q(final, at_rest)) * at_rest_known,
-        rmsd_k=float(rmsd(final, end)) * at_k_known,
-        rmsd_rest=float(rmsd(at_rest, end)) * at_rest_known,
-        fmax_k=float(relaxation.fmax[-1]),
-        rest_steps=steps,
-        rest_converged=converged,
-        basin=basin(potential, resting, reference, rest) if converged else "unknown",
-        **asdict(force_measures(potential, reference)),
-        diverged=f"step {lost.step}: {lost.cause}" if lost else "",
-        **(_from_start(potential, reference, rest) if from_start else {}),
-    )
-    return row, relaxation, resting
-
-
-def _from_start(potential: Potential, reference: ReferenceRelaxation, rest: Relaxer) -> dict:
-    """The figures of a `StructureResult` about the rest that is reached from the start, not from X_K."""
-    resting, _, converged = rest.reach(potential, reference.start)
-    if not converged:
-        return {"from_start": "not at rest"}
-    ends = (Structures.from_ase(x, [reference.name], check=False) for x in (resting, reference.end))
-    return {"from_start": "at rest", "dq_from_start": float(delta_q(*ends))}
-
-
-def endpoint_errors(potential: Potential, references: RelaxationDataset, rule, stop) -> np.ndarray:
-    """ΔQ(X_K, reference) of each structure (n,), one after another; NaN where it diverged."""
+    references: RelaxationDataset,
+    rule: torch.nn.Module,
+    stop: StoppingCriterion,
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """ΔQ(X_K, reference) of each structure (n,); NaN where it diverged or cannot be described."""
+    how = Protocol(rule, stop, Relaxer(), False, batch_size)
     errors = []
-    for reference in references:
-        start = Structures.from_ase(reference.start, [reference.name])
-        end = Structures.from_ase(reference.end, [reference.name])
-        with torch.no_grad():
-            relaxation = relax(potential, start, rule, stop)
-        error = float(delta_q(relaxation.final.to("cpu"), end))
-        errors.append(float("nan") if relaxation.diverged else error)
+    for members in _batches(potential, list(references), how):
+        paths, _ = relaxed(potential, members, how)
+        for path, reference in zip(paths, members, strict=True):
+            whole = path is not None and not path.diverged
+            error = float(delta_q(path.final.to("cpu"), reference.end)) if whole else np.nan
+            errors.append(error)
     return np.array(errors)
+
+
+class _Table:
+    """The rows so far, in a file where there is a folder for it."""
+
+    def __init__(
+        self,
+        out: str | Path | None,
+        potentials: Mapping[str, Potential],
+        references: RelaxationDataset,
+        how: Protocol,
+    ):
+        self.order = [(name, reference.name) for reference in references for name in potentials]
+        self.file = None if out is None else Path(out) / TABLE
+        self.rows: dict[tuple[str, str], StructureResult] = {}
+        if out is None:
+            return
+        settings = {
+            # a list, because the first is "before"
+            "potentials": [
+                [name, specification(p), fingerprint(p)] for name, p in potentials.items()
+            ],
+            "references": references.fingerprint(),
+            "rule": [specification(how.rule), fingerprint(how.rule)],
+            "stop": specification(how.stop),
+            "relaxer": specification(how.relaxer),
+            "from_start": how.from_start,
+        }
+        lock_settings(out, settings)
+        if self.file is not None and self.file.exists():
+            rows = Report.from_csv(self.file).rows
+            self.rows = {(row.potential, row.structure): row for row in rows}
+
+    def add(self, rows: Sequence[StructureResult]) -> None:
+        """Keep rows, and write all so far."""
+        self.rows |= {(row.potential, row.structure): row for row in rows}
+        if self.file is not None:
+            write_atomic(self.file, Report(self.ordered()).to_csv())
+
+    def ordered(self) -> list[StructureResult]:
+        """The rows by structure, and for each in the order of the potentials."""
+        return [self.rows[key] for key in self.order if key in self.rows]
+
+
+def _named(potentials: Mapping[str, Potential]) -> dict[str, Potential]:
+    """Potentials by name, checked."""
+    if isinstance(potentials, Potential):
+        raise TypeError("evaluate takes potentials by name: {'pretrained': potential, ...}")
+    if not isinstance(potentials, Mapping):
+        raise TypeError(
+            "potentials must be a dictionary from names to potentials, got "
+            f"{type(potentials).__name__}"
+        )
+    if not potentials:
+        raise ValueError("evaluate needs at least one potential")
+    for name, potential in potentials.items():
+        instance_of(f"potential {name!r}", potential, Potential, "bv.CHGNet()")
+    return {str(name): potential for name, potential in potentials.items()}
+
+
+def _require_parts(how: Protocol) -> None:
+    """Refuse parts of another kind, with a sentence."""
+    instance_of("rule", how.rule, torch.nn.Module, "bv.GradientDescent()")
+    instance_of("stop", how.stop, StoppingCriterion, "bv.StoppingCriterion(max_steps=20)")
+    instance_of("relaxer", how.relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
+
+
+def _pending(
+    potentials: Mapping[str, Potential],
+    references: RelaxationDataset,
+    table: _Table,
+    how: Protocol,
+) -> Iterator[tuple[str, Potential, list[ReferenceRelaxation]]]:
+    """(name, potential, references) that are still to be measured, a batch at a time.
+
+    A batch is measured under every potential before the next one, so that an evaluation that is
+    stopped has whole lines to compare.
+    """
+    for batch in _batches(next(iter(potentials.values())), list(references), how):
+        for name, potential in potentials.items():
+            members = [r for r in batch if (name, r.name) not in table.rows]
+            if members:
+                yield name, potential, members
+
+
+def _batches(
+    potential: Potential, references: Sequence[ReferenceRelaxation], how: Protocol
+) -> list[list[ReferenceRelaxation]]:
+    """References whose structures share a call of the potential."""
+    counts = [len(reference.start.numbers) for reference in references]
+    return [
+        [references[place] for place in places]
+        for places in batches(counts, potential.device, how.batch_size)
+    ]

@@ -10,13 +10,13 @@ import torch
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.evaluation.defects import distance_from_defect
 from bpttviz.evaluation.metrics import NEAR, WEAK
+from bpttviz.evaluation.rest import batches
 from bpttviz.potentials.base import Potential
-from bpttviz.structures import Structures
 
 
 @dataclass(frozen=True)
 class ForceMeasures:
-    """How wrong forces are on the frames of one reference; see `StructureResult` for each figure."""
+    """How wrong forces are on the frames of one reference; each figure as in `StructureResult`."""
 
     force_mae: float = float("nan")
     force_slope: float = float("nan")
@@ -27,36 +27,67 @@ class ForceMeasures:
     force_mae_strong: float = float("nan")
 
 
-def force_measures(potential: Potential, reference: ReferenceRelaxation) -> ForceMeasures:
+def force_measures(
+    potential: Potential, reference: ReferenceRelaxation, batch_size: int | None = None
+) -> ForceMeasures:
     """Errors, slope and cosine over all frames of a reference; NaN where there is nothing to tell.
 
-    Slope and cosine are of all predicted against all reference components of the trajectory.
+    Slope and cosine are of all predicted against all reference components of the trajectory. Atoms
+    that the reference held are left out of everything: what is written for them is no force.
+
+    Args:
+        potential: measured.
+        reference: with or without a trajectory.
+        batch_size: frames in one call of the potential, see `bpttviz.Relaxer.run`.
+
+    Raises:
+        StructureError: a frame that this potential cannot describe.
     """
-    if not reference.frames:
+    if reference.trajectory is None:
         return ForceMeasures()
-    predicted, true = [], []
-    for frame in reference.frames:
-        structure = Structures.from_ase(frame, [reference.name], check=False).to(potential.device)
-        with torch.no_grad():
-            predicted.append(potential(structure).forces.cpu().numpy())
-        true.append(frame.calc.results["forces"])
-    p, t = np.array(predicted, float), np.array(true, float)  # (frames, atoms, 3)
+    free = ~reference.start.fixed.cpu().numpy()
+    if not free.any():
+        return ForceMeasures()
+    p = _predicted(potential, reference, batch_size)[:, free]
+    t = reference.trajectory.forces.numpy()[:, free]  # (frames, atoms, 3)
     error = np.abs(p - t).mean(axis=2)
     weak = np.linalg.norm(t, axis=2) < WEAK
     distance = distance_from_defect(reference.end)
-    near = np.zeros_like(weak) if distance is None else np.tile(distance < NEAR, (len(t), 1))
-    far = np.zeros_like(weak) if distance is None else ~near
-
-    def mean(where: np.ndarray) -> float:
-        return float(error[where].mean()) if where.any() else float("nan")
-
+    nowhere = np.zeros_like(weak)
+    near = nowhere if distance is None else np.tile(distance[free] < NEAR, (len(t), 1))
+    far = nowhere if distance is None else ~near
     p, t = p.ravel(), t.ravel()
     return ForceMeasures(
         force_mae=float(error.mean()),
-        force_slope=float(p @ t / (t @ t)),
-        force_cosine=float(p @ t / np.sqrt((p @ p) * (t @ t))),
-        force_mae_near=mean(near),
-        force_mae_far=mean(far),
-        force_mae_weak=mean(weak),
-        force_mae_strong=mean(~weak),
+        force_slope=_share(p @ t, t @ t),
+        force_cosine=_share(p @ t, np.sqrt((p @ p) * (t @ t))),
+        force_mae_near=_mean(error, near),
+        force_mae_far=_mean(error, far),
+        force_mae_weak=_mean(error, weak),
+        force_mae_strong=_mean(error, ~weak),
     )
+
+
+def _predicted(
+    potential: Potential, reference: ReferenceRelaxation, batch_size: int | None
+) -> np.ndarray:
+    """Forces (T, N, 3) eV/Å on every frame, some frames at a time."""
+    count = len(reference.start.numbers)
+    frames = len(reference.trajectory) if reference.trajectory is not None else 0
+    found = []
+    for places in batches([count] * frames, potential.device, batch_size):
+        batch, _ = reference.frames(places)
+        with torch.no_grad():
+            forces = potential(batch.to(potential.device)).forces
+        found.append(forces.cpu().double().numpy().reshape(len(places), count, 3))
+    return np.concatenate(found)
+
+
+def _mean(error: np.ndarray, where: np.ndarray) -> float:
+    """Mean over the atoms chosen; NaN where there are none."""
+    return float(error[where].mean()) if where.any() else float("nan")
+
+
+def _share(part: float, whole: float) -> float:
+    """A ratio; NaN where there is nothing to divide by."""
+    return float(part / whole) if whole > 0 else float("nan")

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 NEAR = 3.0  # Å
 WEAK = 0.1  # eV/Å
 
+# Of the endpoint error near the defect: what a defect's properties depend on most.
+AROUND = 5.0  # Å
+
+RIGHT = ("same", "equivalent")  # the minima that are the reference's own
+
 # What a reader needs to know about a column: its heading and how many decimals are meaningful.
 HEADINGS = {
     "dq_k": ("ΔQ(X_K, ref)", 3),
@@ -36,17 +41,22 @@ class StructureResult:
             there is no resting place, and the figures at rest are NaN.
         basin: "same", "equivalent" or "different" minimum than the reference end relaxes to;
             "unknown" where one of the two did not converge.
-        force_mae: mean absolute component error on the reference frames, eV/Å; NaN without frames.
+        force_mae: mean absolute component error on the reference frames, eV/Å, held atoms left
+            out; NaN without frames.
         force_slope: least-squares slope of predicted against reference forces (softening below 1).
         force_cosine: cosine between all predicted and all reference forces.
-        diverged: empty, or where and why the relaxation was given up.
+        diverged: empty, or where and why the relaxation was given up; it begins with "not
+            described" where the potential cannot be evaluated at the start.
         force_mae_near, force_mae_far: the same error over atoms within 3 Å of the defect's own
-            atoms (see `bpttviz.evaluation.defects`), and over all others; NaN where there is no defect.
+            atoms (see `bpttviz.evaluation.defects`), and over all others; NaN where there is no
+            defect.
         force_mae_weak, force_mae_strong: over atoms whose reference force is below 0.1 eV/Å, and
             over all others.
         from_start: whether the optimiser alone, without the K steps, brings the start to rest: "at
             rest", "not at rest", or "not measured".
         dq_from_start: ΔQ between where it then rests and the reference; NaN where it does not.
+        dq_rest_near: the part of dq_rest that atoms within 5 Å of the defect's own have; NaN where
+            there is no defect.
     """
 
     structure: str
@@ -72,3 +82,13 @@ class StructureResult:
     force_mae_strong: float = float("nan")
     from_start: str = "not measured"
     dq_from_start: float = float("nan")
+    dq_rest_near: float = float("nan")
+
+    @property
+    def undescribed(self) -> bool:
+        """Whether the potential could not be evaluated at the start."""
+        return self.diverged.startswith(UNDESCRIBED)
+
+
+# What `StructureResult.diverged` begins with where a potential cannot describe the start.
+UNDESCRIBED = "not described"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
-from ase import Atoms
-from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.core import Structure
 
 from bpttviz.datasets.matching import MATCHER, SAME_ENERGY
-from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.distances import delta_q
-from bpttviz.evaluation.rest import Relaxer
+from bpttviz.evaluation.rest import Relaxer, RestResult
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
 
@@ -24,51 +22,95 @@ SAME_MINIMUM = 0.3  # amu^½ Å
 CLOSER = 5
 
 
-def basin(
-    potential: Potential, resting: Atoms, reference: ReferenceRelaxation, rest: Relaxer
-) -> str:
-    """Which minimum a structure rests in, judged by where the same potential takes the reference.
+def basins(
+    potential: Potential,
+    rest: RestResult,
+    ends: Structures,
+    relaxer: Relaxer,
+    batch_size: int | None = None,
+) -> list[str]:
+    """Which minimum each of B structures rests in, judged by where the potential takes its end.
 
     "same": that very minimum; "equivalent": one related to it by a symmetry operation and
     permutation (the variants of a Jahn-Teller distortion, say); "different": another; "unknown":
-    the reference end did not come to rest. Equivalent minima have the same energy too, where the
-    potential is conservative; one that is not has no energy to compare, and geometry alone decides.
+    the structure or its reference end did not come to rest. Equivalent minima have the same energy
+    too, where the potential is conservative; one that is not has no energy to compare, and geometry
+    alone decides.
+
+    Args:
+        potential: what brought the structures to rest.
+        rest: where they are.
+        ends: B reference ends.
+        relaxer: how the ends are brought to rest.
+        batch_size: see `Relaxer.run`.
     """
-    target, _, converged = rest.reach(potential, reference.end)
-    if not converged:
-        return "unknown"
-    if _distance(resting, target) < SAME_MINIMUM:
-        return "same"
-    if potential.conservative:
-        energies = [atoms.get_potential_energy() for atoms in (resting, target)]
-        if abs(energies[0] - energies[1]) > SAME_ENERGY:
-            return "different"
-    closer = replace(rest, fmax=rest.fmax / CLOSER)
-    resting, target = (closer.reach(potential, atoms)[0] for atoms in (resting, target))
-    if _distance(resting, target) < SAME_MINIMUM:
-        return "same"
-    return "equivalent" if _symmetric_distance(resting, target) < SAME_MINIMUM else "different"
+    found = ["unknown"] * len(rest)
+    resting = [i for i, converged in enumerate(rest.converged.tolist()) if converged]
+    if not resting:
+        return found
+    target = relaxer.run(potential, ends[resting], batch_size)
+    here = rest.structures[resting]
+    apart = delta_q(here, target.structures).tolist()
+    gap = (rest.energy[resting] - target.energy).abs().tolist()
+    open_cases = []
+    for number, place in enumerate(resting):
+        if not target.converged[number]:
+            continue
+        if apart[number] < SAME_MINIMUM:
+            found[place] = "same"
+        elif potential.conservative and gap[number] > SAME_ENERGY:
+            found[place] = "different"
+        else:
+            open_cases.append(number)
+    if open_cases:
+        pair = (here[open_cases], target.structures[open_cases])
+        verdicts = _closer(potential, pair, relaxer, batch_size)
+        for number, verdict in zip(open_cases, verdicts, strict=True):
+            found[resting[number]] = verdict
+    return found
 
 
-def _distance(a: Atoms, b: Atoms) -> float:
-    """ΔQ (amu^½ Å) between two structures of the same atoms."""
-    return float(delta_q(*(Structures.from_ase(atoms, check=False) for atoms in (a, b))))
+def _closer(
+    potential: Potential,
+    pair: tuple[Structures, Structures],
+    relaxer: Relaxer,
+    batch_size: int | None,
+) -> list[str]:
+    """The verdicts on ends of one energy, by where they are once brought closer to rest."""
+    relaxer = relaxer.closer(CLOSER)
+    here, there = (relaxer.run(potential, ends, batch_size).structures for ends in pair)
+    verdicts = []
+    for index, apart in enumerate(delta_q(here, there).tolist()):
+        if apart < SAME_MINIMUM:
+            verdicts.append("same")
+        elif symmetric_distance(here[index], there[index]) < SAME_MINIMUM:
+            verdicts.append("equivalent")
+        else:
+            verdicts.append("different")
+    return verdicts
 
 
-def _symmetric_distance(a: Atoms, b: Atoms) -> float:
-    """ΔQ (amu^½ Å) up to symmetry operations and permutations; inf where there is no match.
+def symmetric_distance(a: Structures, b: Structures) -> float:
+    """ΔQ (amu^½ Å) of two batches of one up to symmetry and permutations; inf without a match.
 
     The matcher's root mean square distance stands for all atoms alike, so this takes their mean
-    mass. Only periodic structures can be matched.
+    mass. Only what is periodic in three directions can be matched.
     """
-    if not a.pbc.all():
+    if not bool(a.pbc.all()):
         return float("inf")
-    match = MATCHER.get_rms_dist(*(AseAtomsAdaptor.get_structure(_plain(x)) for x in (a, b)))
+    match = MATCHER.get_rms_dist(*(_for_matcher(x) for x in (a, b)))
     if match is None:
         return float("inf")
-    length = (a.get_volume() / len(a)) ** (1 / 3)  # the unit of the matcher's distances
-    return match[0] * length * float(np.sqrt(a.get_masses().sum()))
+    volume = float(a.cell[0].det().abs())
+    length = (volume / len(a.numbers)) ** (1 / 3)  # the unit of the matcher's distances
+    return match[0] * length * float(np.sqrt(float(a.masses.sum())))
 
 
-def _plain(atoms: Atoms) -> Atoms:
-    return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+def _for_matcher(structure: Structures) -> Structure:
+    """The one door to pymatgen: a batch of one as its ``Structure``."""
+    values: Sequence[np.ndarray] = [
+        x.detach().cpu().numpy()
+        for x in (structure.cell[0], structure.numbers, structure.positions)
+    ]
+    cell, numbers, positions = values
+    return Structure(cell, numbers.tolist(), positions, coords_are_cartesian=True)

@@ -33,7 +33,7 @@ def errors(points, noise_floor=None):
         for potential, (force, endpoint) in zip(NAMES[len(pair)], pair, strict=True):
             values = dict.fromkeys(StructureResult.__dataclass_fields__, float("nan"))
             values |= {
-                "structure": f"s{number}", "group": "g", "potential": potential, "basin": "same",
+                "structure": f"s{number}", "group": f"g{number}", "potential": potential, "basin": "same",
                 "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
                 "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
             }  # fmt: skip

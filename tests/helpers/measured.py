@@ -9,7 +9,7 @@ from bpttviz.potentials.base import Potential, Prediction
 def row(structure, potential, rest, force, basin="same"):
     return StructureResult(
         structure=structure,
-        group="g",
+        group=structure,
         potential=potential,
         dq_start=4,
         dq_k=rest + 0.1,
