@@ -138,11 +138,18 @@ def require_same_places(name: str, contents: Contents, path: np.ndarray) -> None
 
 
 def _distances(contents: Contents, moved: np.ndarray) -> np.ndarray:
-    """Lengths (T, N) in Å of the nearest images of displacements (T, N, 3)."""
-    flat = torch.as_tensor(moved).reshape(-1, 3)
+    """Lengths (T, N) in Å of displacements (T, N, 3), or of their nearest images where those count.
+
+    An image is never longer, so that short displacements need none.
+    """
+    result = np.linalg.norm(moved, axis=2)
     cell, pbc = (torch.as_tensor(x.copy())[None] for x in (contents.cell, contents.pbc))
-    nearest = minimum_image(flat, cell, pbc, torch.zeros(len(flat), dtype=torch.int64))
-    return nearest.norm(dim=1).reshape(moved.shape[:2]).numpy()
+    for step in np.flatnonzero((result > SHORTEST_TRADE).any(axis=1)):  # one at a time: memory
+        far = result[step] > SHORTEST_TRADE
+        vectors = torch.as_tensor(moved[step, far])
+        index = torch.zeros(len(vectors), dtype=torch.int64)
+        result[step, far] = minimum_image(vectors, cell, pbc, index).norm(dim=1).numpy()
+    return result
 
 
 def _directions(pbc: np.ndarray) -> str:

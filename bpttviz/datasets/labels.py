@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import lzma
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
@@ -16,16 +15,138 @@ class DataError(ValueError):
     """A data file that cannot be used: says which one, what is wrong, and what to do."""
 
 
+# What other programs and data sets put before (or after) "energy" and "forces" to say whose they
+# are. "mace_forces" and the like are predictions, and no labels.
+_WHOSE = (
+    "ref|reference|dft|pbesol|pbe|lda|rscan|r2scan|scan|revpbe|rpbe|blyp|b3lyp|hse06|hse|gga|meta|qm|"
+    "abinitio|firstprinciples|target|label|labels|true|truth|vasp|qe|espresso|gpaw|cp2k|castep|"
+    "fhiaims|aims|orca|abinit|siesta|quantumespresso"
+)
+_UNIT = "(ev|evang|evangstrom|evpera|evperang|eva)?"
+_ENERGY = re.compile(f"({_WHOSE})*(total|potential|free)?(energy|energies)({_WHOSE})*{_UNIT}")
+_TOTAL = re.compile(f"({_WHOSE})*(toten|etot|etotal)({_WHOSE})*{_UNIT}")
+_FORCES = re.compile(f"({_WHOSE})*(atomic|total)?(force|forces)({_WHOSE})*{_UNIT}")
+_LIKE_FORCES = re.compile("force|gradient|frc")
+
+
+@dataclass(frozen=True)
+class FrameLabels:
+    """What one frame says about itself, under whatever known names.
+
+    Attributes:
+        energy: eV; None where there is none.
+        forces: (N, 3) eV/Å; None where there are none.
+        aliases: names other than ASE's "energy" and "forces" that they were found under.
+        ignored: names that look like labels and were not taken, each with the reason.
+    """
+
+    energy: float | None
+    forces: np.ndarray | None
+    aliases: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = field(default=())
+
+
+def labels_of(frame: Atoms) -> FrameLabels:
+    """Energy and forces of a frame, by ASE's names or by one of the known other ones.
+
+    ASE's own come first. "free_energy" stands in for a missing energy only. Upper and lower case,
+    dashes and underscores do not matter.
+    """
+    known = dict(frame.calc.results) if frame.calc is not None else {}
+    known = {key: value for key, value in known.items() if value is not None}
+    others = {**frame.info, **known}
+    energies = {
+        key: value
+        for key, value in others.items()
+        if (_ENERGY.fullmatch(_plain(key)) or _TOTAL.fullmatch(_plain(key))) and _is_number(value)
+    }
+    arrays = {**{k: v for k, v in frame.arrays.items() if k != "positions"}, **known}
+    shaped = {k: v for k, v in arrays.items() if np.shape(v) == (len(frame), 3)}
+    forces = {k: v for k, v in shaped.items() if _FORCES.fullmatch(_plain(k))}
+    energy_name, odd_energy = _choose(energies, "energy")
+    forces_name, odd_forces = _choose(forces, "forces")
+    unknown = [
+        f"{key!r} (neither ASE's name nor a known other one of forces in eV/Å)"
+        for key in arrays
+        if key not in forces and _LIKE_FORCES.search(_plain(key))
+    ]
+    return FrameLabels(
+        energy=None if energy_name is None else float(np.ravel(energies[energy_name])[0]),
+        forces=None if forces_name is None else np.asarray(forces[forces_name], float),
+        aliases=tuple(n for n in (energy_name, forces_name) if n not in (None, "energy", "forces")),
+        ignored=(*odd_energy, *odd_forces, *unknown),
+    )
+
+
+def _plain(key: object) -> str:
+    return re.sub("[^a-z0-9]", "", str(key).lower())
+
+
+def _is_number(value: object) -> bool:
+    return np.size(value) == 1 and np.issubdtype(np.asarray(value).dtype, np.number)
+
+
+def _choose(found: dict, standard: str) -> tuple[str | None, list[str]]:
+    """The name to take, and what is to be said of others that hold something else."""
+    if not found:
+        return None, []
+    names = sorted(found, key=lambda key: (key != standard, "free" in _plain(key), key))
+    chosen = names[0]
+    rest = [key for key in names[1:] if "free" not in _plain(key)]
+    differing = [key for key in rest if not np.array_equal(found[key], found[chosen])]
+    return chosen, [f"{key!r} (other numbers than {chosen!r})" for key in differing]
+
+
+def remarks(found: Sequence[FrameLabels]) -> list[str]:
+    """What a user should know about the labels of a relaxation's frames, in sentences."""
+    said = []
+    aliases = sorted({name for labels in found for name in labels.aliases})
+    if aliases:
+        said.append(f"labels are read from {_listed(aliases)}, in eV and eV/Å")
+    ignored = sorted({name for labels in found for name in labels.ignored})
+    if ignored:
+        said.append(f"not taken for labels: {', '.join(ignored)}")
+    without = [number for number, labels in enumerate(found) if labels.forces is None]
+    with_energy = any(labels.energy is not None for labels in found)
+    if len(without) == len(found):
+        if with_energy:
+            said.append("energies come without forces, so that only start and end are used")
+        return said
+    if without:
+        said.append(
+            f"{len(without)} of {len(found)} frames come without forces ({_numbers(without)}); "
+            f"the trajectory is of the other {len(found) - len(without)}"
+        )
+    if without and without[-1] == len(found) - 1:
+        said.append(
+            "the last frame comes without forces, so that nothing shows whether it is at rest"
+        )
+    no_energy = sum(x.energy is None for x in found if x.forces is not None)
+    if no_energy:
+        said.append(f"{no_energy} frames have forces but no energy, which counts as unknown")
+    return said
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
+
+
+def _numbers(frames: Sequence[int]) -> str:
+    shown = ", ".join(map(str, frames[:8])) + (", ..." if len(frames) > 8 else "")
+    return f"frame {shown}" if len(frames) == 1 else f"frames {shown}"
+
+
 def not_finite(frame: Atoms) -> str:
     """Which of a frame's numbers are not finite, in words; "" where all are."""
     if not np.isfinite(frame.positions).all():
         return "positions"
-    labels = [frame.calc.results[key] for key in ("energy", "forces")] if has_labels(frame) else []
+    found = labels_of(frame)
+    labels = [label for label in (found.energy, found.forces) if label is not None]
     return "" if all(np.isfinite(label).all() for label in labels) else "energy or forces"
 
 
 def has_labels(frame: Atoms) -> bool:
-    """Whether energy (eV) and forces (eV/Å) come with a frame."""
+    """Whether energy (eV) and forces (eV/Å) come with a frame, by ASE's names."""
     return frame.calc is not None and {"energy", "forces"} <= frame.calc.results.keys()
 
 
@@ -60,11 +181,3 @@ def delta_q(a: Atoms, b: Atoms) -> float:
     moved, _ = find_mic(b.positions - a.positions, a.cell, a.pbc)
     moved = moved - (masses * moved).sum(0) / masses.sum()
     return float(np.sqrt((masses * moved**2).sum()))
-
-
-def decompressed(path: Path) -> io.StringIO:
-    """The text of an xz file, whole.
-
-    ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
-    """
-    return io.StringIO(lzma.decompress(path.read_bytes()).decode())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from bpttviz.datasets.read import read_relaxations
+from bpttviz.datasets.extxyz import read_packed
+from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 
 # Choices of method were made while looking at the relaxations with these numbers.
-_INFORMED = dict.fromkeys(
+_DEVELOPMENT = dict.fromkeys(
     ("si-defects", "si-defects-dense"), tuple(f"00{digit}_" for digit in range(8))
 )
 
@@ -22,8 +23,8 @@ def load_dataset(name: str = "si-defects") -> DatasetSplits:
 
     "si-defects": relaxations of point defects in 64-site silicon cells, PBE. "si-defects-dense":
     some of their ends, relaxed further with more k-points and plane waves; see
-    `RelaxationDataset.with_ends_of`. "crystals": relaxations of small ordered crystals, elements and
-    binaries, PBE. ``.card`` tells how they were made and how far they can be trusted.
+    `RelaxationDataset.with_ends_of`. "crystals": relaxations of small ordered crystals, elements
+    and binaries, PBE. ``.card`` tells how they were made and how far they can be trusted.
 
     Raises:
         ValueError: no such data set.
@@ -33,11 +34,11 @@ def load_dataset(name: str = "si-defects") -> DatasetSplits:
     if name not in available:
         raise ValueError(f"no data set {name!r}; shipped are {', '.join(available)}")
     folder = shelf / name
-    everything = read_relaxations(sorted(folder.glob("*.extxyz.xz")), format="extxyz")
+    everything = RelaxationDataset(map(read_packed, sorted(folder.glob("*.extxyz.xz"))))
     development_groups = {
         reference.group
         for reference in everything
-        if reference.name.startswith(_INFORMED.get(name, ()))
+        if reference.name.startswith(_DEVELOPMENT.get(name, ()))
     }
     card = (folder / "README.md").read_text(encoding="utf-8")
     return DatasetSplits(everything, frozenset(development_groups), card, _NOISE_FLOOR.get(name))

@@ -18,40 +18,12 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from bpttviz.datasets.extxyz import to_extxyz
+from bpttviz.datasets.from_ase import default_group
 from bpttviz.datasets.labels import same_structure, settings_of
 from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.read import read_frames
-from bpttviz.datasets.relaxations import default_group
 from bpttviz.datasets.validate import AT_REST, find_problems
-
-
-def to_extxyz(frames: list[Atoms]) -> str:
-    """Extended XYZ text with energies and forces, digits limited as said above.
-
-    Of ``info`` only single values are kept.
-    """
-    lines = []
-    for frame in frames:
-        info = {key: value for key, value in frame.info.items() if np.isscalar(value)}
-        lattice = " ".join(f"{x:.6f}" for x in frame.cell.array.ravel())
-        extra = "".join(f' {key}="{value}"' for key, value in info.items())
-        results = frame.calc.results  # GPAW's forces derive from the free energy
-        free = f" free_energy={results['free_energy']:.6f}" if "free_energy" in results else ""
-        periodic = " ".join("T" if p else "F" for p in frame.pbc)
-        lines += [
-            str(len(frame)),
-            f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3 '
-            f'energy={frame.get_potential_energy():.6f}{free} pbc="{periodic}"{extra}',
-        ]
-        for symbol, position, force in zip(
-            frame.get_chemical_symbols(),
-            frame.positions,
-            frame.get_forces(apply_constraint=False),
-            strict=True,
-        ):
-            columns = [f"{x:.6f}" for x in position] + [f"{f:.5f}" for f in force]
-            lines.append(" ".join([symbol, *columns]))
-    return "\n".join(lines) + "\n"
 
 
 def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = False) -> Path:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import glob
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import ase.io
 import numpy as np
 from ase import Atoms
 
-from bpttviz.datasets.labels import DataError, decompressed, has_labels, unfinished
+from bpttviz.datasets.formats import read_frames
+from bpttviz.datasets.from_ase import default_group
+from bpttviz.datasets.labels import DataError, labels_of, unfinished
 from bpttviz.datasets.names import unique_names
-from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset, default_group
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.structures import StructureError
 
 # eV/Å; relaxations are stopped well below.
@@ -21,10 +24,11 @@ FAR_FROM_REST = 0.1
 
 
 def read_relaxations(
-    paths: str | Path | Sequence[str | Path],
+    paths: str | Path | Iterable[str | Path],
     group: Callable[[Atoms], str] | Sequence[str] = default_group,
     format: str | None = None,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
+    skip_bad: bool = False,
 ) -> RelaxationDataset:
     """Read one relaxation a file: first frame the start, last frame the end.
 
@@ -35,99 +39,251 @@ def read_relaxations(
         training, held_out = mine.folds(4)[0]
 
     Args:
-        paths: files, a pattern such as "runs/*/OUTCAR", or a folder whose files (except hidden
-            ones, README* and *.log) are all read. Any format that ASE reads, compressed or not,
-            in ASE's units (Å, eV, eV/Å). Where every frame has ASE's "energy" and "forces",
-            they are kept.
+        paths: files, patterns such as "runs/*/OUTCAR", or a folder whose files (except hidden
+            ones, README* and *.log) are all read; what exists is taken as it is, whatever
+            characters its name holds. Any format that ASE reads, compressed or not, in ASE's units
+            (Å, eV, eV/Å). Frames with forces become the trajectory, by ASE's names or known other
+            ones (`bpttviz.datasets.labels.labels_of`).
         group: a name for each file, or what makes one from a start; see `ReferenceRelaxation`.
         format: ASE's format name where the file name does not tell.
         names: one for each file; by default those that `unique_names` makes of the files' own.
+        skip_bad: leave out files that cannot be used, with a warning that names each.
 
-    Warns where an atom still feels more than `FAR_FROM_REST` in the last frame: a relaxation that
-    was cut short has no end to learn from.
+    Warns where a free atom still feels more than `FAR_FROM_REST` in the last frame (a relaxation
+    that was cut short has no end to learn from), and about labels as
+    `ReferenceRelaxation.from_ase` does.
 
     Raises:
+        TypeError: something else than files.
         DataError: a missing, empty, truncated or unreadable file, one with a single frame, one
             whose frames name different ``info["settings"]``, one that says ``converged=False``; or
-            not as many groups as files.
+            not as many groups as files. Where several files cannot be used, all are named.
         ValueError: a file listed twice, or not as many names as files.
         StructureError: frames that do not fit together (see `ReferenceRelaxation`).
     """
-    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    if len(files) == 1 and glob.has_magic(str(files[0])):
-        files = sorted(glob.glob(str(files[0])))
-        if not files:
-            raise DataError(f"no file matches {paths}")
-    if len(files) == 1 and Path(files[0]).is_dir():
-        folder = Path(files[0])
-        files = sorted(
-            p
-            for p in folder.iterdir()
-            if p.is_file() and not p.name.startswith((".", "README")) and p.suffix != ".log"
-        )
-        if not files:
-            raise DataError(f"{folder} holds no data files")
-    if names is None:
-        names = unique_names([Path(file) for file in files])
+    files = _files(paths)
+    names = unique_names(files) if names is None else _names(names, len(files))
     groups = _one_each(group, len(files))
-    references = []
-    for name, file, grouped in zip(names, map(Path, files), groups, strict=True):
-        frames = read_frames(file, format)
-        if len(frames) < 2:
-            raise DataError(
-                f"{file} holds a single structure; a relaxation needs a start and an end (two "
-                "frames or more). For separate files use read_pairs"
-            )
-        _require_finished(file, frames)
-        _warn_if_far_from_rest(file, frames[-1])
-        try:
-            references.append(ReferenceRelaxation.from_ase(name, frames, grouped))
-        except StructureError as error:
-            raise StructureError(f"{error.reason} ({file})", name=error.name) from error
-    return RelaxationDataset(references)
+
+    def reader(file: Path, name: str, grouped: Callable[[Atoms], str]):
+        return lambda: _read_one(file, format, name, grouped)
+
+    jobs = [
+        (str(file), reader(file, name, grouped))
+        for file, name, grouped in zip(files, names, groups, strict=True)
+    ]
+    return RelaxationDataset(_all_or_say(jobs, skip_bad))
+
+
+def _read_one(
+    file: Path, format: str | None, name: str, group: Callable[[Atoms], str]
+) -> ReferenceRelaxation:
+    frames = read_frames(file, format)
+    if len(frames) < 2:
+        raise DataError(
+            f"{file} holds a single structure; a relaxation needs a start and an end (two "
+            "frames or more). For separate files use read_pairs"
+        )
+    _require_finished(file, frames)
+    try:
+        reference = ReferenceRelaxation.from_ase(name, frames, group, source=str(file))
+    except StructureError as error:
+        raise StructureError(f"{error.reason} ({file})", name=error.name) from error
+    _warn_if_far_from_rest(file, frames[-1], reference)
+    return reference
 
 
 def read_pairs(
     pairs: Sequence[tuple[str | Path, str | Path]],
     group: Callable[[Atoms], str] | Sequence[str] = default_group,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
+    skip_bad: bool = False,
 ) -> RelaxationDataset:
     """Read (start file, end file) pairs such as POSCAR and CONTCAR, CIF, extxyz.
 
-    No energies or forces are needed: `EndpointLoss` fine-tunes from the two ends alone. Without them
-    nothing shows whether an end is at rest: give those of finished relaxations. The last structure
-    of each file is used; `group` as in `read_relaxations`.
+    No energies or forces are needed: `EndpointLoss` fine-tunes from the two ends alone. Without
+    them nothing shows whether an end is at rest: give those of finished relaxations. The last
+    structure of each file is used; the other arguments as in `read_relaxations`.
 
     Raises:
+        TypeError: something else than pairs of files.
         DataError: a missing, empty or unreadable file, an end that says ``converged=False``, or
-            not as many groups as pairs.
+            not as many groups as pairs. Where several pairs cannot be used, all are named.
+        ValueError: not as many names as pairs.
         StructureError: start and end are not the same atoms in the same order and cell.
     """
-    groups = _one_each(group, len(pairs))
-    references = []
-    for number, ((start, end), grouped) in enumerate(zip(pairs, groups, strict=True)):
-        name = names[number] if names is not None else f"pair-{number:03d}"
-        ends = [read_frames(Path(path))[-1] for path in (start, end)]
-        _require_finished(end, ends)
+    both = _pairs(pairs)
+    groups = _one_each(group, len(both))
+    if names is None:
+        names = [f"pair-{number:03d}" for number in range(len(both))]
+    names = _names(names, len(both))
+
+    def reader(pair: tuple[Path, Path], name: str, grouped: Callable[[Atoms], str]):
+        return lambda: _read_pair(pair, name, grouped)
+
+    jobs = [
+        (f"{pair[0]} and {pair[1]}", reader(pair, name, grouped))
+        for pair, name, grouped in zip(both, names, groups, strict=True)
+    ]
+    return RelaxationDataset(_all_or_say(jobs, skip_bad))
+
+
+def _read_pair(
+    pair: tuple[Path, Path], name: str, group: Callable[[Atoms], str]
+) -> ReferenceRelaxation:
+    ends = [read_frames(path)[-1] for path in pair]
+    _require_finished(pair[1], ends)
+    try:
+        return ReferenceRelaxation.from_ase(name, ends, group, trajectory=False)
+    except StructureError as error:
+        raise StructureError(
+            f"{error.reason} ({pair[0]} and {pair[1]})", name=error.name
+        ) from error
+
+
+def as_relaxations(data: object) -> RelaxationDataset:
+    """Data as a set of relaxations, where it is clear what is meant.
+
+    Args:
+        data: a set; one relaxation, or several; or what `read_relaxations` takes.
+
+    Raises:
+        TypeError: anything else, with how to make a set of it.
+        DataError, StructureError, ValueError: as `read_relaxations`.
+    """
+    if isinstance(data, RelaxationDataset):
+        return data
+    if isinstance(data, ReferenceRelaxation):
+        return RelaxationDataset([data])
+    if isinstance(data, DatasetSplits):
+        raise TypeError(
+            "this is a whole data set with its test part; say which part is meant: data.train, "
+            "data.val, data.test, or data.all"
+        )
+    if isinstance(data, (str, os.PathLike)):
+        return read_relaxations(data)
+    members = list(data) if isinstance(data, Iterable) and not isinstance(data, Atoms) else None
+    if members and all(isinstance(member, (str, os.PathLike)) for member in members):
+        return read_relaxations(members)
+    if members is not None and all(isinstance(m, ReferenceRelaxation) for m in members):
+        return RelaxationDataset(members)
+    what = type(members[0]).__name__ if members else type(data).__name__
+    raise TypeError(
+        f"a RelaxationDataset is expected, got {type(data).__name__}"
+        + (f" of {what}" if members else "")
+        + ". read_relaxations(files) reads one; of ase.Atoms in memory, "
+        "RelaxationDataset([ReferenceRelaxation.from_ase(name, frames), ...]) makes one, with "
+        "the frames of one relaxation each, from its start to its end"
+    )
+
+
+def _all_or_say(jobs: Sequence[tuple[str, Callable]], skip_bad: bool) -> list[ReferenceRelaxation]:
+    """What all jobs give; those that fail are named together, or left out."""
+    read, failed = [], []
+    for what, job in jobs:
         try:
-            references.append(ReferenceRelaxation.from_ase(name, ends, grouped, trajectory=False))
-        except StructureError as error:
-            raise StructureError(f"{error.reason} ({start} and {end})", name=error.name) from error
-    return RelaxationDataset(references)
+            read.append(job())
+        except (DataError, StructureError) as error:
+            failed.append((what, error))
+    if not failed:
+        return read
+    if skip_bad and read:
+        for _, error in failed:
+            warnings.warn(f"left out: {error}", stacklevel=3)
+        return read
+    if len(failed) == 1:
+        raise failed[0][1]
+    listed = "\n".join(f"- {error}" for _, error in failed)
+    raise DataError(
+        f"{len(failed)} of {len(jobs)} cannot be used (skip_bad=True leaves them out):\n{listed}"
+    )
 
 
-def _one_each(
-    group: Callable[[Atoms], str] | Sequence[str], count: int
-) -> list[Callable[[Atoms], str]]:
+def _files(paths: object) -> list[Path]:
+    """All files that are meant: patterns and a folder are spelt out, what exists is not looked at.
+
+    Raises:
+        TypeError: something else than names of files.
+        DataError: a pattern that no file matches, or a folder without data.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    given = list(paths) if isinstance(paths, Iterable) and not isinstance(paths, Atoms) else [paths]
+    for one in given:
+        if not isinstance(one, (str, os.PathLike)):
+            raise TypeError(
+                f"files are named by strings or paths, got {type(one).__name__}; structures in "
+                "memory become a relaxation with ReferenceRelaxation.from_ase(name, frames)"
+            )
+    if not given:
+        raise DataError("no file was given")
+    if len(given) == 1 and Path(given[0]).is_dir():
+        return _of_folder(Path(given[0]))
+    files = []
+    for one in map(os.fspath, given):
+        if os.path.lexists(one) or not glob.has_magic(one):
+            files.append(Path(one))
+            continue
+        matching = sorted(glob.glob(one))
+        if not matching:
+            raise DataError(f"no file matches {one}")
+        files.extend(map(Path, matching))
+    return files
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    files = sorted(
+        p
+        for p in folder.iterdir()
+        if p.is_file() and not p.name.startswith((".", "README")) and p.suffix != ".log"
+    )
+    if not files:
+        raise DataError(f"{folder} holds no data files")
+    return files
+
+
+def _pairs(pairs: object) -> list[tuple[Path, Path]]:
+    """Pairs of paths; two files alone are one pair."""
+    hint = 'pairs are (start file, end file), such as [("POSCAR", "CONTCAR")]'
+    if isinstance(pairs, (str, os.PathLike, Atoms)) or not isinstance(pairs, Iterable):
+        raise TypeError(f"{hint}; got {type(pairs).__name__}")
+    given = list(pairs)
+    if len(given) == 2 and all(isinstance(one, (str, os.PathLike)) for one in given):
+        given = [tuple(given)]
+    result = []
+    for pair in given:
+        one_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
+        if not one_pair or not all(isinstance(end, (str, os.PathLike)) for end in pair):
+            raise TypeError(f"{hint}; among those given is {pair!r:.80}")
+        result.append((Path(pair[0]), Path(pair[1])))
+    if not result:
+        raise DataError("no pair was given")
+    return result
+
+
+def _names(names: object, count: int) -> list[str]:
+    """As many names as relaxations; a single string names a single one."""
+    if isinstance(names, str):
+        names = [names] if count == 1 else names
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TypeError(f"names= takes a list with one name for each of the {count} relaxations")
+    listed = list(names)
+    if len(listed) != count:
+        raise ValueError(f"{len(listed)} names were given for {count} relaxations")
+    return listed
+
+
+def _one_each(group: object, count: int) -> list[Callable[[Atoms], str]]:
     """For each relaxation, what names its group."""
     if callable(group):
         return [group] * count
-    if isinstance(group, str) or len(group) != count:
+    listed = list(group) if isinstance(group, Iterable) and not isinstance(group, str) else []
+    if len(listed) != count:
         raise DataError(f"group= takes a function, or one name for each of the {count} relaxations")
-    return [lambda start, name=name: name for name in group]
+    return [lambda start, name=name: name for name in listed]
 
 
-def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
+def _require_finished(file: Path, frames: Sequence[Atoms]) -> None:
     if unfinished(frames):
         raise DataError(
             f"{file} says that its relaxation is not finished (converged=F), so its last frame is "
@@ -135,42 +291,15 @@ def _require_finished(file: str | Path, frames: Sequence[Atoms]) -> None:
         )
 
 
-def _warn_if_far_from_rest(file: Path, end: Atoms) -> None:
-    if not has_labels(end):
+def _warn_if_far_from_rest(file: Path, end: Atoms, reference: ReferenceRelaxation) -> None:
+    forces = labels_of(end).forces
+    free = ~reference.end.fixed.numpy()
+    if forces is None or not free.any():
         return
-    force = np.linalg.norm(end.get_forces(), axis=1).max()  # none on atoms held fixed
+    force = np.linalg.norm(forces[free], axis=1).max()
     if force > FAR_FROM_REST:
         warnings.warn(
             f"{file}: an atom of the last frame still feels {force:.2f} eV/Å; if the relaxation "
             "was cut short, this is no end to learn from: finish it, or leave it out",
-            stacklevel=3,
+            stacklevel=4,
         )
-
-
-def read_frames(path: Path, format: str | None = None) -> list[Atoms]:
-    """All structures in a file.
-
-    Raises:
-        DataError: the file is missing, empty, truncated or in no format that ASE reads.
-    """
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    try:
-        source = path
-        if path.name.endswith((".extxyz.xz", ".xyz.xz")):
-            source = decompressed(path)
-            format = format or "extxyz"
-        frames = ase.io.read(source, ":", format=format)
-    except Exception as error:  # ASE's readers raise whatever the parser tripped over
-        raise DataError(
-            f"{path} could not be read ({type(error).__name__}: {error}); it may be truncated or "
-            "in a format that ASE does not recognise by the file's name"
-        ) from error
-    if not frames:
-        raise DataError(
-            f"{path} holds no structure; a program's output holds none until its first ionic step "
-            "is finished"
-        )
-    return frames

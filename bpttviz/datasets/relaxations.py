@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
-import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
+from bpttviz._checks import whole
 from bpttviz.datasets.consistency import (
     Contents,
     require_finite,
@@ -22,21 +22,16 @@ from bpttviz.datasets.consistency import (
     require_same_places,
     require_small_displacements,
 )
-from bpttviz.datasets.labels import DataError, has_labels, not_finite, settings_of
+from bpttviz.datasets.from_ase import (
+    as_atoms,
+    default_group,
+    fixed_alike,
+    group_of,
+    labelled_frames,
+)
+from bpttviz.datasets.names import clean_name, require_clean
+from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
 from bpttviz.structures import StructureError, Structures, concatenate
-
-
-def default_group(start: Atoms) -> str:
-    """The group of a relaxation where the user names none.
-
-    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
-    defects carry family and species), else the composition. Starts that can relax to one and the
-    same end have the same composition, so the latter divides no such pair.
-    """
-    for key in ("group", "defect"):
-        if key in start.info:
-            return str(start.info[key])
-    return start.get_chemical_formula("hill")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +63,11 @@ class ReferenceTrajectory:
                 f"positions {shape} need forces of the same shape and energies {shape[:1]}, got "
                 f"{tuple(self.forces.shape)} and {tuple(self.energy.shape)}"
             )
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions, energy and forces."""
+        return self.positions, self.energy, self.forces
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -105,8 +105,14 @@ class ReferenceRelaxation:
             object.__setattr__(self, which, self._checked(which))
         if not self.family:
             object.__setattr__(self, "family", self.group.partition(":")[0])
+        for what in ("name", "group", "family"):
+            require_clean(what, getattr(self, what))
         start, end = (Contents.of_structures(s) for s in (self.start, self.end))
         require_same_atoms(self.name, start, end)
+        if not torch.equal(self.start.fixed, self.end.fixed):
+            raise StructureError(
+                "start and end hold different atoms; hold the same ones in both", name=self.name
+            )
         require_small_displacements(
             self.name, start, self.start.positions.numpy(), self.end.positions.numpy()
         )
@@ -119,7 +125,7 @@ class ReferenceRelaxation:
                     f"{len(start.numbers)}",
                     name=self.name,
                 )
-            require_finite(self.name, labels.positions, labels.energy, labels.forces)
+            require_finite(self.name, *labels.parts)
             path.insert(1, labels.positions)
         require_same_places(self.name, start, torch.cat(path).numpy())
 
@@ -154,42 +160,38 @@ class ReferenceRelaxation:
         frames: Sequence[Atoms],
         group: str | Callable[[Atoms], str] = default_group,
         trajectory: bool = True,
+        source: str = "",
     ) -> ReferenceRelaxation:
         """From structures in ASE: the first is the start, the last the end.
 
+        Energies and forces are taken under ASE's names or under a known other one (`labels_of`);
+        warns where they are found under another name, in some frames only, or not taken.
+
         Args:
             name: unique in its set.
-            frames: two at least; those with energy and forces become the trajectory.
+            frames: of one relaxation; those with forces (eV/Å) become the trajectory. Structures
+                of pymatgen are taken too.
             group: its name, or what makes one from the start.
             trajectory: False leaves labels aside.
+            source: what warnings call it, a file for instance; by default its name.
 
         Raises:
-            DataError: frames of different settings.
+            TypeError: something else than structures.
+            DataError: no frame, or frames of different settings.
             StructureError: frames that do not fit together.
         """
-        settings = {settings_of(f) for f in frames if "settings" in f.info or has_labels(f)}
-        if trajectory and len(settings) > 1:
-            raise DataError(
-                f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so "
-                "that their energies and forces do not belong together; make one file of each"
-            )
-        first = Contents.of_atoms(frames[0])
-        for number, frame in enumerate(frames):
-            require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
-        start, end = (
-            Structures.from_ase(atoms, [name], check=False) for atoms in (frames[0], frames[-1])
+        atoms = as_atoms(frames, name)
+        found = labelled_frames(name, atoms, source or name) if trajectory else None
+        start, end = fixed_alike(
+            *(Structures.from_ase(a, [name], check=False) for a in (atoms[0], atoms[-1]))
         )
-        labelled = trajectory and all(has_labels(frame) for frame in frames)
-        for number, frame in enumerate(frames if labelled else ()):
-            if problem := not_finite(frame):
-                raise StructureError(f"{problem} of frame {number} are not finite", name=name)
         return cls(
             name=name,
-            group=group if isinstance(group, str) else group(frames[0]),
+            group=clean_name(group_of(atoms[0], group)),
             start=start,
             end=end,
-            trajectory=_stacked(frames) if labelled else None,
-            family=str(frames[0].info.get("family") or ""),
+            trajectory=None if found is None else ReferenceTrajectory(*found),
+            family=clean_name(str(atoms[0].info.get("family") or "")),
         )
 
     def to_ase(self) -> list[Atoms]:
@@ -241,23 +243,19 @@ class ReferenceRelaxation:
         return batch, self.trajectory.forces[places].reshape(-1, 3)
 
 
-def _stacked(frames: Sequence[Atoms]) -> ReferenceTrajectory:
-    return ReferenceTrajectory(
-        positions=torch.as_tensor(np.array([frame.positions for frame in frames])),
-        energy=torch.as_tensor(np.array([frame.calc.results["energy"] for frame in frames])),
-        forces=torch.as_tensor(np.array([frame.calc.results["forces"] for frame in frames])),
-    )
-
-
 class RelaxationDataset(Sequence):
     """An ordered collection of `ReferenceRelaxation` relaxations.
 
     Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice or a list, a
     smaller set.
+
+    Raises:
+        TypeError: something else than reference relaxations.
+        ValueError: two of one name.
     """
 
-    def __init__(self, references: Sequence[ReferenceRelaxation]):
-        self.references = tuple(references)
+    def __init__(self, references: Iterable[ReferenceRelaxation]):
+        self.references = _references(references)
         twice = [name for name, n in Counter(r.name for r in references).items() if n > 1]
         if twice:
             raise ValueError(f"names must be unique; {twice[0]!r} occurs more than once")
@@ -345,24 +343,17 @@ class RelaxationDataset(Sequence):
         """A short hash of all that a set is: same hash, same data, to the last bit.
 
         Names, groups and families, elements, masses, held atoms, cells, periodicity, positions and
-        labels.
+        labels (`bpttviz.provenance`).
         """
-        digest = hashlib.sha256()
-        for reference in self.references:
-            words = [reference.name, reference.group, reference.family]
-            parts = [
-                getattr(structures, part)
-                for structures in (reference.start, reference.end)
-                for part in ("numbers", "masses", "fixed", "cell", "pbc", "positions")
+        parts = [
+            [
+                *(r.name, r.group, r.family),
+                *(fingerprint_structures(structures) for structures in (r.start, r.end)),
+                *([fingerprint_tensors(*r.trajectory.parts)] if r.trajectory is not None else []),
             ]
-            if reference.trajectory is not None:
-                labels = reference.trajectory
-                parts += [labels.positions, labels.energy, labels.forces]
-            # Lengths go first, so that no two inputs run together into one.
-            digest.update(json.dumps([words, [list(part.shape) for part in parts]]).encode())
-            for part in parts:
-                digest.update(part.contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+            for r in self.references
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def folds(self, count: int = 4) -> list[tuple[RelaxationDataset, RelaxationDataset]]:
         """(training, held-out) pairs for cross-validation; a group is never divided.
@@ -371,8 +362,10 @@ class RelaxationDataset(Sequence):
         name: no seed, and the same folds every time.
 
         Raises:
-            ValueError: fewer groups than folds.
+            TypeError, ValueError: ``count`` is no whole number of at least 2, or there are fewer
+                groups than folds.
         """
+        count = whole("the number of folds", count, least=2)
         sizes = Counter(self.groups)
         if len(sizes) < count:
             raise ValueError(
@@ -395,4 +388,20 @@ class RelaxationDataset(Sequence):
 
     def __repr__(self) -> str:
         kind = "with forces" if self.has_forces else "ends only"
-        return f"<RelaxationDataset: {len(self)} relaxations in {len(set(self.groups))} groups, {kind}>"
+        groups = len(set(self.groups))
+        return f"<RelaxationDataset: {len(self)} relaxations in {groups} groups, {kind}>"
+
+
+def _references(given: object) -> tuple[ReferenceRelaxation, ...]:
+    """The relaxations of a set, or a sentence about what was given in their place."""
+    hint = (
+        "a RelaxationDataset is made of ReferenceRelaxation objects: read_relaxations(files) or "
+        "read_pairs(pairs) makes one, ReferenceRelaxation.from_ase(name, frames) its members"
+    )
+    if isinstance(given, (str, bytes, Atoms)) or not isinstance(given, Iterable):
+        raise TypeError(f"{hint}; got {type(given).__name__}")
+    members = tuple(given)
+    for member in members:
+        if not isinstance(member, ReferenceRelaxation):
+            raise TypeError(f"{hint}; among those given is a {type(member).__name__}")
+    return members

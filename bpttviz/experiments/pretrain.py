@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from bpttviz.datasets.generate.silicon import SILICON_A
 from bpttviz.datasets.library import load_dataset
-from bpttviz.datasets.pack import to_extxyz
+from bpttviz.datasets.extxyz import to_extxyz
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential

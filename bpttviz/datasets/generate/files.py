@@ -13,8 +13,9 @@ import ase.io
 from ase import Atoms
 
 from bpttviz._files import write_atomic
+from bpttviz.datasets.compression import decompressed
 from bpttviz.datasets.generate.mpi import on_rank_zero
-from bpttviz.datasets.labels import decompressed, settings_of
+from bpttviz.datasets.labels import settings_of
 
 
 class SettingsMismatch(ValueError):

@@ -1,0 +1,57 @@
+"""Compressed files, unpacked piece by piece and never beyond a limit. Without torch."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+
+from bpttviz.datasets.labels import DataError
+
+OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+
+# Bytes. Relaxations of thousands of atoms stay below; a small file that unpacks to more was made
+# to fill a disk.
+MAX_UNPACKED = 500_000_000
+PIECE = 1 << 20
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name ends in .xz, .gz or .bz2."""
+    return path.suffix.lower() in OPENERS
+
+
+def pieces(path: Path, limit: int = MAX_UNPACKED) -> Iterator[bytes]:
+    """The content of a compressed file, a megabyte at a time.
+
+    Raises:
+        DataError: more than ``limit`` bytes, or a file packed twice.
+        OSError, EOFError, lzma.LZMAError: damaged content.
+    """
+    if is_compressed(path.with_suffix("")):
+        raise DataError(f"{path} is compressed twice: unpack it once by hand")
+    total = 0
+    with OPENERS[path.suffix.lower()](path, "rb") as packed:
+        while piece := packed.read(PIECE):
+            total += len(piece)
+            if total > limit:
+                raise DataError(
+                    f"{path} ({path.stat().st_size / 1e6:.2g} MB) unpacks to more than "
+                    f"{limit / 1e6:.0f} MB, the most that is read from a compressed file; if it "
+                    "really holds a relaxation, unpack it by hand"
+                )
+            yield piece
+
+
+def decompressed(path: Path) -> io.StringIO:
+    """The text of an xz file of the generator or of `bpttviz.datasets.pack`, whole.
+
+    ASE's reader seeks to and fro, and in a compressed stream every step back starts over.
+
+    Raises:
+        DataError: see `pieces`.
+    """
+    return io.StringIO(b"".join(pieces(path)).decode())

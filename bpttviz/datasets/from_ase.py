@@ -1,0 +1,127 @@
+"""The door through which ASE's frames come in: what they are, and what labels they bring."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+
+from bpttviz.datasets.consistency import Contents, require_same_atoms
+from bpttviz.datasets.labels import DataError, labels_of, not_finite, remarks, settings_of
+from bpttviz.structures import StructureError, Structures
+
+
+def default_group(start: Atoms) -> str:
+    """The group of a relaxation where the user names none.
+
+    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
+    defects carry family and species), else the composition. Starts that can relax to one and the
+    same end have the same composition, so the latter divides no such pair.
+    """
+    for key in ("group", "defect"):
+        if key in start.info:
+            return str(start.info[key])
+    return start.get_chemical_formula("hill")
+
+
+def group_of(start: Atoms, group: object) -> str:
+    """The group by its name, or by what makes one from the start.
+
+    Raises:
+        TypeError: neither a string nor a function.
+    """
+    if isinstance(group, str):
+        return group
+    if not callable(group):
+        raise TypeError(
+            f"group must be a name, or a function that makes one from a start, got {group!r}"
+        )
+    return str(group(start))
+
+
+def as_atoms(frames: object, name: str) -> list[Atoms]:
+    """Structures of ASE or pymatgen, as ASE's.
+
+    Raises:
+        TypeError: anything else.
+        DataError: none at all, or a pymatgen structure with partly occupied sites.
+    """
+    hint = "from_ase takes the frames of one relaxation, ase.Atoms from its start to its end"
+    if isinstance(frames, (Atoms, str, bytes)) or not isinstance(frames, Iterable):
+        raise TypeError(f"{name}: {hint}; got {type(frames).__name__}")
+    result = []
+    for frame in frames:
+        if hasattr(frame, "to_ase_atoms"):  # pymatgen's, which is not imported for this
+            if not getattr(frame, "is_ordered", True):
+                raise DataError(
+                    f"{name}: a structure has partly occupied sites; a relaxation is of whole "
+                    "atoms: give an ordered one"
+                )
+            frame = frame.to_ase_atoms()
+        if not isinstance(frame, Atoms):
+            raise TypeError(f"{name}: {hint}; among them is a {type(frame).__name__}")
+        result.append(frame)
+    if not result:
+        raise DataError(f"{name}: no frame was given")
+    return result
+
+
+def labelled_frames(
+    name: str, frames: Sequence[Atoms], source: str
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Positions (T, N, 3), energy (T,) and forces (T, N, 3) of the frames that have forces.
+
+    An energy that a frame does not state is NaN. Warns where labels have other names than ASE's,
+    come in some frames only, or are not taken.
+
+    Args:
+        name: of the relaxation, for errors.
+        frames: from the start to the end.
+        source: what warnings call it.
+
+    Returns:
+        None where no frame has forces.
+
+    Raises:
+        DataError: frames of different settings.
+        StructureError: labels that are NaN or infinite, or frames of other atoms.
+    """
+    found = [labels_of(frame) for frame in frames]
+    chosen = [number for number, labels in enumerate(found) if labels.forces is not None]
+    for remark in remarks(found):
+        warnings.warn(f"{source}: {remark}", stacklevel=4)
+    settings = {settings_of(f) for n, f in enumerate(frames) if "settings" in f.info or n in chosen}
+    if len(settings) > 1:
+        raise DataError(
+            f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
+            "their energies and forces do not belong together; make one file of each"
+        )
+    first = Contents.of_atoms(frames[0])
+    for number, frame in enumerate(frames):
+        require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
+    for number in chosen:
+        if problem := not_finite(frames[number]):
+            raise StructureError(f"{problem} of frame {number} are not finite", name=name)
+    if not chosen:
+        return None
+    arrays = (
+        [frames[n].positions for n in chosen],
+        [np.nan if found[n].energy is None else found[n].energy for n in chosen],
+        [found[n].forces for n in chosen],
+    )
+    positions, energy, forces = (torch.as_tensor(np.array(x, dtype=float)) for x in arrays)
+    return positions, energy, forces
+
+
+def fixed_alike(start: Structures, end: Structures) -> tuple[Structures, Structures]:
+    """Both with the same atoms held, where one file says which and the other says nothing."""
+    if start.fixed.any() and not end.fixed.any():
+        end = replace(end, fixed=start.fixed)
+    elif end.fixed.any() and not start.fixed.any():
+        start = replace(start, fixed=end.fixed)
+    return start, end
