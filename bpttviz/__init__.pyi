@@ -1,6 +1,6 @@
 from . import plotting as plotting
-from .datasets.library import load_dataset as load_dataset
 from .datasets.labels import DataError as DataError
+from .datasets.library import load_dataset as load_dataset
 from .datasets.read import read_pairs as read_pairs
 from .datasets.read import read_relaxations as read_relaxations
 from .datasets.relaxations import ReferenceRelaxation as ReferenceRelaxation
@@ -54,18 +54,19 @@ from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
-from .teaching.lesson import open_lesson as open_lesson
+from .training.checkpoint import RunError as RunError
+from .training.config import TrainingConfig as TrainingConfig
 from .training.finetune import finetune as finetune
 from .training.objectives import EndpointLoss as EndpointLoss
 from .training.objectives import ForceLoss as ForceLoss
 from .training.objectives import Objective as Objective
 from .training.objectives import count_evaluations as count_evaluations
 from .training.runs import Run as Run
-from .training.runs import RunError as RunError
 from .training.runs import load_run as load_run
 from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxations
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
+from .widgets.lessons import open_lesson as open_lesson
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 
 __version__: str

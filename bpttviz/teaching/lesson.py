@@ -16,25 +16,34 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from IPython import get_ipython
 from IPython.display import display
 
 from bpttviz.plotting.palette import GREEN, GREY, ORANGE, SKY, VERMILION
-from bpttviz.widgets.prediction import _Form
 
 UNANSWERED = (None, "", "?")  # what a parameter cell holds until somebody answers in it
-_open: dict[str, Lesson] = {}
 
 
-def open_lesson(name: str) -> Lesson:
-    """The lesson of that name in this process, with the answers given so far."""
-    return _open.setdefault(name, Lesson(name))
+class PredictionView(Protocol):
+    """What a reader answers in, where there is more than a terminal; it can be displayed."""
+
+    def update_from(self, prediction: Prediction) -> None:
+        """Show the prediction's answer."""
+
+
+FormMaker = Callable[["Prediction"], PredictionView]
 
 
 class Lesson:
-    """The predictions and checks of one notebook; get it from `open_lesson`.
+    """The predictions and checks of one notebook; get it from `bpttviz.open_lesson`.
+
+    Args:
+        name: by which it is found again.
+        form: makes what a prediction is answered in, in a notebook; None: answers are given in
+            code alone.
 
     Attributes:
         name: as given.
@@ -43,8 +52,9 @@ class Lesson:
         hints_given: the hints shown last.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, form: FormMaker | None = None):
         self.name = name
+        self._form = form
         self.predictions: dict[str, Prediction] = {}
         self.checks: dict[str, bool] = {}
         self.hints_given: tuple[str, ...] = ()
@@ -79,9 +89,9 @@ class Lesson:
         Raises:
             ValueError: the answer is no choice, or no number.
         """
-        new = Prediction(key, question, tuple(choices), unit, within, self.name)
+        new = Prediction(key, question, tuple(choices), unit, within, self.name, self._form)
         old = self.predictions.get(key)
-        if old is None or old.form != new.form:
+        if old is None or old.asked != new.asked:
             self.predictions[key] = new
         prediction = self.predictions[key]
         if answer not in UNANSWERED:
@@ -113,7 +123,7 @@ class Lesson:
         )
         prediction.seen = True
 
-    def check(self, lock_settings: str, condition: bool, measured: str = "") -> None:
+    def check(self, claim: str, condition: bool, measured: str = "") -> None:
         """State a claim and whether it holds; the lesson ends here where it does not.
 
         Args:
@@ -124,19 +134,19 @@ class Lesson:
         Raises:
             AssertionError: it does not hold.
         """
-        holds = self.checks[lock_settings] = bool(condition)
+        holds = self.checks[claim] = bool(condition)
         mark, word, colour = ("✓", "holds", GREEN) if holds else ("✗", "does not hold", VERMILION)
         figures = f" ({measured})" if measured else ""
         _show(
             _line(
                 colour,
-                f'<b><span aria-hidden="true">{mark}</span> {word}:</b> {_safe(lock_settings + figures)}',
+                f'<b><span aria-hidden="true">{mark}</span> {word}:</b> {_safe(claim + figures)}',
                 role="status" if holds else "alert",
             ),
-            f"{mark} {word}: {lock_settings}{figures}",
+            f"{mark} {word}: {claim}{figures}",
         )
         if not holds:
-            raise AssertionError(f"the claim {lock_settings!r} does not hold here{figures}")
+            raise AssertionError(f"the claim {claim!r} does not hold here{figures}")
 
     def hints(self, *texts: str) -> None:
         """Folded hints, to be opened one at a time.
@@ -185,6 +195,7 @@ class Prediction:
     Attributes:
         key, question, choices, unit, within: as in `Lesson.predict`.
         lesson: name of the lesson.
+        answer: what the reader expects, or None (a property).
         measured: what was revealed, or None.
         seen: whether it was revealed.
     """
@@ -197,6 +208,7 @@ class Prediction:
         unit: str = "",
         within: float = 0.2,
         lesson: str = "",
+        form: FormMaker | None = None,
     ):
         self.key, self.question, self.choices = key, question, choices
         self.unit, self.within, self.lesson = unit, within, lesson
@@ -204,11 +216,12 @@ class Prediction:
         self.seen = False
         self._answer: str | float | None = None
         self._answered_late = False
-        self._form: _Form | None = None
+        self._make_form = form
+        self._form: PredictionView | None = None
 
     @property
-    def form(self) -> tuple:
-        """What was asked: two predictions of one form are the same question."""
+    def asked(self) -> tuple:
+        """What was asked: two predictions that ask the same are the same question."""
         return self.question, self.choices, self.unit, self.within
 
     @property
@@ -285,9 +298,9 @@ class Prediction:
             _line(SKY, f"<b>Predict.</b> {_safe(self.question)}"),
             f"{self!r}\n  answer with: bv.open_lesson({self.lesson!r})[{self.key!r}].answer = ...",
         )
-        if _in_notebook():
+        if self._make_form is not None and _in_notebook():
             if self._form is None:
-                self._form = _Form(self)
+                self._form = self._make_form(self)
             display(self._form)
 
     def __repr__(self) -> str:

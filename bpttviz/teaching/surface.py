@@ -7,6 +7,7 @@ through a step uses the curvature of exactly the surface that the walker walked 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,8 @@ from scipy.ndimage import spline_filter
 from torch import Tensor
 
 from bpttviz.potentials.landscape import Landscape, Window
-from bpttviz.relaxation.rules import GradientDescent, State
+from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
 
 PITCH = 0.05  # Å between nodes; slopes are then right to 1e-4 eV/Å in wells 0.2 Å wide
@@ -26,10 +28,8 @@ COLUMNS = 48  # of the basin map
 
 # Short steps: what the landscape itself does, whatever the step size that a reader tries.
 DOWNHILL = GradientDescent(0.04, max_step=0.05)
-A_WHILE, PATIENCE = (
-    StoppingCriterion(25),
-    20,
-)  # walkers at rest drop out after a while; in the end all must
+A_WHILE = StoppingCriterion(25)  # after which walkers at rest drop out
+PATIENCE = 20  # times a while, after which all must
 AT_REST = 0.02  # eV/Å
 APART = 0.1  # Å: two resting places nearer than that are one
 NOWHERE = 255  # in a basin map: it came to no rest within the margin
@@ -65,6 +65,19 @@ class SplineSurface:
         high = low + self.pitch * (np.array(self.coefficients.shape[::-1]) - 2 * REACH - 1)
         return ((points >= low) & (points < high)).all(1)
 
+    def updated(self, landscape: Landscape, basins: bool = True) -> SplineSurface:
+        """The surface of a landscape that grew out of this one's, over the same window.
+
+        Args:
+            landscape: what it has become. Resting places that have only moved keep their number.
+            basins: work the basins out anew; otherwise they are left as they were, which is faster
+                by an order of magnitude.
+        """
+        if basins:
+            return spline_surface(landscape, self.window, self)
+        origin, coefficients, lowest = _spline(landscape, self.window)
+        return replace(self, origin=origin, coefficients=coefficients, lowest=lowest)
+
     def payload(self) -> dict:
         """For the front end: JSON, but for arrays, which are bytes (little-endian)."""
         return {
@@ -86,12 +99,12 @@ class SplineSurface:
 def spline_surface(
     landscape: Landscape, window: Window | None = None, earlier: SplineSurface | None = None
 ) -> SplineSurface:
-    """Survey a landscape.
+    """A landscape as a spline over a window and a margin around it, and its basins.
 
     Args:
         landscape: what to survey.
         window: the part to look at; `Window` by default.
-        earlier: the terrain that this one grew out of: resting places that have only moved keep
+        earlier: the surface that this one grew out of: resting places that have only moved keep
             their number, and so their colour.
     """
     window = Window() if window is None else window
@@ -102,23 +115,11 @@ def spline_surface(
     return SplineSurface(window, origin, PITCH, coefficients, lowest, basins, minima)
 
 
-def resurveyed(ground: SplineSurface, landscape: Landscape, drained: bool = True) -> SplineSurface:
-    """The terrain of a landscape that grew out of another.
-
-    Args:
-        ground: the other one's. Resting places that have only moved keep their number.
-        landscape: what it has become.
-        drained: work the basins out anew; otherwise they are left as they were, which is faster by
-            an order of magnitude.
-    """
-    if drained:
-        return spline_surface(landscape, ground.window, ground)
-    origin, coefficients, lowest = _spline(landscape, ground.window)
-    return replace(ground, origin=origin, coefficients=coefficients, lowest=lowest)
-
-
 def descent_paths(
-    landscape: Landscape, points, rule: GradientDescent, stop: StoppingCriterion
+    landscape: Landscape,
+    points: Tensor | np.ndarray | Sequence[Sequence[float]],
+    rule: GradientDescent,
+    stop: StoppingCriterion,
 ) -> Tensor:
     """Where walkers go: (T+1, P, 2) Å from ``points`` (P, 2) Å, without gradient.
 
@@ -126,11 +127,13 @@ def descent_paths(
 
     Args:
         landscape, rule: the map.
+        points: (P, 2) Å.
         stop: how many steps; tolerances are not looked at.
     """
     if not isinstance(points, Tensor):
         points = torch.from_numpy(np.array(points, float))
-    state = State(points.detach().to(torch.float64).reshape(-1, 2), (), 0)
+    places = points.detach().to(torch.float64).reshape(-1, 2)
+    state = State(places, torch.arange(len(places)))  # one walker a structure
     path = [state.positions]
     with torch.no_grad():
         for _ in range(stop.max_steps):
@@ -141,7 +144,10 @@ def descent_paths(
 
 
 def basins_of_attraction(
-    landscape: Landscape, window: Window, earlier=(), columns: int = COLUMNS
+    landscape: Landscape,
+    window: Window,
+    earlier: Sequence[Sequence[float]] | np.ndarray = (),
+    columns: int = COLUMNS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which resting place short steps downhill lead to, place by place.
 
@@ -151,34 +157,48 @@ def basins_of_attraction(
         columns: of the map; its rows follow, so that its cells are square.
 
     Returns:
-        basins (rows, columns) uint8, and the resting places (M, 2) Å.
+        basins (rows, columns) uint8, row 0 lowest, `NOWHERE` where nothing rests; and the resting
+        places (M, 2) Å by number, not finite where a number is not taken.
     """
+    points, rows = _middles_of_cells(window, columns)
+    ends, slope = _rest(landscape, points)
+    low, high = (np.array(side) for side in zip(window.x, window.y, strict=True))
+    rested = (slope < AT_REST) & ((ends > low - MARGIN) & (ends < high + MARGIN)).all(1)
+    found, minima = _clusters(ends, slope, rested)
+    depth = landscape.energy_and_force(torch.from_numpy(minima))[0].numpy()
+    deepest_first = np.argsort(depth)
+    numbers = _numbers(minima[deepest_first], np.asarray(earlier, float).reshape(-1, 2))
+    placed = np.full((max(numbers, default=-1) + 1, 2), np.nan)
+    placed[numbers] = minima[deepest_first]
+    # by order of finding -> by depth -> by number
+    number_of = np.full(NOWHERE + 1, NOWHERE, np.uint8)
+    number_of[deepest_first] = numbers
+    return number_of[found].reshape(rows, columns), placed
+
+
+def _middles_of_cells(window: Window, columns: int) -> tuple[Tensor, int]:
+    """The middles (rows × columns, 2) Å of square cells over a window, and how many rows."""
     width, height = window.x[1] - window.x[0], window.y[1] - window.y[0]
     rows = max(2, round(columns * height / width))
     x, y = (
         low + (np.arange(count) + 0.5) * (high - low) / count
         for (low, high), count in ((window.x, columns), (window.y, rows))
     )
-    points = torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2))
-    ends, slope = _rest(landscape, points)
-    low, high = (np.array(side) for side in zip(window.x, window.y, strict=True))
-    rested = (slope < AT_REST) & ((ends > low - MARGIN) & (ends < high + MARGIN)).all(1)
-    minima, basins = np.empty((0, 2)), np.full(len(ends), NOWHERE, np.uint8)
+    return torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)), rows
+
+
+def _clusters(
+    ends: np.ndarray, slope: np.ndarray, rested: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (P, 2) Å sorted into resting places: the place (P,) of each, and the places (M, 2) Å."""
+    minima, found = np.empty((0, 2)), np.full(len(ends), NOWHERE, np.uint8)
     while rested.any() and len(minima) < NOWHERE:
         # the steepest descents end closest, so a place stands for those around it
         place = ends[np.flatnonzero(rested)[slope[rested].argmin()]]
         mine = rested & (np.linalg.norm(ends - place, axis=1) < APART)
-        basins[mine], rested = len(minima), rested & ~mine
+        found[mine], rested = len(minima), rested & ~mine
         minima = np.vstack([minima, place])
-    depth = landscape.energy_and_force(torch.from_numpy(minima))[0].numpy()
-    sorted_by_depth = np.argsort(depth)
-    minima = minima[sorted_by_depth]
-    basins[basins != NOWHERE] = np.argsort(sorted_by_depth)[basins[basins != NOWHERE]]
-    order = _numbers(minima, np.asarray(earlier, float).reshape(-1, 2))
-    basins[basins != NOWHERE] = order[basins[basins != NOWHERE]]
-    placed = np.full((max(order, default=-1) + 1, 2), np.nan)
-    placed[order] = minima
-    return basins.reshape(rows, columns), placed
+    return found, minima
 
 
 def _rest(landscape: Landscape, points: Tensor) -> tuple[np.ndarray, np.ndarray]:

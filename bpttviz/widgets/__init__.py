@@ -1,9 +1,9 @@
-"""Interactive views over results, each with a static picture for pages without a kernel."""
+"""Interactive views over results, each with a static picture for pages without a kernel.
 
-from bpttviz.widgets.compare_relaxations import CompareRelaxations
-from bpttviz.widgets.error_plane import ErrorPlane
-from bpttviz.widgets.foggy_valley import FoggyValley
-from bpttviz.widgets.player import Canvas
-from bpttviz.widgets.training_monitor import TrainingMonitor
+The names of this package (listed in ``__init__.pyi``) are loaded on first use: who shows one widget
+does not load the others.
+"""
 
-__all__ = ["Canvas", "CompareRelaxations", "ErrorPlane", "FoggyValley", "TrainingMonitor"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,8 +11,8 @@ from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
 from bpttviz.plotting.figure import UNIT, AccessibleFigure
 from bpttviz.plotting.results import plot_frames
-from bpttviz.widgets.payload import as_json, clip
-from bpttviz.widgets.player import Canvas, Player, source
+from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
+from bpttviz.widgets.player import ENTRY, Canvas, Player
 from bpttviz.widgets.static import SelfContained
 
 
@@ -42,7 +42,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         step: the step shown, kept between 0 and `steps`. A path that has ended, or was given up,
             stays at its last frame.
         arrows, images: whether displacement arrows, and periodic images, are shown.
-        paths: the two `bpttviz.plotting.trajectory.Path` (not a trait).
+        paths: the two `bpttviz.plotting.trajectory.AlignedTrajectory` (not a trait).
 
     Raises:
         KeyError: the report holds no such structure or potential.
@@ -131,9 +131,8 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     def view(self) -> dict:
         """The player, about 0.2 MB for 64 atoms and 60 steps."""
         return {
-            "source": source(),
-            "css": Player._css,
-            "data": as_json(self.player.payload),
+            "entry": ENTRY,
+            "data": with_text_for_bytes(self.player.payload),
             "live": self.player.name,
         }
 
@@ -152,7 +151,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         )
         self.step = 0
         self.viewer.load(self.paths, trajectory.colour_limit(self.paths))
-        self.player.payload = clip(self.paths, self.report)
+        self.player.payload = comparison_payload(self.paths, self.report)
 
     def _without_panes(self, _) -> None:
         self._above.layout.display = "none" if self.player.missing else None

@@ -10,8 +10,10 @@ import traitlets
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
-from bpttviz.widgets.bundle import joined
+from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.static import SelfContained
+
+ENTRY = "error_plane/index.js"
 
 
 class ErrorPlane(SelfContained, anywidget.AnyWidget):
@@ -26,14 +28,14 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
         bv.ErrorPlane(report)  # every potential but the first is a layer; the last one is shown
         bv.ErrorPlane(report, after=["force-matched", "BPTT"])  # two layers, both shown
-        bv.ErrorPlane(report, after={"BPTT": ["epoch 1", "epoch 2", "epoch 4"]})  # one, by epochs
+        bv.ErrorPlane(report, after={"BPTT": ["epoch 1", "epoch 2", "epoch 4"]})  # stages
 
     Args:
         report: what was measured.
         before: name of the potential that arrows start from; by default the report's first.
         after: where they go. A name, or several, of which each is a layer; or title → name, or
-            title → names of the potentials of training epochs in their order, through which an
-            arrow then goes. By default every other potential of the report is a layer.
+            title → names of the potentials after ever more updates, through which an arrow then
+            goes. By default every other potential of the report is a layer.
 
     Attributes:
         selected: name of the selected structure, or "" (a trait: observe or link it; so is the
@@ -48,8 +50,8 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         traitlets.TraitError: an unknown structure is selected, or an unknown layer or none shown.
     """
 
-    _esm = joined("elements.js", "pagemodel.js", "error_plane.js")
-    _css = joined("theme.css", "error_plane.css")
+    _esm = bundle(ENTRY)
+    _css = stylesheet(ENTRY)
 
     selected = traitlets.Unicode("").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -66,7 +68,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             layers = [name for name in report.potentials if name != start] or [start]
         self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()
-        self.set_trait("data", _as_json(self.plane))
+        self.set_trait("data", _plane_payload(self.plane))
         self.set_trait("name", f"plane-{uuid.uuid4().hex}")
         titles = [layer.title for layer in self.plane.layers]
         self.shown = titles[-1:] if after is None else titles
@@ -123,8 +125,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
     def view(self) -> dict:
         return {
-            "source": self._esm,
-            "css": self._css,
+            "entry": ENTRY,
             "data": {"data": self.data, "shown": self.shown, "selected": self.selected},
             "live": self.name,
         }
@@ -137,7 +138,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         return [layer for layer in self.plane.layers if layer.title in self.shown]
 
 
-def _as_json(data: error_plane.ErrorPlaneData) -> dict:
+def _plane_payload(data: error_plane.ErrorPlaneData) -> dict:
     """The plane for the front end: numbers, words and colours, nothing left to work out."""
     result = {
         "words": data.describe(),
@@ -145,7 +146,7 @@ def _as_json(data: error_plane.ErrorPlaneData) -> dict:
         "paradox": f"the paradox: {error_plane.PARADOX}",
         "notes": data.left_out_in_words(),
         "structures": data.structures,
-        "layers": [_layer_as_json(data.before, *each) for each in enumerate(data.layers)],
+        "layers": [_layer_payload(data.before, *each) for each in enumerate(data.layers)],
         "looks": {
             meaning: {"colour": colour, "dashed": line == "dashed"}
             for meaning, (colour, line) in error_plane_figure.LOOK.items()
@@ -160,7 +161,7 @@ def _as_json(data: error_plane.ErrorPlaneData) -> dict:
     return result
 
 
-def _layer_as_json(before: str, number: int, layer: error_plane.Layer) -> dict:
+def _layer_payload(before: str, number: int, layer: error_plane.Layer) -> dict:
     colour, filled = error_plane_figure.layer_look(number)
     return {
         "title": layer.title,

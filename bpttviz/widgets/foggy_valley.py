@@ -27,32 +27,20 @@ from bpttviz.relaxation.diagnose import (
 from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.teaching.examples import LandscapeExample, finetune_landscape, landscape_examples
-from bpttviz.teaching.surface import (
-    NOWHERE,
-    SplineSurface,
-    descent_paths,
-    resurveyed,
-    spline_surface,
-)
+from bpttviz.teaching.surface import NOWHERE, SplineSurface, descent_paths, spline_surface
 from bpttviz.training.runs import Run
-from bpttviz.widgets.bundle import joined
-from bpttviz.widgets.payload import as_json
+from bpttviz.widgets.bundle import bundle, stylesheet
+from bpttviz.widgets.payload import with_text_for_bytes
 from bpttviz.widgets.static import SelfContained
 
+ENTRY = "foggy_valley/index.js"
 SIZES = (0.005, 2.0)  # Å²/eV, the step sizes that the slider offers
 MOST = 100  # steps, likewise
 HIGHEST = 1.5  # eV above the lowest place, where colours end
 NEAR = 0.02  # Å: training has arrived
 KEPT = 10  # states of a training that are kept, to be looked at again
 DRAINED = 6  # updates of a training between two basin maps: they take longer than the update
-SHARED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames")
-
-
-def source() -> str:
-    """The widget as one ES module."""
-    return joined(
-        "clip.js", "elements.js", "pagemodel.js", "walk.js", "ground.js", "foggy_valley.js"
-    )
+SAVED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +50,7 @@ class Trained:
     Attributes:
         update: which one, from 1.
         distance: Å, from the walk's end to the target.
-        landscape, terrain: the surface, and as it is shown.
+        landscape, surface: as it was then, and as it is shown.
     """
 
     update: int
@@ -75,7 +63,7 @@ class Trained:
         return {
             "update": self.update,
             "distance": self.distance,
-            "terrain": self.surface.payload(),
+            "surface": self.surface.payload(),
         }
 
 
@@ -92,27 +80,28 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     1e-3 Å along the path; no kernel is asked. Training runs here, in a thread.
 
     Args:
-        places: title → `LandscapeExample`; by default those of `bpttviz.teaching.examples.landscape_examples`. Surveying one takes
-            about half a second.
+        examples: title → `LandscapeExample`; by default those of
+            `bpttviz.teaching.examples.landscape_examples`. Surveying one takes about half a second.
 
     Attributes:
         landscape: title of the one shown (a trait: set, observe or link it; so are all here).
             Setting it begins that visit anew.
         start, target: (x, y) Å, inside the window.
         step_size: eta, Å²/eV. steps: K.
-        end: [x, y] Å after K steps, by `descent_paths` on the landscape itself; [] if the walk leaves the
-            map, which is the window and 0.4 Å around it. Read-only.
+        end: [x, y] Å after K steps, by `descent_paths` on the landscape itself; [] if the walk
+            leaves the map, which is the window and 0.4 Å around it. Read-only.
         frame: which state of the training is shown; 0 is the landscape before it.
-        training: whether it is being trained now. status: what is known of that, in words.
-            Read-only, both.
+        training: whether one is being trained now. status: what is known of the training of the
+            one shown, in words. Read-only, both.
 
     Raises:
+        TypeError: something else than a mapping of `LandscapeExample`.
         ValueError: no landscapes.
         traitlets.TraitError: a value that cannot be.
     """
 
-    _esm = source()
-    _css = joined("foggy_valley.css")
+    _esm = bundle(ENTRY)
+    _css = stylesheet(ENTRY)
 
     landscape = traitlets.Unicode().tag(sync=True)
     start = traitlets.List(traitlets.Float(), minlen=2, maxlen=2).tag(sync=True)
@@ -128,51 +117,51 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     live = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
-    def __init__(self, places: Mapping[str, LandscapeExample] | None = None):
-        self.places = dict(landscape_examples() if places is None else places)
-        if not self.places:
-            raise ValueError("there is no landscape to walk on; give at least one Valley")
-        self._terrains = {
-            title: spline_surface(place.landscape, place.window)
-            for title, place in self.places.items()
+    def __init__(self, examples: Mapping[str, LandscapeExample] | None = None):
+        self.examples = _checked(landscape_examples() if examples is None else examples)
+        self._surfaces = {
+            title: spline_surface(example.landscape, example.window)
+            for title, example in self.examples.items()
         }
-        self._trained: dict[str, list[Trained]] = {title: [] for title in self.places}
+        self._trained: dict[str, list[Trained]] = {title: [] for title in self.examples}
+        self._said = dict.fromkeys(self.examples, "")  # of each landscape's training
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        first = next(iter(self.places))
-        super().__init__(landscape=first, **_visit(self.places[first]))
+        first = next(iter(self.examples))
+        super().__init__(landscape=first, **_visit(self.examples[first]))
         self.set_trait("name", f"valley-{uuid.uuid4().hex}")
-        self.set_trait(
-            "setting",
-            {
-                "valleys": {
-                    title: {"visit": _visit(place), "terrain": self._terrains[title].payload()}
-                    for title, place in self.places.items()
-                },
-                "tints": list(POTENTIALS),
-                "highest": HIGHEST,
-                "sizes": list(SIZES),
-                "most": MOST,
-                "limits": {"faded": VANISHED, "exploded": EXPLODED, "stable": STABLE},
-            },
-        )
+        self.set_trait("setting", self._setting())
         self._walk()
         self.observe(self._arrive, "landscape")
         self.observe(self._walk, ["landscape", "start", "step_size", "steps", "frame"])
         self.on_msg(self._told)
 
+    def _setting(self) -> dict:
+        """What the front end is told once."""
+        return {
+            "examples": {
+                title: {"visit": _visit(example), "surface": self._surfaces[title].payload()}
+                for title, example in self.examples.items()
+            },
+            "tints": list(POTENTIALS),
+            "highest": HIGHEST,
+            "sizes": list(SIZES),
+            "most": MOST,
+            "limits": {"vanished": VANISHED, "exploded": EXPLODED, "stable": STABLE},
+        }
+
     # --- the state, checked -------------------------------------------------------------------
 
     @traitlets.validate("landscape")
     def _known(self, proposal):
-        if proposal["value"] not in self.places:
-            known = ", ".join(self.places)
+        if proposal["value"] not in self.examples:
+            known = ", ".join(self.examples)
             raise traitlets.TraitError(f"no landscape {proposal['value']!r}; there are {known}")
         return proposal["value"]
 
     @traitlets.validate("start", "target")
     def _inside(self, proposal):
-        place, window = proposal["value"], self.places[self.landscape].window
+        place, window = proposal["value"], self.examples[self.landscape].window
         for value, (low, high), axis in zip(place, (window.x, window.y), "xy", strict=True):
             if not low <= value <= high:
                 raise traitlets.TraitError(
@@ -247,30 +236,31 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         return self._train(updates, learning_rate)
 
     def _train(self, updates: int, learning_rate: float | None) -> Run | None:
-        title, place = self.landscape, self.places[self.landscape]
+        title, example = self.landscape, self.examples[self.landscape]
         start, target, rule, stop = tuple(self.start), tuple(self.target), self.rule, self.stop
         states = self._trained[title][: self.frame]
-        before, ground = states[-1].update if states else 0, self._shown[1]
+        before, surface = states[-1].update if states else 0, self._shown[1]
         first = self.distance
 
         def on_update(run: Run) -> None:
-            nonlocal ground
+            nonlocal surface
             count = len(run.history)
-            ground = resurveyed(ground, run.potential, drained=count % DRAINED == 0)
+            surface = surface.updated(run.potential, basins=count % DRAINED == 0)
             end = descent_paths(run.potential, [start], rule, stop)[-1, 0].tolist()
             distance = math.dist(end, target)
             shown = copy.deepcopy(run.potential)
-            states.append(Trained(before + count, distance, shown, ground))
-            self.set_trait("live", {"landscape": title, "terrain": ground.payload()})
-            self._say(f"Update {before + count}: {distance:.3f} Å from the star.")
+            states.append(Trained(before + count, distance, shown, surface))
+            self.set_trait("live", {"landscape": title, "surface": surface.payload()})
+            self._say(f"Update {before + count}: {distance:.3f} Å from the star.", title)
             if not distance > NEAR:  # there, or lost
                 self._stopping.set()
 
         try:
             if not self.end:
-                self._say("Lost: a walk without an end has no gradient. Shorten the step first.")
+                lost = "Lost: a walk without an end has no gradient. Shorten the step first."
+                self._say(lost, title)
                 return None
-            rate = place.learning_rate if learning_rate is None else learning_rate
+            rate = example.learning_rate if learning_rate is None else learning_rate
             run = finetune_landscape(
                 self.potential, start, target, rule, stop, updates, rate,
                 on_update, self._stopping.is_set,
@@ -278,10 +268,10 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             if run.history:
                 self._keep(title, states)
             last = states[-1].distance if run.history else first
-            self._say(_in_words(len(run.history), stop.max_steps, first, last))
+            self._say(_describe(len(run.history), stop.max_steps, start, first, last), title)
             return run
         except Exception as error:
-            self._say(f"Training failed: {error}")
+            self._say(f"Training failed: {error}", title)
             raise
         finally:
             self.set_trait("live", {})
@@ -290,10 +280,10 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     def _keep(self, title: str, states: list[Trained]) -> None:
         """A few states of the training, the last among them, each with basins of its own."""
         chosen = np.unique(np.linspace(0, len(states) - 1, KEPT).round().astype(int))
-        kept, ground = [], self._terrains[title]
+        kept, surface = [], self._surfaces[title]
         for number in chosen:
-            ground = resurveyed(ground, states[number].landscape)
-            kept.append(replace(states[number], surface=ground))
+            surface = surface.updated(states[number].landscape)
+            kept.append(replace(states[number], surface=surface))
         self._trained[title] = kept
         self.set_trait("frames", {**self.frames, title: [state.payload() for state in kept]})
         if self.landscape == title:
@@ -305,7 +295,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self._trained[self.landscape] = []
         self.frame = 0
         self.set_trait("frames", {**self.frames, self.landscape: []})
-        self._say("As it was.")
+        self._say("As it was.", self.landscape)
 
     def _told(self, _, content: dict, buffers) -> None:
         """The reader pressed a button."""
@@ -324,11 +314,12 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
     def picture(self) -> AccessibleFigure:
         """What is shown as a static figure with alternative text."""
-        place, ground = self.places[self.landscape], self._shown[1]
-        basins = np.where(ground.basins == NOWHERE, -1, ground.basins.astype(int))
+        basins = self._shown[1].basins
+        numbered = np.where(basins == NOWHERE, -1, basins.astype(int))
+        window = self.examples[self.landscape].window
         way = WalkerPath(self.path, BLUE, f"{self.steps} steps, η = {self.step_size:.3g} Å²/eV")
         return plot_landscapes(
-            self.potential, [way], basins, [tuple(self.target)], place.window, HIGHEST
+            self.potential, [way], numbered, [tuple(self.target)], window, HIGHEST
         )
 
     def heading(self) -> str:
@@ -340,8 +331,8 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         The page cannot train.
         """
         state = {"live": {}, "training": False, "status": "", "name": ""}
-        state |= {name: getattr(self, name) for name in SHARED}
-        return {"source": source(), "css": self._css, "data": as_json(state), "live": self.name}
+        state |= {name: getattr(self, name) for name in SAVED}
+        return {"entry": ENTRY, "data": with_text_for_bytes(state), "live": self.name}
 
     def __repr__(self) -> str:
         end = "lost"
@@ -361,29 +352,47 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         if self.frame:
             state = self._trained[self.landscape][self.frame - 1]
             return state.landscape, state.surface
-        return self.places[self.landscape].landscape, self._terrains[self.landscape]
+        return self.examples[self.landscape].landscape, self._surfaces[self.landscape]
 
     def _arrive(self, _) -> None:
         with self.hold_trait_notifications():
             self.frame = 0
-            for name, value in _visit(self.places[self.landscape]).items():
+            for name, value in _visit(self.examples[self.landscape]).items():
                 setattr(self, name, value)
+            self.set_trait("status", self._said[self.landscape])
 
     def _walk(self, _=None) -> None:
         path = self.path
         kept = self._shown[1].holds(path).all()
         self.set_trait("end", path[-1].tolist() if kept else [])
 
-    def _say(self, words: str) -> None:
-        self.set_trait("status", words)
+    def _say(self, words: str, title: str) -> None:
+        """What is known of a landscape's training; shown while that landscape is."""
+        self._said[title] = words
+        if self.landscape == title:
+            self.set_trait("status", words)
 
 
-def _visit(place: LandscapeExample) -> dict:
+def _checked(examples: Mapping[str, LandscapeExample]) -> dict[str, LandscapeExample]:
+    wanted = (
+        "FoggyValley takes a mapping of title → LandscapeExample, as bv.landscape_examples() is"
+    )
+    if not isinstance(examples, Mapping):
+        raise TypeError(f"{wanted}; got {type(examples).__name__}")
+    if not examples:
+        raise ValueError("there is no landscape to walk on; give at least one LandscapeExample")
+    for title, example in examples.items():
+        if not isinstance(title, str) or not isinstance(example, LandscapeExample):
+            raise TypeError(f"{wanted}; got {type(example).__name__} under {title!r}")
+    return dict(examples)
+
+
+def _visit(example: LandscapeExample) -> dict:
     return {
-        "start": list(place.start),
-        "target": list(place.target),
-        "step_size": place.step_size,
-        "steps": place.steps,
+        "start": list(example.start),
+        "target": list(example.target),
+        "step_size": example.step_size,
+        "steps": example.steps,
     }
 
 
@@ -391,8 +400,11 @@ def _placed(place: Sequence[float]) -> str:
     return f"({place[0]:.2f}, {place[1]:.2f})"
 
 
-def _in_words(updates: int, steps: int, before: float, after: float) -> str:
-    said = f"{updates} updates through {steps} steps: {before:.3f} → {after:.3f} Å from the star."
+def _describe(updates: int, steps: int, start: Sequence[float], before: float, after: float) -> str:
+    said = (
+        f"{updates} updates through {steps} steps from {_placed(start)}: {before:.3f} → "
+        f"{after:.3f} Å from the star."
+    )
     if not math.isfinite(after):
         return f"{said} The last one sent the walk off the map: a smaller learning rate may help."
     return f"{said} {'It arrives.' if after <= NEAR else 'It is not there yet.'}"

@@ -13,7 +13,7 @@ from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.payload import extent, images
 
 FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
-ARROW_CORNERS = 30  # as in nglstage.js
+ARROW_CORNERS = 30  # as in player/arrow_mesh.js
 
 
 class Atoms(nglview.Structure):
@@ -31,8 +31,8 @@ class Atoms(nglview.Structure):
 class NGLPanes:
     """How a `CompareRelaxations` shows atoms: with two nglview windows, their cameras linked.
 
-    Only the start is built here. The player (nglstage.js) finds the windows in the browser and
-    moves their atoms there: nglview's own trajectories carry no colours, and are sent frame by
+    Only the start is built here. The player (player/ngl_stage.js) finds the windows in the browser
+    and moves their atoms there: nglview's own trajectories carry no colours, and are sent frame by
     frame whether or not the structure has arrived.
 
     Attributes:
@@ -71,7 +71,7 @@ def _window() -> nglview.NGLWidget:
 
 
 def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> None:
-    """Atoms, ghosts, periodic images, cell and arrows, by the names that nglstage.js expects."""
+    """Atoms, ghosts, periodic images, cell and arrows, by the names that ngl_stage.js expects."""
     for component in list(pane._ngl_component_ids):
         pane.remove_component(component)
     start, distance = path.positions[0], path.distance[0]
@@ -108,8 +108,8 @@ def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> Non
     # NGL's own unit cell is orange whatever one asks for; its cylinders are slow in software.
     if len(beams := box(cell_edges(path))):
         pane._add_shape([["mesh", beams.round(3).tolist(), [0.6] * len(beams)]], name="cell")
-    # Room for as many triangles as arrowMesh in nglstage.js makes: moved there before it is seen.
-    # Few digits: all of this is text in a saved notebook.
+    # Room for as many triangles as arrowMesh in player/arrow_mesh.js makes: moved there before it
+    # is seen. Few digits: all of this is text in a saved notebook.
     corners = np.repeat(start.round(1), ARROW_CORNERS, axis=0)
     colours = np.tile(np.round(to_rgb(SKY), 2), (len(corners), 1))
     pane._add_shape([["mesh", corners.ravel().tolist(), colours.ravel().tolist()]], name="arrows")

@@ -1,7 +1,7 @@
 """Widgets in pages without a kernel: their own JavaScript and data, in place of a picture.
 
-A widget's JavaScript is written as several files for readers, and joined here for browsers, which
-get it as one text: no library, no request. It exports ``mount(el, data)``.
+A widget's JavaScript is written as several files for readers; browsers get it as one text: no
+library, no request. It exports ``mount(el, data)``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import secrets
 
 from bpttviz.plotting.figure import AccessibleFigure
-from bpttviz.widgets.bundle import joined
+from bpttviz.widgets.bundle import bundle, stylesheet
 
 
 def page(title: str, body: str) -> str:
@@ -35,12 +35,12 @@ def page(title: str, body: str) -> str:
     )
 
 
-def fragment(source: str, css: str, data: dict, picture: AccessibleFigure, live: str = "") -> str:
+def fragment(entry: str, data: dict, picture: AccessibleFigure, live: str = "") -> str:
     """HTML that turns into a view wherever scripts run, and is a picture where they do not.
 
     Args:
-        source: an ES module that exports ``mount(el, data)``.
-        css: its styles.
+        entry: a file below ``widgets/frontend`` that exports ``mount(el, data)``; its styles are in
+            the ``style.css`` beside it.
         data: JSON.
         picture: the picture.
         live: name of the widget whose stand-in this is (its element's ``data-model``); where that
@@ -49,9 +49,9 @@ def fragment(source: str, css: str, data: dict, picture: AccessibleFigure, live:
     place = f"bpttviz-{secrets.token_hex(6)}"
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return (
-        f"<style>{css}</style>\n"
+        f"<style>{stylesheet(entry)}</style>\n"
         f'<div id="{place}">{picture.to_html()}</div>\n'
-        f'<script type="module">\n{source}\n{joined("standin.js")}\n'
-        f'standIn(document.getElementById("{place}"), {json.dumps(live)}, '
+        f'<script type="module">\n{bundle(entry, "shared/mount_unless_live.js")}\n'
+        f'mountUnlessLive(document.getElementById("{place}"), {json.dumps(live)}, '
         f"(el) => mount(el, {text}));\n</script>"
     )

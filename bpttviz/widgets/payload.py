@@ -1,4 +1,4 @@
-"""A clip: two relaxations as numbers small enough for a page, for `player.js` to show."""
+"""Two relaxations as numbers small enough for a page, for the player (player/index.js) to show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARGIN = 2.5  # Å beyond each face in which periodic images are shown: about on
 LONGEST_ARROW = 3.0  # Å, when drawn
 
 
-def clip(
+def comparison_payload(
     paths: tuple[trajectory.AlignedTrajectory, trajectory.AlignedTrajectory], report: Report
 ) -> dict:
     """Two paths of one structure, as the browser needs them.
@@ -33,8 +33,8 @@ def clip(
         report: where they come from; it knows what they come to at rest.
 
     Returns:
-        what the ``Payload`` of clip.js describes. Arrays are little-endian ``bytes``, which widgets
-        transfer as they are; `as_json` makes text of them.
+        what the ``Payload`` of player/comparison.js describes. Arrays are little-endian ``bytes``,
+        which widgets transfer as they are; `with_text_for_bytes` makes text of them.
     """
     kept = trajectory.subsample(paths, MOST)
     reference = paths[0].reference
@@ -72,8 +72,8 @@ def clip(
     }
 
 
-def as_json(payload: dict) -> dict:
-    """The same clip with base64 text for bytes, for a page without a kernel."""
+def with_text_for_bytes(payload: dict) -> dict:
+    """The same payload with base64 text for bytes, as JSON can hold it: for a page."""
 
     def text(value):
         if isinstance(value, bytes):

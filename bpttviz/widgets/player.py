@@ -8,24 +8,17 @@ from __future__ import annotations
 import anywidget
 import traitlets
 
-from bpttviz.widgets.bundle import joined
+from bpttviz.widgets.bundle import bundle, stylesheet
 
-FILES = (
-    "elements.js", "clip.js", "clock.js", "axes.js", "curves.js", "canvas.js", "nglstage.js",
-    "player.js",
-)  # fmt: skip
-
-
-def source() -> str:
-    """The player as one ES module."""
-    return joined(*FILES)
+ENTRY = "player/index.js"
 
 
 class Player(anywidget.AnyWidget):
     """Two relaxations on one clock, their controls, curves and legend.
 
     Attributes:
-        payload: what `bpttviz.widgets.payload.clip` returns (a trait, as all that follow).
+        payload: what `bpttviz.widgets.payload.comparison_payload` returns (a trait, as all that
+            follow).
         step: the step shown.
         arrows: whether arrows go from every atom to its place in the reference end.
         images: whether atoms are repeated beyond the cell's faces.
@@ -34,8 +27,8 @@ class Player(anywidget.AnyWidget):
         name: by which a page finds the player again.
     """
 
-    _esm = source()
-    _css = joined("theme.css", "player.css")
+    _esm = bundle(ENTRY)
+    _css = stylesheet(ENTRY)
 
     payload = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
 import traitlets
 
 from bpttviz.teaching.lesson import Prediction
+from bpttviz.widgets.bundle import bundle, stylesheet
+
+ENTRY = "prediction/index.js"
 
 
-class _Form(anywidget.AnyWidget):
-    """Buttons or a field for one `Prediction`, which it keeps up to date."""
+class PredictionForm(anywidget.AnyWidget):
+    """Buttons or a field for one `Prediction`, which it keeps up to date.
 
-    _esm = Path(__file__).parent / "prediction.js"
+    Args:
+        prediction: what is asked.
+
+    Attributes:
+        question, choices, unit: what is asked (traits, as all that follow).
+        answer: as text; "" for none yet.
+        status: what is stored, or what is wrong with the answer.
+    """
+
+    _esm = bundle(ENTRY)
+    _css = stylesheet(ENTRY)
 
     question = traitlets.Unicode().tag(sync=True)
     choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -34,18 +45,18 @@ class _Form(anywidget.AnyWidget):
         answer = prediction.answer
         words = "" if answer is None else prediction.format_answer(answer)
         self.status = f"stored: {words}" if words else "no answer yet"
-        # :g keeps what was typed; in_words rounds for reading
+        # :g keeps what was typed; format_answer rounds for reading
         self.answer = "" if answer is None else answer if prediction.choices else f"{answer:g}"
 
-    def _answered(self, change) -> None:
+    def _answered(self, change: dict) -> None:
         try:
             self._prediction.answer = change["new"]
         except ValueError as error:  # something typed that is no number
             self.status = str(error)
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
         return {**data, "text/plain": repr(self)}, metadata
 
     def __repr__(self) -> str:

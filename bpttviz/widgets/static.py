@@ -31,8 +31,8 @@ class WithPicture:
         return picture.to_html()
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        shown = super()._repr_mimebundle_(**kwargs)
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
         return {**data, "text/plain": repr(self)}, metadata
 
     def _ipython_display_(self):
@@ -60,7 +60,7 @@ class SelfContained(WithPicture):
         return type(self).__name__
 
     def view(self) -> dict:
-        """What `bpttviz.widgets.page.fragment` needs: ``source``, ``css`` and ``data``.
+        """What `bpttviz.widgets.page.fragment` needs: ``entry`` and ``data``.
 
         And ``live``: what the live widget's element has as ``data-model``.
         """

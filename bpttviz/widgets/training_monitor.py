@@ -22,9 +22,10 @@ from bpttviz.training.background import BackgroundTraining, get_or_create_traini
 from bpttviz.training.objectives import ForceLoss
 from bpttviz.training.runs import Run, load_run
 from bpttviz.training.trainer import Trainer
-from bpttviz.widgets.bundle import joined
+from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.static import SelfContained
 
+ENTRY = "training_monitor/index.js"
 MOST = 300  # points of a curve that are sent: the panels are no wider
 SECONDS_BETWEEN = 0.25  # messages to the browser, at least
 
@@ -40,8 +41,8 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
         name: by which a page finds the view again.
     """
 
-    _esm = joined("elements.js", "axes.js", "training_monitor.js")
-    _css = joined("theme.css", "training_monitor.css")
+    _esm = bundle(ENTRY)
+    _css = stylesheet(ENTRY)
 
     data = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)
@@ -65,7 +66,7 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
 
     def view(self) -> dict:
         data = {**self._as_json(), "button": None, "pulse": None}  # no kernel, nothing to press
-        return {"source": self._esm, "css": self._css, "data": data, "live": self.name}
+        return {"entry": ENTRY, "data": data, "live": self.name}
 
     def _as_json(self) -> dict:
         return _as_json(self.run, self.run.status)
@@ -247,7 +248,7 @@ def _as_json(
     history, validations = list(run.history), list(run.validations)
     run = Run(run.potential, run.rule, history, validations, run.settings, run.status, run.path)
     validation = summary.curve(validations, "value", MOST)
-    ways = summary.gradient_profiles(run)
+    profiles = summary.gradient_profiles(run)
     epoch = validations[-1]["epoch"] if validations else history[-1]["epoch"] if history else 0
     peaks = [h["peak_bytes"] for h in history if h.get("peak_bytes")]
     busy = status in ("running", "stopping")
@@ -276,10 +277,12 @@ def _as_json(
         "norm": summary.curve(history, "gradient_norm", MOST),
         "clip": run.settings.get("clip"),
         "gradient": {
-            "ways": [[list(way.steps), [_short(size) for size in way.relative]] for way in ways],
-            "verdict": ways[-1].verdict if ways else None,
-            "words": summary.gradient_in_words(ways),
-            "faded": VANISHED,
+            "profiles": [
+                [list(way.steps), [_short(size) for size in way.relative]] for way in profiles
+            ],
+            "verdict": profiles[-1].verdict if profiles else None,
+            "words": summary.gradient_in_words(profiles),
+            "vanished": VANISHED,
             "exploded": EXPLODED,
         },
         "notes": [

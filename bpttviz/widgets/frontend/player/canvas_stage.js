@@ -1,0 +1,192 @@
+/** Atoms on a canvas: two panes with one camera; no library. */
+import { colourAt } from "../shared/colour.js";
+import { tag } from "../shared/dom.js";
+import { Camera } from "./camera.js";
+import { PanePainter } from "./pane_painter.js";
+import { ghostSphere, solidSphere } from "./sprites.js";
+
+const SHADES = 48;       // colours between 0 and the end of the scale
+const BOND_REACH = 1.25; // atoms nearer than this times the sum of their radii are joined by a line
+
+/** @typedef {{step: number, arrows: boolean, images: boolean}} StageState */
+
+/**
+ * Pairs of bodies that touch, by index.
+ * @param {Float32Array} positions  n × 3
+ * @param {Float32Array} radii
+ */
+export function bondsBetween(positions, radii) {
+  const pairs = [];
+  const count = radii.length;
+  for (let i = 0; i < count; i++) {
+    const [x, y, z] = [positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]];
+    for (let j = i + 1; j < count; j++) {
+      const reach = radii[i] + radii[j];
+      const dx = positions[3 * j] - x;
+      if (dx > reach || dx < -reach) continue;
+      const dy = positions[3 * j + 1] - y, dz = positions[3 * j + 2] - z;
+      if (dx * dx + dy * dy + dz * dz < reach * reach) pairs.push(i, j);
+    }
+  }
+  return pairs;
+}
+
+/** Two panes side by side. The pointer or the arrow keys turn both; the wheel (with Ctrl) zooms. */
+export class CanvasStage {
+  /** @param {HTMLElement} el  where the panes go */
+  constructor(el) {
+    this.el = el;
+    /** @type {StageState} */
+    this.state = { step: 0, arrows: false, images: false };
+    this.camera = new Camera([[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
+    /** @type {HTMLCanvasElement[]} */
+    this.canvases = [];
+    /** @type {(import("./pane_painter.js").Bodies | null)[]} */
+    this.bodies = [];
+    /** @type {number | null} */
+    this.due = null;
+    this.shape = ""; // of what is shown: structure and cell
+    this.drawn = 0; // how often, for those who measure it
+    this.resized = new ResizeObserver(() => this.draw(this.state));
+  }
+
+  /** @param {import("./comparison.js").Comparison} comparison */
+  load(comparison) {
+    const shape = JSON.stringify([comparison.structure, comparison.cell]);
+    if (shape !== this.shape) this.camera = new Camera(comparison.view); // another pair keeps the view
+    this.shape = shape;
+    this.comparison = comparison;
+    this.sprites = Array.from({ length: SHADES },
+      (_, k) => solidSphere(colourAt(comparison.scale, k / (SHADES - 1))));
+    this.grey = solidSphere([190, 190, 190]);
+    this.ghost = ghostSphere(comparison.ghost);
+    this.covalent = Float32Array.from(comparison.species, (kind) => comparison.radii[kind]);
+    this.cell = Float32Array.from(comparison.cell.flat());
+    this.bodies = [];
+    this.resized.disconnect();
+    this.canvases = comparison.paths.map((path) => this.pane(path.potential));
+    this.el.replaceChildren(...this.canvases);
+  }
+
+  destroy() {
+    this.resized.disconnect();
+  }
+
+  /** @param {string} potential */
+  pane(potential) {
+    const { structure, atoms } = this.comparison;
+    const canvas = tag("canvas", {
+      tabindex: 0, role: "img",
+      "aria-label": `${structure} under ${potential}, ${atoms} atoms. Arrow keys turn both panes, ` +
+        "plus and minus zoom, 0 goes back.",
+    });
+    this.followPointer(canvas);
+    canvas.addEventListener("dblclick", () => this.home());
+    canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls
+      event.preventDefault();
+      this.zoom(Math.exp(-0.002 * event.deltaY));
+    }, { passive: false });
+    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    this.resized.observe(canvas);
+    return canvas;
+  }
+
+  /** @param {HTMLCanvasElement} canvas  that turns both panes when it is dragged */
+  followPointer(canvas) {
+    /** @type {[number, number] | null} */
+    let from = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      canvas.setPointerCapture(event.pointerId);
+      from = [event.clientX, event.clientY];
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!from || !canvas.hasPointerCapture(event.pointerId)) return;
+      const [x, y] = from;
+      from = [event.clientX, event.clientY];
+      this.turn(0.01 * (event.clientX - x), 0.01 * (event.clientY - y));
+    });
+    canvas.addEventListener("pointerup", () => { from = null; });
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const turns = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+    const turn = turns[/** @type {keyof typeof turns} */ (event.key)];
+    if (turn) this.turn(turn[0], turn[1]);
+    else if (event.key === "+" || event.key === "=") this.zoom(1.1);
+    else if (event.key === "-") this.zoom(1 / 1.1);
+    else if (event.key === "0") this.home();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /**
+   * @param {number} right  radians
+   * @param {number} down
+   */
+  turn(right, down) {
+    this.camera.turn(right, -down);
+    this.draw(this.state);
+  }
+
+  /** @param {number} factor */
+  zoom(factor) {
+    this.camera.zoom = Math.min(Math.max(this.camera.zoom * factor, 0.3), 8);
+    this.draw(this.state);
+  }
+
+  home() {
+    this.camera.reset();
+    this.draw(this.state);
+  }
+
+  /**
+   * Draw both panes, once, before the browser paints next.
+   * @param {StageState} state
+   */
+  draw(state) {
+    this.state = { ...state };
+    this.due ??= requestAnimationFrame(() => {
+      this.due = null;
+      this.drawNow();
+    });
+  }
+
+  drawNow() {
+    this.canvases.forEach((canvas, index) => {
+      const { comparison, state } = this;
+      new PanePainter(canvas, comparison, this.camera, state.images).paint(this.cell, this.bodiesOf(index), {
+        ghost: this.ghost, arrows: state.arrows, lost: comparison.paths[index].lost,
+      });
+    });
+    this.drawn++;
+  }
+
+  /**
+   * What stands in a pane at the step shown; worked out once a step, not once a turn.
+   * @param {number} index
+   */
+  bodiesOf(index) {
+    const { comparison, state } = this;
+    const path = comparison.paths[index];
+    const gone = path.gone(state.step);
+    const key = `${path.held(state.step)} ${gone} ${state.images}`;
+    const known = this.bodies[index];
+    if (known?.key === key) return known;
+    const { positions, distances } = path.at(state.step);
+    const all = (/** @type {Float32Array} */ values, each = 1) =>
+      (state.images ? comparison.withImages(values, each) : values);
+    const covalent = all(this.covalent);
+    const places = all(positions, 3);
+    const shade = (/** @type {number} */ distance) =>
+      Math.min(Math.round((distance / comparison.limit) * (SHADES - 1)), SHADES - 1);
+    return (this.bodies[index] = {
+      key, gone, distances, positions: places, ghosts: all(comparison.reference, 3),
+      radii: covalent.map((radius) => comparison.drawn * radius),
+      sprites: Array.from(all(distances), (distance) => (gone ? this.grey : this.sprites[shade(distance)])),
+      bonds: bondsBetween(places, covalent.map((radius) => BOND_REACH * radius)),
+    });
+  }
+}

@@ -1,0 +1,56 @@
+/** The clock of a player: which step is shown, and when the next one is due. */
+
+/** How many ticks the last step stays before the clock begins again. */
+const REST = 5;
+
+export class Clock {
+  /**
+   * @param {(step: number, sign: number) => number} neighbour  the step after (1) or before (-1)
+   * @param {number} last  step
+   */
+  constructor(neighbour, last) {
+    this.neighbour = neighbour;
+    this.last = last;
+    this.step = 0;
+    this.playing = false;
+    this.loop = true;
+    this.rate = 5; // steps a second
+    this.waited = 0; // ticks since the last step came up
+  }
+
+  /**
+   * Go to a step, and count anew from there.
+   * @param {number} step
+   */
+  go(step) {
+    this.step = Math.min(Math.max(Math.round(step), 0), this.last);
+    this.waited = 0;
+  }
+
+  /** Start, from the beginning if it stands at the end; or pause. */
+  toggle() {
+    this.playing = !this.playing && this.last > 0;
+    if (this.playing && this.step === this.last) this.go(0);
+    this.waited = 0;
+  }
+
+  /**
+   * Let time pass. A machine that draws too slowly for the rate sees every step, later: none is
+   * left out, since each is part of the story.
+   * @param {number} milliseconds
+   * @returns {boolean} whether another step is to be shown, or playing has ended
+   */
+  advance(milliseconds) {
+    if (!this.playing) return false;
+    this.waited += (milliseconds * this.rate) / 1000;
+    const atEnd = this.step >= this.last;
+    if (atEnd && !this.loop) {
+      this.playing = false;
+      return true;
+    }
+    if (this.waited < (atEnd ? REST : 1)) return false;
+    this.waited = Math.min(this.waited - (atEnd ? REST : 1), 1);
+    this.step = atEnd ? 0 : this.neighbour(this.step, 1);
+    return true;
+  }
+}

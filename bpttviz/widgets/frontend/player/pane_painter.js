@@ -1,0 +1,255 @@
+/**
+ * One pane of atoms, drawn from back to front on a canvas: cell, bonds, spheres, ghosts, arrows.
+ *
+ * @typedef {Object} Bodies  what stands in a pane at one step
+ * @property {string} key               of what it was worked out for
+ * @property {boolean} gone             the relaxation had been given up before that step
+ * @property {Float32Array} positions   atoms, then images; × 3, Å
+ * @property {Float32Array} ghosts      their places in the reference
+ * @property {Float32Array} distances   one an atom, Å
+ * @property {Float32Array} radii       as drawn, Å
+ * @property {HTMLCanvasElement[]} sprites
+ * @property {number[]} bonds           pairs, one after the other
+ *
+ * @typedef {(x: Float32Array) => Float32Array} Project
+ */
+
+const BEHIND = 0.6; // Å by which a ghost steps back, so that its atom covers it
+const FILL = 0.64;  // of a pane's shorter side for the radius around everything: corners may go
+const PALE = 0.35;  // opacity of periodic images
+const SMALLEST_ARROW = 0.15; // Å, as drawn: below that there is only a head
+
+const ATOM = 0, GHOST = 1, BOND = 2; // what is drawn from back to front
+
+export class PanePainter {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {import("./comparison.js").Comparison} comparison
+   * @param {import("./camera.js").Camera} camera
+   * @param {boolean} images  whether they are shown, and need room
+   */
+  constructor(canvas, comparison, camera, images) {
+    this.comparison = comparison;
+    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    this.width = Math.round(canvas.clientWidth * this.ratio);
+    this.height = Math.round(canvas.clientHeight * this.ratio);
+    // Drawn by the processor even where there is a GPU: hundreds of small stamps are quick there,
+    // and several times as slow where the GPU itself is only imitated.
+    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+    const style = getComputedStyle(canvas);
+    this.colours = {
+      ink: style.color, line: style.borderTopColor, paper: style.backgroundColor,
+      arrows: style.caretColor, // what the stylesheet has to say about them
+    };
+    const reach = comparison.reach + (images ? comparison.margin : 0);
+    /** Pixels an Å. */
+    this.size = (FILL * Math.min(this.width, this.height) * camera.zoom) / reach;
+    /** @type {Project} */
+    this.project = (positions) => camera.project(positions, comparison.middle, comparison.perspective);
+    if (this.width && this.height && (canvas.width !== this.width || canvas.height !== this.height)) {
+      Object.assign(canvas, { width: this.width, height: this.height });
+    }
+  }
+
+  /** @param {number} value  Å to the right of the middle */
+  x(value) {
+    return this.width / 2 + this.size * value;
+  }
+
+  /** @param {number} value  Å above the middle */
+  y(value) {
+    return this.height / 2 - this.size * value;
+  }
+
+  /**
+   * @param {Float32Array} edges  of the cell: two points each
+   * @param {Bodies} bodies
+   * @param {{ghost: HTMLCanvasElement, arrows: boolean, lost: string}} what
+   */
+  paint(edges, bodies, { ghost, arrows, lost }) {
+    if (!this.width || !this.height) return; // not on the page
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.clearRect(0, 0, this.width, this.height);
+    this.paintCell(this.project(edges));
+    const atoms = this.project(bodies.positions);
+    this.paintBodies(bodies, atoms, ghost);
+    if (arrows && !bodies.gone) this.paintArrows(bodies, atoms);
+    this.paintLabels(atoms);
+    if (bodies.gone) this.paintLost(lost);
+  }
+
+  /** @param {Float32Array} edges */
+  paintCell(edges) {
+    const { context, ratio } = this;
+    context.strokeStyle = this.colours.line;
+    context.lineWidth = ratio;
+    context.setLineDash([2 * ratio, 3 * ratio]);
+    context.beginPath();
+    for (let at = 0; at < edges.length; at += 6) {
+      context.moveTo(this.x(edges[at]), this.y(edges[at + 1]));
+      context.lineTo(this.x(edges[at + 3]), this.y(edges[at + 4]));
+    }
+    context.stroke();
+    context.setLineDash([]);
+  }
+
+  /**
+   * Spheres, ghosts and bonds.
+   * @param {Bodies} bodies
+   * @param {Float32Array} atoms  projected
+   * @param {HTMLCanvasElement} ghost
+   */
+  paintBodies(bodies, atoms, ghost) {
+    const { context, comparison } = this;
+    const ghosts = this.project(bodies.ghosts);
+    context.strokeStyle = this.colours.line;
+    context.lineWidth = 0.13 * this.size;
+    for (const [, kind, k] of fromBackToFront(bodies, atoms, ghosts)) {
+      if (kind === BOND) this.paintBond(bodies, atoms, bodies.bonds[k], bodies.bonds[k + 1]);
+      else {
+        context.globalAlpha = k < comparison.atoms ? 1 : PALE;
+        this.stamp(kind === GHOST ? ghost : bodies.sprites[k], bodies.radii[k], kind === GHOST ? ghosts : atoms, k);
+      }
+    }
+    context.globalAlpha = 1;
+  }
+
+  /**
+   * @param {HTMLCanvasElement} sprite
+   * @param {number} radius  Å
+   * @param {Float32Array} seen  projected places
+   * @param {number} k  which of them
+   */
+  stamp(sprite, radius, seen, k) {
+    const r = radius * this.size * Math.max(1 + this.comparison.perspective * seen[3 * k + 2], 0.05);
+    this.context.drawImage(sprite, this.x(seen[3 * k]) - r, this.y(seen[3 * k + 1]) - r, 2 * r, 2 * r);
+  }
+
+  /**
+   * From surface to surface: its middle decides what it hides, so its ends must not reach in.
+   * @param {Bodies} bodies
+   * @param {Float32Array} atoms  projected
+   * @param {number} i
+   * @param {number} j
+   */
+  paintBond(bodies, atoms, i, j) {
+    const { context, comparison } = this;
+    const length = Math.hypot(...[0, 1, 2].map((part) => atoms[3 * j + part] - atoms[3 * i + part]));
+    const [first, last] = [0.9 * bodies.radii[i] / length, 1 - 0.9 * bodies.radii[j] / length];
+    if (first >= last) return;
+    const between = (/** @type {number} */ part, /** @type {number} */ place) =>
+      atoms[3 * i + part] + place * (atoms[3 * j + part] - atoms[3 * i + part]);
+    context.globalAlpha = i < comparison.atoms && j < comparison.atoms ? 1 : PALE;
+    context.beginPath();
+    context.moveTo(this.x(between(0, first)), this.y(between(1, first)));
+    context.lineTo(this.x(between(0, last)), this.y(between(1, last)));
+    context.stroke();
+  }
+
+  /**
+   * From where each atom is towards its place in the reference, magnified.
+   * @param {Bodies} bodies
+   * @param {Float32Array} from  projected
+   */
+  paintArrows(bodies, from) {
+    const { comparison, context, size, colours } = this;
+    const to = this.project(comparison.reference.map((place, at) =>
+      bodies.positions[at] + comparison.magnified * (place - bodies.positions[at])));
+    for (const [colour, extra] of /** @type {[string, number][]} */ ([[colours.paper, 0.1], [colours.arrows, 0]])) {
+      context.strokeStyle = context.fillStyle = colour;
+      context.lineWidth = (0.12 + extra) * size;
+      context.lineJoin = "round";
+      for (let atom = 0; atom < comparison.atoms; atom++) {
+        if (comparison.magnified * bodies.distances[atom] < SMALLEST_ARROW) continue;
+        const [x0, y0] = [this.x(from[3 * atom]), this.y(from[3 * atom + 1])];
+        this.paintArrow(x0, y0, this.x(to[3 * atom]), this.y(to[3 * atom + 1]), extra > 0);
+      }
+    }
+  }
+
+  /**
+   * @param {number} x0
+   * @param {number} y0
+   * @param {number} x1  the tip
+   * @param {number} y1
+   * @param {boolean} outlined  whether the head is
+   */
+  paintArrow(x0, y0, x1, y1, outlined) {
+    const { context } = this;
+    const length = Math.hypot(x1 - x0, y1 - y0);
+    if (length < 2) return;
+    const head = Math.min(0.55 * this.size, length);
+    const [ux, uy] = [(x1 - x0) / length, (y1 - y0) / length];
+    const [bx, by] = [x1 - head * ux, y1 - head * uy];
+    context.beginPath();
+    context.moveTo(x0, y0);
+    context.lineTo(bx, by);
+    context.stroke();
+    context.beginPath();
+    context.moveTo(x1, y1);
+    context.lineTo(bx - 0.42 * head * uy, by + 0.42 * head * ux);
+    context.lineTo(bx + 0.42 * head * uy, by - 0.42 * head * ux);
+    context.closePath();
+    context.fill();
+    if (outlined) context.stroke();
+  }
+
+  /** @param {Float32Array} atoms  projected */
+  paintLabels(atoms) {
+    const { context, size } = this;
+    context.font = `700 ${0.75 * size}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineWidth = 0.2 * size;
+    context.lineJoin = "round";
+    context.strokeStyle = "rgba(255,255,255,0.85)";
+    context.fillStyle = "#222";
+    for (const [atom, symbol] of this.comparison.labels) {
+      const [x, y] = [this.x(atoms[3 * atom]), this.y(atoms[3 * atom + 1])];
+      context.strokeText(symbol, x, y);
+      context.fillText(symbol, x, y);
+    }
+  }
+
+  /**
+   * Says across the pane that there is nothing more to see.
+   * @param {string} reason
+   */
+  paintLost(reason) {
+    const { context, ratio, width, height, colours } = this;
+    const lines = reason.replace(": ", ":\n").split("\n");
+    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const wide = Math.max(...lines.map((text) => context.measureText(text).width)) + 24 * ratio;
+    const high = (18 * lines.length + 14) * ratio;
+    context.fillStyle = colours.paper;
+    context.strokeStyle = colours.ink;
+    context.lineWidth = ratio;
+    context.beginPath();
+    context.rect((width - wide) / 2, (height - high) / 2, wide, high);
+    context.fill();
+    context.stroke();
+    context.fillStyle = colours.ink;
+    lines.forEach((text, row) =>
+      context.fillText(text, width / 2, height / 2 + 18 * ratio * (row - (lines.length - 1) / 2)));
+  }
+}
+
+/**
+ * What is to be drawn, in order: [depth, kind, number].
+ * @param {Bodies} bodies
+ * @param {Float32Array} atoms   projected
+ * @param {Float32Array} ghosts  projected
+ */
+function fromBackToFront(bodies, atoms, ghosts) {
+  const items = [];
+  for (let k = 0; k < bodies.radii.length; k++) {
+    items.push([atoms[3 * k + 2], ATOM, k], [ghosts[3 * k + 2] - BEHIND, GHOST, k]);
+  }
+  for (let k = 0; k < bodies.bonds.length; k += 2) {
+    const [i, j] = [bodies.bonds[k], bodies.bonds[k + 1]];
+    items.push([(atoms[3 * i + 2] + atoms[3 * j + 2]) / 2, BOND, k]);
+  }
+  return items.sort((a, b) => a[0] - b[0]);
+}

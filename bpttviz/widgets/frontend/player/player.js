@@ -1,0 +1,250 @@
+/**
+ * The player: two panes, one clock, three curves. Its panes are a `CanvasStage` (drawn here) or an
+ * `NglStage` (nglview's, moved from here).
+ */
+import { button, setText, tag, toggleButton } from "../shared/dom.js";
+import { CanvasStage } from "./canvas_stage.js";
+import { Clock } from "./clock.js";
+import { Comparison } from "./comparison.js";
+import { Curves } from "./curves.js";
+import { NglStage } from "./ngl_stage.js";
+
+/** Steps a second, and what that is called. @type {[number, string][]} */
+const RATES = [[2.5, "½×"], [5, "1×"], [10, "2×"], [20, "4×"], [60, "max"]];
+
+/** @typedef {{arrows: boolean, images: boolean}} Options */
+
+export class Player {
+  /**
+   * @param {HTMLElement} el
+   * @param {{step?: (step: number) => void, option?: (name: string, value: boolean) => void}} tell
+   *     called when the reader, or the clock, changed something
+   */
+  constructor(el, tell = {}) {
+    this.tell = tell;
+    /** @type {Comparison | null} */
+    this.comparison = null;
+    /** @type {CanvasStage | NglStage | null} */
+    this.stage = null;
+    this.clock = new Clock((at, sign) => this.comparison?.neighbour(at, sign) ?? at, 0);
+    /** @type {Options} */
+    this.options = { arrows: false, images: false };
+    this.panes = tag("div", { class: "panes" });
+    this.readouts = tag("div", { class: "readouts" });
+    this.curvesBox = tag("div", { class: "curves" });
+    this.legend = tag("div", { class: "legend" });
+    this.arrowWords = tag("span");
+    this.notes = tag("div", { class: "notes", role: "alert" });
+    this.curves = new Curves(this.curvesBox, (step) => this.choose(step));
+    this.el = tag("section", { class: "bpttviz-player", role: "group" },
+      this.panes, this.readouts, this.transport(), this.curvesBox, this.legend, this.notes);
+    this.el.addEventListener("keydown", (event) => this.onKey(event));
+    Object.assign(this.el, { bpttvizPlayer: this }); // for tests and the console
+    el.replaceChildren(this.el);
+    this.use(new CanvasStage(this.panes));
+  }
+
+  /**
+   * Show the atoms with another stage from now on.
+   * @param {CanvasStage | NglStage} stage
+   */
+  use(stage) {
+    this.stage?.destroy();
+    this.stage = stage;
+    this.panes.hidden = stage instanceof NglStage;
+    if (this.comparison) {
+      stage.load(this.comparison);
+      this.show();
+    }
+  }
+
+  /**
+   * @param {import("./comparison.js").Payload} payload
+   * @param {number} [step]
+   */
+  load(payload, step = 0) {
+    this.comparison = new Comparison(payload);
+    this.clock.playing = false;
+    this.clock.last = this.comparison.steps;
+    this.clock.go(step);
+    const { structure, paths, steps, imageOf, ghost, notes } = this.comparison;
+    this.el.setAttribute("aria-label",
+      `${structure}: ${paths[0].potential} on the left, ${paths[1].potential} on the right`);
+    this.slider.max = String(steps);
+    for (const control of this.transporters) control.disabled = steps === 0;
+    this.imagesButton.hidden = imageOf.length === 0;
+    this.el.style.setProperty("--ghost", ghost);
+    this.readouts.replaceChildren(...paths.map((path) => this.readout(path)));
+    this.legend.replaceChildren(...this.legendOf(this.comparison));
+    this.notes.replaceChildren(...notes.map((note) => tag("p", {}, note)));
+    this.stage?.load(this.comparison);
+    this.curves.load(this.comparison);
+    this.show();
+  }
+
+  destroy() {
+    this.clock.playing = false;
+    this.stage?.destroy();
+    this.curves.destroy();
+  }
+
+  /** The clock's buttons and slider, and what else can be chosen. */
+  transport() {
+    const step = (/** @type {number} */ sign) => this.choose(this.clock.neighbour(this.clock.step, sign));
+    this.playButton = button("▶", "Play (space)", () => this.togglePlay());
+    this.playButton.className = "play";
+    this.slider = tag("input", { type: "range", min: 0, max: 1, step: 1, value: 0, "aria-label": "step" });
+    this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
+    this.count = tag("output", { class: "count" });
+    this.loopButton = toggleButton("↻", "Begin again at the end", true, (on) => { this.clock.loop = on; });
+    this.loopButton.classList.add("loop");
+    this.arrowsButton = toggleButton("arrows", "Arrows from each atom to its place in the reference end",
+      false, (on) => this.choose(this.clock.step, { arrows: on }));
+    this.imagesButton = toggleButton("periodic images", "Repeat atoms next to the cell's faces",
+      false, (on) => this.choose(this.clock.step, { images: on }));
+    const speed = tag("select", { "aria-label": "speed", title: "Speed" },
+      ...RATES.map(([rate, text]) => tag("option", { value: rate }, text)));
+    speed.value = "5";
+    speed.addEventListener("change", () => { this.clock.rate = Number(speed.value); });
+    const back = button("◂", "One step back (left arrow)", () => step(-1));
+    const on = button("▸", "One step on (right arrow)", () => step(1));
+    this.transporters = [this.playButton, back, on, this.slider, this.loopButton, speed];
+    return tag("div", { class: "transport", role: "toolbar", "aria-label": "clock and view" },
+      this.playButton, back, on, this.slider, this.count, this.loopButton, speed,
+      this.arrowsButton, this.imagesButton);
+  }
+
+  /** @param {import("./comparison.js").RelaxationPath} path */
+  readout(path) {
+    const swatch = tag("span", { class: "swatch", style: `--colour:${path.colour}`, "aria-hidden": "true" });
+    const numbers = tag("span", { class: "numbers" });
+    return tag("div", { class: "readout" }, swatch, tag("b", {}, path.potential), " ", numbers);
+  }
+
+  /** @param {Comparison} comparison */
+  legendOf({ scale, limit, magnified }) {
+    const bar = tag("span", { class: "bar", role: "img", "aria-label": "colour scale from light to dark",
+                              style: `background:linear-gradient(to right,${scale.join(",")})` });
+    const ball = tag("span", { class: "ball", "aria-hidden": "true" });
+    this.arrowWords.textContent = "→ what is left to the reference end" +
+      (magnified === 1 ? "" : `, ${magnified} times as long`);
+    return [
+      tag("span", {}, "distance to the reference end: 0 ", bar, ` ${limit.toFixed(2)} Å or more`),
+      tag("span", {}, ball, " the reference end"), this.arrowWords,
+      tag("span", { class: "hint" }, "drag to turn both panes"),
+    ];
+  }
+
+  /**
+   * The reader, or the clock, wants another step or option.
+   * @param {number} step
+   * @param {Partial<Options>} [options]
+   */
+  choose(step, options = {}) {
+    this.clock.go(step);
+    this.set(options);
+    this.tell.step?.(this.clock.step);
+    for (const [name, value] of Object.entries(options)) this.tell.option?.(name, value);
+  }
+
+  /**
+   * Go to a step because someone else did; nobody is told.
+   * @param {number} step
+   */
+  go(step) {
+    if (step !== this.clock.step) {
+      this.clock.go(step);
+      this.show();
+    }
+  }
+
+  /**
+   * Set options and show.
+   * @param {Partial<Options>} options
+   */
+  set(options) {
+    Object.assign(this.options, options);
+    this.arrowsButton.setAttribute("aria-pressed", String(this.options.arrows));
+    this.imagesButton.setAttribute("aria-pressed", String(this.options.images));
+    this.show();
+  }
+
+  togglePlay() {
+    this.clock.toggle();
+    this.tell.step?.(this.clock.step);
+    this.show();
+    let before = performance.now();
+    const tick = (/** @type {number} */ now) => {
+      if (!this.clock.playing || !this.el.isConnected) return;
+      if (this.clock.advance(now - before)) {
+        this.show();
+        this.tell.step?.(this.clock.step);
+      }
+      before = now;
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  }
+
+  show() {
+    const { comparison, clock } = this;
+    if (!comparison) return;
+    const { step } = clock;
+    const words = comparison.paths.map((path, index) => {
+      const text = stateOf(path, step);
+      setText(this.readouts.children[index].lastElementChild ?? this.readouts, text);
+      return `${path.potential} ${text}`;
+    });
+    this.slider.value = String(step);
+    this.slider.setAttribute("aria-valuetext", `step ${step} of ${comparison.steps}: ${words.join("; ")}`);
+    this.count.textContent = `${step} / ${comparison.steps}`;
+    this.playButton.textContent = clock.playing ? "❚❚" : "▶";
+    this.playButton.setAttribute("aria-label", clock.playing ? "Pause (space)" : "Play (space)");
+    this.arrowWords.hidden = !this.options.arrows;
+    this.curves.show(step);
+    this.stage?.draw({ step, ...this.options });
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    const { tagName } = /** @type {Element} */ (event.target);
+    if (event.altKey || event.ctrlKey || event.metaKey || tagName === "SELECT") return;
+    const isButton = tagName === "BUTTON";
+    const to = this.stepOf(event.key);
+    if (to !== undefined) this.choose(to);
+    else if (event.key === " " && !isButton) this.togglePlay();
+    else {
+      // Enter and space press a button as everywhere; the notebook must not see them.
+      if (isButton && (event.key === " " || event.key === "Enter")) event.stopPropagation();
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation(); // the notebook has uses of its own for these keys
+  }
+
+  /**
+   * The step that a key leads to, if it leads to one.
+   * @param {string} key
+   */
+  stepOf(key) {
+    const { step, last } = this.clock;
+    if (key === "ArrowLeft" || key === "ArrowDown") return this.clock.neighbour(step, -1);
+    if (key === "ArrowRight" || key === "ArrowUp") return this.clock.neighbour(step, 1);
+    return key === "Home" ? 0 : key === "End" ? last : undefined;
+  }
+}
+
+/**
+ * What is seen of a path at a step, in words.
+ * @param {import("./comparison.js").RelaxationPath} path
+ * @param {number} step
+ */
+function stateOf(path, step) {
+  const held = path.held(step);
+  if (path.gone(step)) return `${path.lost} (shown: step ${held})`;
+  const parts = [`step ${held}`];
+  const deltaQ = path.deltaQ[held], fmax = path.fmax[held];
+  if (deltaQ !== null) parts.push(`ΔQ ${deltaQ.toFixed(2)} amu½ Å`);
+  if (fmax !== null) parts.push(`largest force ${fmax.toPrecision(2)} eV/Å`);
+  return parts.join(" · ");
+}
