@@ -55,6 +55,8 @@ from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .training.checkpoint import RunError as RunError
+from .training.checkpoint import RunError as RunError
+from .training.config import TrainingConfig as TrainingConfig
 from .training.config import TrainingConfig as TrainingConfig
 from .training.finetune import finetune as finetune
 from .training.objectives import EndpointLoss as EndpointLoss

@@ -167,8 +167,15 @@ def _differences(saved, wanted, at: str = "") -> Iterator[str]:
             else:
                 yield from _differences(saved[key], wanted[key], where)
     elif isinstance(saved, list) and isinstance(wanted, list) and len(saved) == len(wanted):
-        for index, (one, other) in enumerate(zip(saved, wanted, strict=True)):
-            yield from _differences(one, other, f"{at}[{index}]")
+        found = [
+            list(_differences(one, other, f"{at}[{index}]"))
+            for index, (one, other) in enumerate(zip(saved, wanted, strict=True))
+        ]
+        lines = [line for member in found for line in member]
+        if len(lines) > 2 and UNDESCRIBED not in json.dumps([saved, wanted]):
+            yield _difference(at, saved, wanted)
+        else:
+            yield from lines
     elif saved != wanted or type(saved) is not type(wanted):
         yield _difference(at, saved, wanted)
 

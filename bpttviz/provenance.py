@@ -92,7 +92,8 @@ def specification(part: object) -> Any:
     - A function: name, hash of its compiled code, defaults, and the values that it captured from
       around it (closure, globals). So an own formula is told apart from one with another number,
       while comments are free. Another minor version of Python compiles otherwise and is another.
-    - Weights do not enter: see `fingerprint`.
+    - The weights of ``part`` itself do not enter, as they are what changes (see `fingerprint`);
+      those of modules inside it do.
 
     What has none of this (an open file, a compiled extension's object) becomes
     ``{"undescribed": "a Thing"}``: with it a result is written but not resumed.
@@ -105,6 +106,7 @@ class _Describer:
 
     def __init__(self):
         self.open: dict[int, int] = {}  # id -> how many were open before it
+        self.kept: list[object] = []  # what is made on the way must not lend its id to another
 
     def describe(self, part: object) -> Any:
         if part is None or isinstance(part, (str, bool)):
@@ -119,6 +121,7 @@ class _Describer:
         if id(part) in self.open:
             return {"again": self.open[id(part)]}
         self.open[id(part)] = len(self.open)
+        self.kept.append(part)
         try:
             return self._compound(part)
         finally:
@@ -164,6 +167,8 @@ class _Describer:
             if attributes is None:
                 return {UNDESCRIBED: f"a {cls.__name__}"}
             result["attributes"] = self.describe(attributes)
+        if isinstance(part, nn.Module) and len(self.open) > 1 and part.state_dict():
+            result["weights"] = fingerprint(part)
         if own:
             result["code"] = _digest(self._class(cls))
         elif cls.__module__.partition(".")[0] not in STABLE:

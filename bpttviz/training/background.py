@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
+from bpttviz.training.arguments import Metrics, check_metrics
 from bpttviz.training.runs import Run, check_settings
-from bpttviz.training.trainer import Metrics, Trainer
+from bpttviz.training.trainer import Trainer
 
 
 class BackgroundTraining:
@@ -58,7 +59,9 @@ class BackgroundTraining:
         if not run.history and not run.validations:
             return "ready" if not self._spent else run.status
         # What a process that was killed left behind says "running", and longer runs are to go on.
-        ended = run.status == "stopped early" or self.trainer.progress.epoch >= self.trainer.epochs
+        ended = run.status == "stopped early" or (
+            self.trainer.progress.epoch >= self.trainer.config.epochs
+        )
         return run.status if ended else "interrupted"
 
     def subscribe(self, watcher: Callable[[bool], None]) -> None:
@@ -180,27 +183,30 @@ def get_or_create_training(
 
     Args:
         make: makes the `Trainer`; its run has a path.
-        measures: as in `finetune`.
+        metrics: as in `finetune`.
 
     Raises:
+        ValueError: the trainer has no folder, or a metric has the name of a column.
         RunError: the folder holds, or a training goes on in it with, other settings.
     """
+    metrics = check_metrics(metrics)
     with _known_lock:
         trainer = make()
+        if trainer.run.path is None:
+            raise ValueError("a training in the background needs a folder: out=...")
         path = trainer.run.path.resolve()
         training = _known.get(path)
         if training is None:
-            training = BackgroundTraining(make, trainer, metrics or {})
+            training = BackgroundTraining(make, trainer, metrics)
             _known[path] = training
             return training
         with training._starting:
             if training.alive:
                 check_settings(training.run.settings, trainer.run.settings, path)
-                training.trainer.epochs = trainer.epochs
-                training.trainer.patience = trainer.patience
+                training.trainer.config = trainer.config
             else:
                 training.trainer, training.error, training._spent = trainer, None, False
-            training.make, training.metrics = make, metrics or {}
+            training.make, training.metrics = make, metrics
     training._tell(True)
     return training
 

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
+from bpttviz.training.arguments import Metrics, check_metrics
+from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import Run
-from bpttviz.training.trainer import Metrics, Trainer
+from bpttviz.training.trainer import Trainer
 
 
 def finetune(
     potential: Potential,
     data: DatasetSplits | RelaxationDataset,
     objective: Objective,
-    epochs: int = 4,
-    learning_rate: float = 5e-4,
-    clip: float | None = 1.0,
-    batch_size: int = 1,
+    config: TrainingConfig | None = None,
+    *,
     validation: RelaxationDataset | None = None,
-    patience: int | None = None,
-    seed: int = 0,
     out: str | Path | None = None,
     progress: bool = True,
     on_update: Callable[[Run], None] | None = None,
     stop_when: Callable[[], bool] | None = None,
     metrics: Metrics | None = None,
+    **settings: Any,
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
 
@@ -41,50 +41,42 @@ def finetune(
 
     Args:
         potential: the pretrained potential; it is left as it is.
-        data: a `DatasetSplits` (trained on ``.train``, validated on ``.val``), or the relaxations to
+        data: `DatasetSplits` (trained on ``.train``, validated on ``.val``), or the relaxations to
             train on.
         objective: what to minimise.
-        epochs: passes over the training relaxations.
-        learning_rate: of Adam.
-        clip: the gradient's norm is limited to this; None for no limit.
-        batch_size: structures whose mean gradient makes one update.
-        validation: relaxations for early stopping, when ``data`` is not a `Dataset`.
-        patience: stop when validation has not improved for so many epochs; None: never.
-        seed: of the order in which structures come.
-        out: folder to save to and resume from.
+        config: the training's numbers; the default ones where it is None.
+        validation: relaxations for early stopping, when ``data`` are no `DatasetSplits`.
+        out: folder to save to and resume from. It is resumed only where everything that the result
+            depends on is the same (`bpttviz.provenance`), and by one process at a time.
         progress: show a bar with the time left.
         on_update: called with the run after each update.
         stop_when: asked at every step of either pass, in whatever thread makes it; True stops
             training. ``threading.Event().is_set`` lets another thread stop it.
-        measures: what else to measure at each validation: name → function of the potential and the
+        metrics: what else to measure at each validation: name → function of the potential and the
             validation relaxations. The values stand beside the validation's own in the run. They
             take the time they take, and change no result.
+        **settings: single fields of `TrainingConfig`, which take precedence over ``config``:
+            ``epochs=3, learning_rate=1e-3``.
 
     Returns:
         A `Run`, whose potential has the weights of the best validation (the last ones where there
         is none).
 
     Raises:
+        TypeError: an argument of the wrong kind, or a setting that there is not.
         ValueError: nothing to train on, or settings that make no sense.
-        RunError: ``out`` holds another run, or cannot be written.
-        RuntimeError: the potential's forces do not depend on its weights differentiably.
-        StructureError: a start that the potential cannot describe.
+        RunError: ``out`` holds another run, is in use, or cannot be written.
+        TrainingError: (a RuntimeError) the potential's forces do not depend on its weights
+            differentiably, several updates in a row had to be undone, or a whole epoch went without
+            any structure.
 
     Warns:
-        UserWarning: a structure was left out of an update, as its relaxation diverged, its gradient
-            was not finite, or it had no implicit one.
+        UserWarning: a structure was left out of an update, as its relaxation diverged, it cannot be
+            described, its gradient was not finite, or it had no implicit one; or an update was
+            undone, as the new weights were not finite.
     """
+    check_metrics(metrics)
     trainer = Trainer(
-        potential,
-        data,
-        objective,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        clip=clip,
-        batch_size=batch_size,
-        validation=validation,
-        patience=patience,
-        seed=seed,
-        out=out,
+        potential, data, objective, config, validation=validation, out=out, **settings
     )
     return trainer.fit(progress, on_update, stop_when, metrics)

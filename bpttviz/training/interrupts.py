@@ -19,9 +19,9 @@ def stoppable(potential: Potential, stop_when: Callable[[], bool] | None) -> Ite
     """Have ``stop_when`` asked at every step of every pass, and training ended when it says so.
 
     A step evaluates forces, on the way forward and when it is replayed; through kept graphs
-    (`FullBPTT`) and in a solver's products (`ImplicitAdjoint`) a gradient comes back to them. So this watches
-    the potential: objectives, adjoints and the loop need to know nothing of it, and it works in
-    whichever thread PyTorch runs the backward pass (on CUDA it is one of its own).
+    (`FullBPTT`) and in a solver's products (`ImplicitAdjoint`) a gradient comes back to them. So
+    this watches the potential: objectives, adjoints and the loop need to know nothing of it, and it
+    works in whichever thread PyTorch runs the backward pass (on CUDA it is one of its own).
     """
     if stop_when is None:
         yield

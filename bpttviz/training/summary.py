@@ -88,10 +88,12 @@ def best(validation: Curve) -> tuple[int, float] | None:
 
 def loss_label(run: Run) -> str:
     """What the loss is, with its unit where there is one."""
-    # A run from disk knows its objective as text only.
-    text = run.settings.get("objective", "")
-    is_endpoint = text.startswith("EndpointLoss(") and not (
-        "GuidedAdjoint(" in text or " + " in text
+    # A run from disk knows its objective by its description only.
+    objective = run.settings.get("objective", {})
+    parts = objective.get("config") or objective.get("attributes") or {}
+    adjoint = parts.get("adjoint") or {}
+    is_endpoint = objective.get("class") == "EndpointLoss" and (
+        adjoint.get("class") != "GuidedAdjoint"
     )
     return "endpoint error ΔQ / amu^½ Å" if is_endpoint else "loss"
 

@@ -6,34 +6,53 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from bpttviz._checks import instance_of
+from bpttviz._files import FolderInUse, FolderLock
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
 from bpttviz.profiling import memory_peak
 from bpttviz.provenance import fingerprint, specification
-from bpttviz.relaxation.adjoints.implicit import ImplicitError
+from bpttviz.structures import StructureError
+from bpttviz.training.arguments import (
+    Metrics,
+    check_metrics,
+    folder_of,
+    require_finite,
+    training_parts,
+)
+from bpttviz.training.checkpoint import FILE, RunError, all_finite
+from bpttviz.training.config import TrainingConfig
 from bpttviz.training.interrupts import Stopped, no_interrupt, stoppable
 from bpttviz.training.objectives import Objective
-from bpttviz.training.runs import FILE, Progress, Run
+from bpttviz.training.runs import Progress, Run
+from bpttviz.training.updates import (
+    BatchGradient,
+    LeftOut,
+    TrainingError,
+    apply_gradient,
+    gradient_of,
+    rounded,
+)
 
 SECONDS_BETWEEN_SAVES = 60.0
-
-# What to measure at each validation: name -> function of the potential and the relaxations.
-Metrics = Mapping[str, Callable[[Potential, RelaxationDataset], float | None]]
+MOST_UNDONE = 5  # updates in a row that come to nothing, before training gives up
 
 
 class Trainer:
     """The loop behind `finetune`, cut into pieces that can be read one at a time.
 
     Making one checks the settings and reads back what ``out`` holds; `fit`, once, does the rest.
+
     Arguments and errors are those of `finetune`.
     """
 
@@ -42,50 +61,53 @@ class Trainer:
         potential: Potential,
         data: DatasetSplits | RelaxationDataset,
         objective: Objective,
-        epochs: int = 4,
-        learning_rate: float = 5e-4,
-        clip: float | None = 1.0,
-        batch_size: int = 1,
+        config: TrainingConfig | None = None,
+        *,
         validation: RelaxationDataset | None = None,
-        patience: int | None = None,
-        seed: int = 0,
         out: str | Path | None = None,
+        **settings: Any,
     ):
-        self.train, self.validation = _parts(data, validation)
-        if epochs < 1 or batch_size < 1 or not learning_rate > 0:
-            raise ValueError("epochs and batch_size must be at least 1, learning_rate positive")
-        if patience is not None and not self.validation:
+        instance_of("potential", potential, Potential, "bv.CHGNet()")
+        instance_of("objective", objective, Objective, "bv.EndpointLoss()")
+        self.config = TrainingConfig.of(config, **settings)
+        self.train, self.validation = training_parts(data, validation)
+        if self.config.patience is not None and not self.validation:
             raise ValueError("patience needs validation relaxations")
+        path = folder_of(out)
         self.objective = copy.deepcopy(objective)
         trained = copy.deepcopy(potential)
-        rule = getattr(self.objective, "rule", None)
-        self.epochs, self.patience = epochs, patience
-        self.clip, self.batch_size, self.seed = clip, batch_size, seed
-        self.weights = [p for p in trained.parameters() if p.requires_grad]
+        require_finite(trained)
+        rule = self.objective.rule
+        weights = [p for p in trained.parameters() if p.requires_grad]
         sizes = [] if rule is None else [p for p in rule.parameters() if p.requires_grad]
-        self.parameters = self.weights + sizes
+        self.parameters, self.weights = weights + sizes, len(weights)
         if not self.parameters:
             raise ValueError(
                 "there is nothing to train: no parameter of the potential or the rule has "
                 "requires_grad=True"
             )
-        settings = {
+        run = Run(trained, rule, settings=self._settings(potential, objective), path=path)
+        optimizer = torch.optim.Adam(self.parameters, lr=self.config.learning_rate)
+        self.progress = Progress(run, optimizer)
+        self.metrics: Metrics = {}
+        self.saved_at = time.monotonic()
+        self._found = _stamp(path)
+        if self._found is not None and path is not None:
+            self.progress.restore(path)
+
+    def _settings(self, potential: Potential, objective: Objective) -> dict:
+        """All that the result depends on."""
+        frozen = [name for name, p in potential.named_parameters() if not p.requires_grad]
+        return {
             "potential": specification(potential),
             "initial_weights": fingerprint(potential),
-            "objective": repr(objective),
-            "learning_rate": learning_rate,
-            "clip": clip,
-            "batch_size": batch_size,
-            "seed": seed,
-            "train": self.train.names,
+            "frozen": frozen,
+            "objective": specification(objective),
+            **self.config.settings(),
+            "train": list(self.train.names),
             "data": [part.fingerprint() for part in (self.train, self.validation) if part],
-            "validation": self.validation.names if self.validation else [],
+            "validation": list(self.validation.names) if self.validation else [],
         }
-        run = Run(trained, rule, settings=settings, path=None if out is None else Path(out))
-        optimizer = torch.optim.Adam(self.parameters, lr=learning_rate)
-        self.progress = Progress(run, optimizer)
-        if run.path is not None and (run.path / FILE).exists():
-            self.progress.restore(run.path)
 
     @property
     def run(self) -> Run:
@@ -95,7 +117,12 @@ class Trainer:
     @property
     def updates(self) -> int:
         """How many updates all epochs are, those already made included."""
-        return self.epochs * math.ceil(len(self.train) / self.batch_size)
+        return self.config.epochs * math.ceil(len(self.train) / self.config.batch_size)
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are made, or patience is at its end."""
+        return self.progress.epoch >= self.config.epochs or self._out_of_patience()
 
     def fit(
         self,
@@ -105,9 +132,21 @@ class Trainer:
         metrics: Metrics | None = None,
     ) -> Run:
         """Train until all is done or something stops it. See `finetune`."""
+        self.metrics = check_metrics(metrics)
+        with self._alone():
+            # One that ended is not written again: its folder may be read-only.
+            if not (self.done and self.run.status in ("finished", "stopped early")):
+                self._fit(progress, on_update, stop_when)
+        self._take_best()
+        return self.run
+
+    def _fit(
+        self,
+        progress: bool,
+        on_update: Callable[[Run], None] | None,
+        stop_when: Callable[[], bool] | None,
+    ) -> None:
         state, run = self.progress, self.run
-        self.metrics = metrics or {}
-        self.saved_at = time.monotonic()
         bar = tqdm(
             total=self.updates,
             initial=len(run.history),
@@ -119,7 +158,7 @@ class Trainer:
             self._save()  # a folder that cannot be written is found out now, not in an hour
             with stoppable(run.potential, stop_when):
                 self._epochs(bar, on_update)
-            run.status = "finished" if state.epoch >= self.epochs else "stopped early"
+            run.status = "finished" if state.epoch >= self.config.epochs else "stopped early"
         except (KeyboardInterrupt, Stopped):
             # The gradient in the making is dropped; everything up to the last update stands.
             run.status = "interrupted"
@@ -131,12 +170,43 @@ class Trainer:
             bar.close()
         with no_interrupt(discard=True):
             self._save()
-            if state.best is not None:
-                weights, sizes = state.best
-                run.potential.load_state_dict(weights)
-                if run.rule is not None:
-                    run.rule.load_state_dict(sizes)
-        return run
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else in the folder, and what another left there since is taken up.
+
+        Raises:
+            RunError: somebody is, or the folder cannot be written.
+        """
+        path = self.run.path
+        if path is None or (self.done and self.run.status in ("finished", "stopped early")):
+            yield
+            return
+        lock = FolderLock(path)
+        try:
+            lock.__enter__()
+        except FolderInUse as error:
+            raise RunError(f"a training goes on there already: {error}") from error
+        except OSError as error:
+            kept = "the state saved before is intact" if _stamp(path) else "nothing was saved yet"
+            raise RunError(
+                f"could not write in {path} ({error.strerror or error}); {kept}. Choose another "
+                "folder, then call finetune again"
+            ) from error
+        try:
+            if _stamp(path) not in (None, self._found):
+                self.progress.restore(path)
+            yield
+        finally:
+            lock.__exit__()
+
+    def _take_best(self) -> None:
+        """Give the run's potential and rule the weights of the best validation."""
+        if self.progress.best is not None:
+            weights, sizes = self.progress.best
+            self.run.potential.load_state_dict(weights)
+            if self.run.rule is not None:
+                self.run.rule.load_state_dict(sizes)
 
     def _epochs(self, bar: tqdm, on_update: Callable[[Run], None] | None) -> None:
         """All epochs that are still to be done."""
@@ -144,7 +214,7 @@ class Trainer:
         run.status = "running"
         if self.validation and not run.validations:
             self._validate()
-        while state.epoch < self.epochs and not self._out_of_patience():
+        while not self.done:
             for batch in self._batches(state.epoch)[state.position :]:
                 self._update(batch)
                 loss = run.history[-1]["loss"]
@@ -152,6 +222,7 @@ class Trainer:
                 bar.update()
                 if on_update is not None:
                     on_update(run)
+                self._require_sense()
             self._finish_epoch()
             self._save()
 
@@ -164,101 +235,96 @@ class Trainer:
 
     def _batches(self, epoch: int) -> list[list[int]]:
         """The structures of each update; the same for the same seed and epoch."""
-        draw = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        draw = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
         order = torch.randperm(len(self.train), generator=draw).tolist()
-        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        size = self.config.batch_size
+        return [order[i : i + size] for i in range(0, len(order), size)]
 
     def _update(self, batch: list[int]) -> None:
         began = time.monotonic()
         state, run = self.progress, self.run
-        total, losses, used = [torch.zeros_like(p) for p in self.parameters], [], []
-        squares: dict[int, float] = {}  # step -> |dL/dX_t|², all structures together
-        for index in batch:
-            loss, gradient = self._gradient(self.train[[index]])
-            if gradient is not None:
-                losses.append(loss)
-                used.append(self.train[index].name)
-                total = [a + b for a, b in zip(total, gradient, strict=True)]
-                for step, norm in self._sensitivity().items():
-                    squares[step] = squares.get(step, 0.0) + norm**2
-        norm = float("nan")
+        gradient = self._gradient(batch)
+        norm, stands = None, True
         with no_interrupt():
-            if used:
-                for parameter, gradient in zip(self.parameters, total, strict=True):
-                    parameter.grad = gradient / len(used)
-                limit = math.inf if self.clip is None else self.clip
-                norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
-                state.optimizer.step()
-                state.optimizer.zero_grad()
+            if gradient.used:
+                norm, stands = apply_gradient(
+                    state.optimizer, self.parameters, gradient, self.config.clip
+                )
             state.position += 1
             run.history.append(
                 {
                     "update": len(run.history) + 1,
                     "epoch": state.epoch + 1,
-                    "loss": sum(losses) / len(losses) if losses else None,
-                    "gradient_norm": norm if used else None,
-                    "sensitivity": [[t, _rounded(squares[t] ** 0.5)] for t in sorted(squares)],
+                    "loss": gradient.loss,
+                    "gradient_norm": norm if norm is not None and math.isfinite(norm) else None,
+                    "sensitivity": gradient.sensitivity,
                     "seconds": round(time.monotonic() - began, 3),
                     "peak_bytes": _peak_bytes(run.potential.device),
-                    "structures": used,
-                    "left_out": [n for n in self.train[batch].names if n not in used],
+                    "structures": gradient.used,
+                    "left_out": [n for n in self.train[batch].names if n not in gradient.used],
+                    "undone": not stands,
                 }
+            )
+        if not stands:
+            warnings.warn(
+                f"update {len(run.history)} was undone: it would have left weights that are not "
+                "finite. A smaller learning rate, or clip=1.0, may help.",
+                stacklevel=4,
             )
         if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
             self._save()
 
-    def _sensitivity(self) -> dict[int, float]:
-        """|dL/dX_t| by step in the latest backward pass, of objectives that look at one."""
-        backward = getattr(self.objective, "backward", None)
-        return {} if backward is None else backward.sensitivity
-
-    def _gradient(self, reference: RelaxationDataset) -> tuple[float, list[Tensor] | None]:
-        """Loss of one structure and its gradient, or None where there is no usable one."""
-        potential = self.run.potential
-        try:
-            loss = self.objective.loss(potential, reference).mean()
-            finite = bool(torch.isfinite(loss))
-            found = torch.autograd.grad(loss, self.parameters, allow_unused=True) if finite else ()
-        except ImplicitError as error:
-            # One structure without an implicit gradient is no reason to lose the others.
-            warnings.warn(f"left out of an update: {error}", stacklevel=4)
-            return float("nan"), None
-        if finite:
-            if self.weights and all(g is None for g in found[: len(self.weights)]):
-                raise RuntimeError(
-                    f"the loss does not depend on any weight of {type(potential).__name__}: its "
-                    "forces carry no graph to them. Some models build one only in .train() or with "
-                    "a flag; set it in the adapter"
+    def _gradient(self, batch: list[int]) -> BatchGradient:
+        """The gradients of a batch, structure by structure; a useless one is left out and named."""
+        result = BatchGradient([torch.zeros_like(p) for p in self.parameters])
+        for index in batch:
+            reference = self.train[[index]]
+            try:
+                loss, gradient = gradient_of(
+                    self.objective, self.run.potential, reference, self.parameters, self.weights
                 )
-            gradient = [
-                torch.zeros_like(p) if g is None else g
-                for p, g in zip(self.parameters, found, strict=True)
-            ]
-            if all(torch.isfinite(g).all() for g in gradient):
-                return float(loss.detach()), gradient
-        warnings.warn(
-            f"{reference.names[0]} was left out of an update: its relaxation diverged or its "
-            "gradient is not finite. A smaller step size or learning rate may help.",
-            stacklevel=4,
-        )
-        return float("nan"), None
+            except LeftOut as reason:
+                warnings.warn(str(reason), stacklevel=5)
+                continue
+            backward = self.objective.backward
+            sensitivity = {} if backward is None else backward.sensitivity
+            result.add(reference.names[0], loss, gradient, sensitivity)
+        return result
+
+    def _require_sense(self) -> None:
+        """See that training still gets anywhere.
+
+        Raises:
+            TrainingError: the last few updates were all undone, or the last epoch's worth of them
+                went without any structure.
+        """
+        history, path = self.run.history, self.run.path
+        kept = "" if path is None else f" {path} holds what was reached before."
+        if len(history) >= MOST_UNDONE and all(h["undone"] for h in history[-MOST_UNDONE:]):
+            raise TrainingError(
+                f"{MOST_UNDONE} updates in a row were undone, as each would have left weights that "
+                f"are not finite: learning_rate={self.config.learning_rate:g} is too large, or the "
+                f"gradient is beyond the number type.{kept}"
+            )
+        epoch = len(self._batches(0))
+        if self.progress.position == epoch and not any(h["structures"] for h in history[-epoch:]):
+            lost = sorted({name for h in history[-epoch:] for name in h["left_out"]})
+            raise TrainingError(
+                f"no structure gave a usable gradient in a whole epoch ({_listed(lost)}): see the "
+                f"warnings for each one's reason.{kept}"
+            )
 
     def _validate(self, epoch_done: bool = False) -> None:
         began = time.monotonic()
-        state, run = self.progress, self.run
+        state, run, validation = self.progress, self.run, self.validation
+        assert validation is not None
         with torch.no_grad():
-            values = torch.cat(
-                [
-                    self.objective.loss(run.potential, self.validation[[index]])
-                    for index in range(len(self.validation))
-                ]
-            )
-        # With a member missing the mean would be of other structures: no value at all, then.
-        value = float(values.mean()) if bool(torch.isfinite(values).all()) else None
-        lost = [n for n, v in zip(self.validation.names, values, strict=True) if not v.isfinite()]
-        with torch.no_grad():
+            values = torch.stack([self._validation_loss(i) for i in range(len(validation))])
+            # With a member missing the mean would be of other structures: no value at all, then.
+            value = float(values.mean()) if all_finite([values]) else None
+            lost = [n for n, v in zip(validation.names, values, strict=True) if not v.isfinite()]
             measured = {
-                name: _rounded(measure(run.potential, self.validation))
+                name: rounded(measure(run.potential, validation))
                 for name, measure in self.metrics.items()
             }
         with no_interrupt():
@@ -276,40 +342,50 @@ class Trainer:
                 }
             )
             if value is not None and (not earlier or value < min(earlier)):
-                state.best = tuple(
-                    {k: v.detach().clone() for k, v in weights.items()}
-                    for weights in (run.potential.state_dict(), run.rule_state())
-                )
+                state.best = (_copied(run.potential.state_dict()), _copied(run.rule_state()))
+
+    def _validation_loss(self, index: int) -> Tensor:
+        """The loss of one validation structure; NaN where it has none."""
+        assert self.validation is not None
+        reference = self.validation[[index]]
+        try:
+            return self.objective.loss(self.run.potential, reference).mean().cpu()
+        except StructureError as error:
+            warnings.warn(f"a validation has no value: {error}", stacklevel=6)
+            return torch.tensor(torch.nan)
 
     def _out_of_patience(self) -> bool:
         values = [math.inf if v["value"] is None else v["value"] for v in self.run.validations]
-        if self.patience is None or len(values) <= self.patience:
+        patience = self.config.patience
+        if patience is None or len(values) <= patience:
             return False
-        return len(values) - 1 - values.index(min(values)) >= self.patience
+        return len(values) - 1 - values.index(min(values)) >= patience
 
     def _save(self) -> None:
         if self.run.path is not None:
             with no_interrupt():
                 self.progress.save()
+                self._found = _stamp(self.run.path)
         self.saved_at = time.monotonic()
 
 
-def _parts(
-    data: DatasetSplits | RelaxationDataset, validation: RelaxationDataset | None
-) -> tuple[RelaxationDataset, RelaxationDataset | None]:
-    """What to train on, and what to validate on."""
-    if isinstance(data, DatasetSplits):
-        if validation is not None:
-            raise ValueError("a Dataset brings its own validation part; pass data.train instead")
-        data, validation = data.train, data.val
-    if not len(data):
-        raise ValueError("there are no relaxations to train on")
-    return data, validation
+def _stamp(path: Path | None) -> tuple[int, ...] | None:
+    """What tells one state of a folder's run from another; None where there is no run."""
+    if path is None:
+        return None
+    try:
+        found = (path / FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _rounded(value: float | None) -> float | None:
-    """To four digits, enough for a curve; None for what is not finite, which JSON cannot hold."""
-    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
+def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _peak_bytes(device: torch.device) -> int | None:

@@ -16,7 +16,7 @@ from springs import network
 from taught import SETTINGS, interrupt_after, objective, references, weights
 
 import bpttviz as bv
-from bpttviz.training import runs
+from bpttviz.training import checkpoint
 from bpttviz.training.interrupts import Stopped, stoppable
 from bpttviz.training.trainer import Trainer
 
@@ -354,7 +354,7 @@ def test_a_run_comes_back_from_disk(tmp_path):
 def test_files_that_are_not_ours_are_refused_unopened(tmp_path):
     with pytest.raises(bv.RunError, match="there is no run in"):
         bv.load_run(tmp_path)
-    file = tmp_path / runs.FILE
+    file = tmp_path / checkpoint.FILE
 
     class Bomb:
         def __reduce__(self):
@@ -376,7 +376,7 @@ def test_files_that_are_not_ours_are_refused_unopened(tmp_path):
 
 def test_a_truncated_run_file_is_named(tmp_path):
     bv.finetune(network(), references(), objective(), **SETTINGS, out=tmp_path)
-    file = tmp_path / runs.FILE
+    file = tmp_path / checkpoint.FILE
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(bv.RunError, match=r"run.safetensors.*damaged"):
         bv.load_run(tmp_path)
@@ -390,7 +390,7 @@ def test_a_full_disk_leaves_the_previous_state_readable(tmp_path, monkeypatch):
         path.write_bytes(b"half a fi")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "save_file", full)
+    monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(bv.RunError, match=r"No space left.*saved before is intact"):
         bv.finetune(network(), train, objective(), **SETTINGS, out=tmp_path)
     monkeypatch.undo()
@@ -403,16 +403,16 @@ def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
         import os, signal, sys
         sys.path.insert(0, {HELPERS!r})
         import bpttviz as bv
-        from bpttviz.training import runs
+        from bpttviz.training import checkpoint
         from test_finetune import SETTINGS, network, objective, references
         out = {str(tmp_path)!r}
         bv.finetune(network(), references(), objective(), **{{**SETTINGS, "epochs": 1}}, out=out)
-        whole = runs.save_file
+        whole = checkpoint.save_file
         def killed(tensors, path, metadata):
             whole(tensors, path, metadata)
             path.write_bytes(path.read_bytes()[:500])
             os.kill(os.getpid(), signal.SIGKILL)
-        runs.save_file = killed
+        checkpoint.save_file = killed
         bv.finetune(network(), references(), objective(), **SETTINGS, out=out)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
@@ -447,8 +447,8 @@ def test_a_structure_without_usable_gradient_is_left_out_and_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "at least 1"),
-        ({"learning_rate": 0}, "positive"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0"),
         ({"patience": 2}, "patience needs validation"),
     ],
 )

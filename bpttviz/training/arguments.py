@@ -1,0 +1,80 @@
+"""What `finetune` is given, checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bpttviz._checks import instance_of
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
+from bpttviz.potentials.base import Potential
+from bpttviz.training.checkpoint import VALIDATION_FIELDS, all_finite
+
+# What to measure at each validation: name -> function of the potential and the relaxations.
+Metrics = Mapping[str, Callable[[Potential, RelaxationDataset], float | None]]
+
+
+def check_metrics(metrics: Metrics | None) -> Metrics:
+    """``metrics`` of `finetune`, none where it is None.
+
+    Raises:
+        TypeError: no mapping of names to functions.
+        ValueError: a name that a validation's record has a column of.
+    """
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"metrics must be a mapping of names to functions, got a {type(metrics).__name__}"
+        )
+    for name, measure in metrics.items():
+        if not isinstance(name, str) or not callable(measure):
+            raise TypeError(f"metrics must map names to functions; {name!r}: {measure!r} does not")
+        if name in VALIDATION_FIELDS:
+            raise ValueError(
+                f"a metric cannot be called {name!r}: that is a column of every validation "
+                f"({', '.join(VALIDATION_FIELDS)})"
+            )
+    return metrics
+
+
+def training_parts(
+    data: object, validation: object
+) -> tuple[RelaxationDataset, RelaxationDataset | None]:
+    """What to train on, and what to validate on, as `finetune` is given them.
+
+    Raises:
+        TypeError: something else than relaxations.
+        ValueError: none to train on, or two validation parts.
+    """
+    if isinstance(data, DatasetSplits):
+        if validation is not None:
+            raise ValueError("DatasetSplits bring their own validation part; pass data.train")
+        data, validation = data.train, data.val
+    hint = "bv.read_relaxations(files), or bv.load_dataset(name)"
+    data = instance_of("data", data, RelaxationDataset, hint)
+    if not len(data):
+        raise ValueError("there are no relaxations to train on")
+    if validation is None:
+        return data, None
+    return data, instance_of("validation", validation, RelaxationDataset, hint)
+
+
+def folder_of(out: str | Path | None) -> Path | None:
+    """The folder of a run, if it is to have one. Raises TypeError for what is no path."""
+    if out is None:
+        return None
+    if not isinstance(out, (str, os.PathLike)):
+        raise TypeError(f"out must be a folder's path, got a {type(out).__name__}")
+    return Path(out)
+
+
+def require_finite(potential: Potential) -> None:
+    """Refuse a potential with a weight that is NaN or infinite. Raises ValueError."""
+    for name, parameter in potential.named_parameters():
+        if not all_finite([parameter]):
+            raise ValueError(
+                f"the potential cannot be trained: its weight {name} is not finite (NaN or inf)"
+            )

@@ -1,0 +1,143 @@
+"""One update of the weights: the gradients of a few structures, added up, and a step of Adam."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.potentials.base import Potential
+from bpttviz.relaxation.adjoints.implicit import ImplicitError
+from bpttviz.structures import StructureError
+from bpttviz.training.checkpoint import all_finite
+from bpttviz.training.objectives import Objective
+
+
+class TrainingError(RuntimeError):
+    """Training that leads nowhere: says why, and what to do."""
+
+
+class LeftOut(Exception):
+    """A structure has no usable gradient in this update; the message says why."""
+
+
+@dataclass
+class BatchGradient:
+    """The mean gradient of a batch in the making.
+
+    Attributes:
+        total: the sum of the gradients so far, one tensor a parameter.
+        losses, used: of each structure that took part, its loss and name.
+        squares: step t → |dL/dX_t|², all structures together.
+    """
+
+    total: list[Tensor]
+    losses: list[float] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
+    squares: dict[int, float] = field(default_factory=dict)
+
+    def add(
+        self, name: str, loss: float, gradient: Sequence[Tensor], sensitivity: dict[int, float]
+    ) -> None:
+        """Let one more structure take part; ``sensitivity`` is |dL/dX_t| by step t."""
+        self.losses.append(loss)
+        self.used.append(name)
+        self.total = [a + b for a, b in zip(self.total, gradient, strict=True)]
+        for step, norm in sensitivity.items():
+            self.squares[step] = self.squares.get(step, 0.0) + norm**2
+
+    @property
+    def loss(self) -> float | None:
+        """Mean over the structures that took part; None where none did."""
+        return sum(self.losses) / len(self.losses) if self.losses else None
+
+    @property
+    def sensitivity(self) -> list[list]:
+        """[t, |dL/dX_t|] by step, as a run records it."""
+        return [[t, rounded(self.squares[t] ** 0.5)] for t in sorted(self.squares)]
+
+
+def gradient_of(
+    objective: Objective,
+    potential: Potential,
+    reference: RelaxationDataset,
+    parameters: Sequence[nn.Parameter],
+    weights: int,
+) -> tuple[float, list[Tensor]]:
+    """Loss of one structure and its gradient, one tensor a parameter.
+
+    Args:
+        reference: the structure, as a set of one.
+        parameters: what is trained: first the potential's, then the rule's.
+        weights: how many of them are the potential's.
+
+    Raises:
+        LeftOut: it diverged, cannot be described, or has no finite or no implicit gradient.
+        TrainingError: the loss does not depend on the potential's weights.
+    """
+    try:
+        loss = objective.loss(potential, reference).mean()
+        finite = all_finite([loss])
+        found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
+    except (ImplicitError, StructureError) as error:
+        # One structure that cannot be used is no reason to lose the others.
+        raise LeftOut(f"{reference.names[0]} was left out of an update: {error}") from error
+    if finite:
+        if weights and all(g is None for g in found[:weights]):
+            raise TrainingError(
+                f"the loss does not depend on any weight of {type(potential).__name__}: its forces "
+                "carry no graph to them. Some models build one only in .train() or with a flag; "
+                "set it in the adapter"
+            )
+        gradient = [
+            torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
+        ]
+        if all_finite(gradient):
+            return float(loss.detach()), gradient
+    raise LeftOut(
+        f"{reference.names[0]} was left out of an update: its relaxation diverged or its gradient "
+        "is not finite. A smaller step size or learning rate may help."
+    )
+
+
+def apply_gradient(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    batch: BatchGradient,
+    clip: float | None,
+) -> tuple[float, bool]:
+    """One step of the optimiser along a batch's mean gradient.
+
+    An update that would leave a weight or the optimiser's memory not finite is undone: both are as
+    they were.
+
+    Returns:
+        the gradient's norm before clipping, and whether the update stands.
+    """
+    before = [p.detach().clone() for p in parameters]
+    memory = copy.deepcopy(optimizer.state_dict())
+    for parameter, gradient in zip(parameters, batch.total, strict=True):
+        parameter.grad = gradient / len(batch.used)
+    limit = math.inf if clip is None else clip
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+    if math.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad()
+    slots = [x for s in optimizer.state_dict()["state"].values() for x in s.values()]
+    if math.isfinite(norm) and all_finite(parameters) and all_finite(slots):
+        return norm, True
+    with torch.no_grad():
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.copy_(value)
+    optimizer.load_state_dict(memory)
+    return norm, False
+
+
+def rounded(value: float | None) -> float | None:
+    """To four digits, enough for a curve; None for what is not finite, which JSON cannot hold."""
+    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
