@@ -9,8 +9,14 @@ from ase.build import bulk
 import bpttviz as bv
 
 pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
-# The names that sevenn has for its own files.
-THEIRS = {"7net-0": "7net-0", "7net-0-may": "7net-0_22May2024", "7net-l3i5": "7net-l3i5"}
+# The names that sevenn has for its own files, and the functional of one that knows several.
+THEIRS = {
+    ("7net-0", None): "7net-0",
+    ("7net-0-may", None): "7net-0_22May2024",
+    ("7net-l3i5", None): "7net-l3i5",
+    ("7net-mf-0", "PBE"): "7net-mf-0",
+    ("7net-mf-0", "R2SCAN"): "7net-mf-0",
+}
 
 
 def cells():
@@ -32,7 +38,7 @@ def worst(potential, model):
     """Largest deviation from the package's own calculator (energy per atom eV, force eV/Å)."""
     from sevenn.calculator import SevenNetCalculator
 
-    calculator = SevenNetCalculator(model, device="cpu")
+    calculator = SevenNetCalculator(model, device="cpu", modal=potential.modality)
     several = cells()
     with torch.no_grad():
         energy, forces = potential(bv.Structures.from_ase(several))
@@ -45,11 +51,29 @@ def worst(potential, model):
     return np.max(deviations, axis=0)
 
 
-@pytest.mark.parametrize("checkpoint", THEIRS)
-def test_energies_and_forces_equal_the_packages_own(checkpoint):
-    energy, force = worst(bv.SevenNet(checkpoint), THEIRS[checkpoint])
+@pytest.mark.parametrize(("checkpoint", "modality"), THEIRS)
+def test_energies_and_forces_equal_the_packages_own(checkpoint, modality):
+    potential = bv.SevenNet(checkpoint, modality=modality)
+    energy, force = worst(potential, THEIRS[checkpoint, modality])
     assert energy < 1e-5
     assert force < 1e-5
+
+
+def test_one_network_of_two_functionals_is_asked_for_one(tmp_path):
+    with pytest.raises(ValueError, match="7net-mf-0 needs modality, one of PBE, R2SCAN; got None"):
+        bv.SevenNet("7net-mf-0")
+    with pytest.raises(ValueError, match="7net-mf-0 needs modality, one of PBE, R2SCAN; got 'LDA'"):
+        bv.SevenNet("7net-mf-0", modality="LDA")
+    with pytest.raises(ValueError, match="SevenNet 7net-0 has one functional: leave modality out"):
+        bv.SevenNet("7net-0", modality="PBE")
+    structures = bv.Structures.from_ase(cells())
+    pbe = bv.SevenNet("7net-mf-0", modality="PBE")
+    r2scan = bv.SevenNet("7net-mf-0", modality="R2SCAN")
+    assert (pbe(structures).forces - r2scan(structures).forces).abs().max() > 1e-2
+    r2scan.export(tmp_path / "mf.pth")
+    again = bv.SevenNet(tmp_path / "mf.pth", modality="R2SCAN")
+    assert torch.equal(again(structures).forces, r2scan(structures).forces)
+    assert bv.SevenNet.from_config(again.config()).modality == "R2SCAN"
 
 
 def test_a_fine_tuned_model_goes_back_to_sevenns_own_loader(tmp_path):

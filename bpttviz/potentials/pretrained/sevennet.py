@@ -1,13 +1,13 @@
 """SevenNet (Park et al., J. Chem. Theory Comput. 2024) with a gradient through its relaxations.
 
-The pretrained checkpoints ship inside the ``sevenn`` package; nothing is downloaded. They are read
-as tensors and plain values: no code in them is executed. Mind its licence: sevenn 0.10, the last
-that can be installed beside mace-torch (e3nn 0.4.4), is under the GNU GPL 3; later ones are MIT.
+The pretrained checkpoints ship inside the ``sevenn`` package (0.13 or later, MIT licence); nothing
+is downloaded. They are read as tensors and plain values: no code in them is executed. The package
+needs e3nn 0.5 or later and mace-torch exactly 0.4.4, so an environment holds one of the two.
 """
 
 from __future__ import annotations
 
-import copy
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ CHECKPOINTS = {
     "7net-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
     "7net-0-may": "SevenNet_0__22May2024/checkpoint_sevennet_0.pth",
     "7net-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
+    "7net-mf-0": "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth",
 }
 
 
@@ -35,14 +36,17 @@ class SevenNet(Potential):
 
     Args:
         checkpoint: "7net-0" (MPtrj, PBE; July 2024), "7net-0-may" (its predecessor), "7net-l3i5"
-            (larger: angular momentum 3), or the path of a SevenNet checkpoint of your own (a single
-            task; no code in the file is executed).
+            (larger: angular momentum 3), "7net-mf-0" (fitted to two functionals at once), or the
+            path of a SevenNet checkpoint of your own (no code in the file is executed).
         device: "cpu" or "cuda".
         dtype: what the network computes in; float32 as trained, float64 for gradient checks.
+        modality: which of its functionals a network that was fitted to several stands for: "PBE" or
+            "R2SCAN" for "7net-mf-0"; None for all others.
 
     Raises:
         ImportError: the package ``sevenn`` is not installed.
-        ValueError: unknown checkpoint.
+        ValueError: unknown checkpoint or modality, or none where one is needed; names those there
+            are.
         RuntimeError: no CUDA where it was asked for.
         StructureError: (when called) an element that the network was not trained on.
     """
@@ -52,33 +56,28 @@ class SevenNet(Potential):
         checkpoint: str | Path = "7net-0",
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        modality: str | None = None,
     ):
         super().__init__()
         device = require_device(device)
-        package = import_extra("sevenn.util", "sevenn", "sevennet")
-        if checkpoint in CHECKPOINTS:
-            path = Path(package.__file__).parent / "pretrained_potentials" / CHECKPOINTS[checkpoint]
-        else:
-            path = Path(checkpoint)
-            if not path.is_file():
-                raise ValueError(
-                    f"{str(checkpoint)!r} is neither a SevenNet checkpoint file nor one of "
-                    f"{', '.join(CHECKPOINTS)}"
-                )
+        saved = _read(_find(checkpoint))
         self.checkpoint = str(checkpoint)
-        saved = _read(path)
-        self.network = _build(saved).to(device=device, dtype=dtype).eval()
-        self.description = {k: saved[k] for k in ("config", "epoch") if k in saved}  # for export
+        network, config = _build(saved)
+        self.network = network.to(device=device, dtype=dtype).eval()
+        self.description = {"config": config, "epoch": saved.get("epoch")}  # for export
+        self.modality = _choose(modality, self.network.modal_map or {}, self.checkpoint)
         self.register_buffer(
             "elements", torch.tensor(sorted(self.network.type_map), device=device), False
         )
 
     def config(self) -> dict:
-        return {"checkpoint": self.checkpoint, "dtype": str(self.dtype).removeprefix("torch.")}
+        dtype = str(self.dtype).removeprefix("torch.")
+        return {"checkpoint": self.checkpoint, "dtype": dtype, "modality": self.modality}
 
     @classmethod
     def from_config(cls, config: dict, device="cpu") -> SevenNet:
-        return cls(config["checkpoint"], device, getattr(torch, config["dtype"]))
+        dtype = getattr(torch, config["dtype"])
+        return cls(config["checkpoint"], device, dtype, config["modality"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -89,15 +88,16 @@ class SevenNet(Potential):
         require_elements(structures, self.elements, "this SevenNet")
         graph = neighbours(structures, self.network.cutoff)
         kinds = self.network.z_to_onehot_tensor.to(structures.device)[structures.numbers]
+        sizes = torch.bincount(structures.structure_index, minlength=len(structures))
         data = {
             "x": kinds,  # (N,) which of the known elements; becomes node features (N, channels)
             "edge_index": torch.stack([graph.first, graph.second]),  # (2, E)
             "edge_vec": graph.vectors(structures.positions).to(self.dtype),  # (E, 3) Å
             "batch": structures.structure_index,  # (N,)
-            "num_atoms": torch.bincount(
-                structures.structure_index, minlength=len(structures)
-            ),  # (B,)
+            "num_atoms": sizes,  # (B,)
         }
+        if self.modality is not None:
+            data["modal_type"] = torch.full_like(sizes, self.network.modal_map[self.modality])
         for name, layer in self.network.named_children():
             if name == "force_output":
                 break
@@ -114,6 +114,40 @@ class SevenNet(Potential):
         """
         weights = {k: v.detach().cpu().float() for k, v in self.network.state_dict().items()}
         torch.save(self.description | {"model_state_dict": weights}, path)
+
+
+def _find(checkpoint: str | Path) -> Path:
+    """The file of a checkpoint, ours by name or the user's by path.
+
+    Raises:
+        ImportError: the package ``sevenn`` is not installed.
+        ValueError: neither a name nor a file.
+    """
+    package = import_extra("sevenn.util", "sevenn", "sevennet")
+    if checkpoint in CHECKPOINTS:
+        return Path(package.__file__).parent / "pretrained_potentials" / CHECKPOINTS[checkpoint]
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise ValueError(
+            f"{str(checkpoint)!r} is neither a SevenNet checkpoint file nor one of "
+            f"{', '.join(CHECKPOINTS)}"
+        )
+    return path
+
+
+def _choose(modality: str | None, known: dict[str, int], checkpoint: str) -> str | None:
+    """The functional that a network of several is to stand for; None where it has but one.
+
+    Raises:
+        ValueError: not one of those it knows.
+    """
+    if modality in known or (modality is None and not known):
+        return modality
+    if not known:
+        raise ValueError(f"SevenNet {checkpoint} has one functional: leave modality out")
+    raise ValueError(
+        f"SevenNet {checkpoint} needs modality, one of {', '.join(sorted(known))}; got {modality!r}"
+    )
 
 
 def _read(path: Path) -> dict:
@@ -133,11 +167,18 @@ def _read(path: Path) -> dict:
     return {k: v for k, v in saved.items() if k in ("config", "epoch", "model_state_dict")}
 
 
-def _build(saved: dict) -> torch.nn.Module:
-    """The network of a checkpoint, as plain PyTorch."""
+def _build(saved: dict) -> tuple[torch.nn.Module, dict]:
+    """The network of a checkpoint, as plain PyTorch, and the settings to export it with.
+
+    The package takes a file only, and would run code from it: it gets a copy of what was read here.
+    It also brings the weights of older versions into today's order, which is done once only: the
+    settings say so by the version they carry.
+    """
+    import sevenn
     from sevenn.util import model_from_checkpoint
 
-    with without_codegen():
-        # It edits what it is given.
-        network, _ = model_from_checkpoint(copy.deepcopy(saved))
-    return network
+    with without_codegen(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.pth"
+        torch.save(saved, path)
+        network, config = model_from_checkpoint(str(path))
+    return network, config | {"version": sevenn.__version__}
