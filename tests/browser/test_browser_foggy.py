@@ -69,7 +69,7 @@ def test_what_python_sets_is_seen(notebook):
     notebook.wait_until("valley.start[0]", 0.98)
     notebook.page.get_by_role("combobox", name="landscape").select_option("three valleys")
     notebook.wait_until("valley.landscape", "three valleys")
-    notebook.wait_until("valley.start == list(valley.places['three valleys'].start)", True)
+    notebook.wait_until("valley.start == list(valley.examples['three valleys'].start)", True)
     notebook.python("valley.landscape = 'two valleys'")
     wait_to_see(notebook, "v.landscape === 'two valleys' && v.steps === 12 && v.start[0] === 0.2")
 
@@ -79,11 +79,11 @@ def test_training_shows_itself_and_can_be_stopped(notebook):
     # a busy browser has twenty seconds for its click.
     notebook.python(
         "import time\nfrom dataclasses import replace\n"
-        "import bpttviz.widgets.foggy_valley as module\n"
-        "place, quick = valley.places['two valleys'], module.resurveyed\n"
-        "valley.places['two valleys'] = replace(place, learning_rate=1e-5)\n"
-        "module.resurveyed = lambda *a, **k: (time.sleep(0.3), quick(*a, **k))[1]\n"
-        "valley.start = place.start; valley.steps = 100"
+        "from bpttviz.teaching.surface import SplineSurface\n"
+        "example, quick = valley.examples['two valleys'], SplineSurface.updated\n"
+        "valley.examples['two valleys'] = replace(example, learning_rate=1e-5)\n"
+        "SplineSurface.updated = lambda *a, **k: (time.sleep(0.3), quick(*a, **k))[1]\n"
+        "valley.start = example.start; valley.steps = 100"
     )
     wait_to_see(notebook, "v.steps === 100")
     assert float(notebook.python("print(valley.distance)")) > 1
@@ -98,7 +98,7 @@ def test_training_shows_itself_and_can_be_stopped(notebook):
     left = float(notebook.python("print(valley.distance)"))
     assert left > 0.02
     assert seen(notebook, "v.back.distance") == pytest.approx(left, abs=2e-3)
-    notebook.python("valley.places['two valleys'] = place; module.resurveyed = quick")
+    notebook.python("valley.examples['two valleys'] = example; SplineSurface.updated = quick")
 
 
 def test_it_arrives_and_starts_over(notebook):

@@ -75,7 +75,7 @@ def test_live_updates_flow_while_it_trains(notebook):
     wait_for(notebook, "data.updates >= 1 && data.left !== null")
     assert notebook.python("print(6 * 7)") == "42"  # the kernel is free meanwhile
     shown = told(notebook)
-    assert shown["gradient"]["ways"][0][0] == list(range(1, 7))
+    assert shown["gradient"]["profiles"][0][0] == list(range(1, 7))
     assert shown["memory"] > 1e8
     dots = view(notebook).locator("svg circle.dot")
     assert dots.count() >= 1 + 6  # an update's loss, a gradient's steps

@@ -12,7 +12,6 @@ from bpttviz.teaching.surface import (
     NOWHERE,
     basins_of_attraction,
     descent_paths,
-    resurveyed,
     spline_surface,
 )
 
@@ -27,18 +26,18 @@ class Slope(bv.Landscape):
         return points[:, 0]
 
 
-def spline(ground, points):
+def spline(surface, points):
     """Energy and slope of the exported spline, by scipy's own B-splines."""
-    rows, columns = ground.coefficients.shape
+    rows, columns = surface.coefficients.shape
 
     def basis(origin, count, place, order):
-        knots = origin + ground.pitch * (np.arange(count + 6) - 3)
+        knots = origin + surface.pitch * (np.arange(count + 6) - 3)
         one = BSpline(knots, np.eye(count), 5, extrapolate=False)
         return one.derivative(order)(place) if order else one(place)
 
     x, y = ((basis(o, n, p, 0), basis(o, n, p, 1)) for o, n, p in
-            zip(ground.origin, (columns, rows), points.T, strict=True))  # fmt: skip
-    c = ground.coefficients.astype(float)
+            zip(surface.origin, (columns, rows), points.T, strict=True))  # fmt: skip
+    c = surface.coefficients.astype(float)
     value = np.einsum("pr,rc,pc->p", y[0], c, x[0])
     slope = np.einsum("pr,rc,pc->p", y[0], c, x[1]), np.einsum("pr,rc,pc->p", y[1], c, x[0])
     return value, np.stack(slope, axis=1)
@@ -50,27 +49,27 @@ def spline(ground, points):
     ids=["wells", "Müller-Brown", "neural"],
 )
 def test_the_spline_has_the_landscapes_energies_and_forces(landscape, window):
-    ground = spline_surface(landscape, window)
+    surface = spline_surface(landscape, window)
     draw = np.random.default_rng(0)
     low, high = np.array([window.x, window.y]).T
     points = draw.uniform(low, high, (300, 2))
     energy, force = landscape.energy_and_force(torch.from_numpy(points))
-    value, slope = spline(ground, points)
-    seen = energy.numpy() < ground.lowest + 1.5
+    value, slope = spline(surface, points)
+    seen = energy.numpy() < surface.lowest + 1.5
     assert seen.sum() > 50
     np.testing.assert_allclose(value[seen], energy[seen], atol=5e-6)
     np.testing.assert_allclose(-slope[seen], force[seen], atol=3e-4)
 
 
 def test_the_margin_can_be_walked_on_too():
-    ground = spline_surface(TWO_WELLS)
-    corners = np.array([[x, y] for x in ground.window.x for y in ground.window.y])
+    surface = spline_surface(TWO_WELLS)
+    corners = np.array([[x, y] for x in surface.window.x for y in surface.window.y])
     outside = corners + 0.99 * MARGIN * np.sign(corners - [0, 0.2])
-    assert ground.holds(outside).all()
-    assert not ground.holds(corners + 1.01 * MARGIN * np.sign(corners - [0, 0.2])).any()
-    assert not ground.holds(np.full((1, 2), np.nan)).any()
+    assert surface.holds(outside).all()
+    assert not surface.holds(corners + 1.01 * MARGIN * np.sign(corners - [0, 0.2])).any()
+    assert not surface.holds(np.full((1, 2), np.nan)).any()
     energy, force = TWO_WELLS.energy_and_force(torch.from_numpy(outside))
-    value, slope = spline(ground, outside)
+    value, slope = spline(surface, outside)
     np.testing.assert_allclose(value, energy, atol=5e-6)
     np.testing.assert_allclose(-slope, force, atol=1e-4)
 
@@ -114,21 +113,21 @@ def test_where_nothing_rests_nothing_is_a_basin():
 
 
 def test_a_minimum_that_moved_keeps_its_number_and_one_that_vanished_leaves_a_gap():
-    ground = spline_surface(TWO_WELLS)
+    surface = spline_surface(TWO_WELLS)
     # The other one is now the deeper.
     moved = bv.Wells([[-0.9, 0.2], [1.0, -0.1]], [1.4, 1.0], [0.5, 0.5])
-    after = resurveyed(ground, moved)
-    assert np.linalg.norm(after.minima - ground.minima, axis=1).max() < 0.3
-    alone = resurveyed(ground, bv.Wells([[-1.0, 0.0]], [1.0], [0.8]))
+    after = surface.updated(moved)
+    assert np.linalg.norm(after.minima - surface.minima, axis=1).max() < 0.3
+    alone = surface.updated(bv.Wells([[-1.0, 0.0]], [1.0], [0.8]))
     assert set(np.unique(alone.basins)) == {1}
     assert alone.payload()["minima"][0] is None
-    quick = resurveyed(ground, moved, drained=False)
+    quick = surface.updated(moved, basins=False)
     assert np.array_equal(quick.coefficients, after.coefficients)
-    assert quick.basins is ground.basins
+    assert quick.basins is surface.basins
 
 
 def test_a_new_minimum_takes_a_free_number():
-    ground = spline_surface(bv.Wells([[-1.0, 0.0]], [1.0], [0.5]), Window((-2, 2), (-1, 1)))
-    after = resurveyed(ground, bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.0, 2.0], [0.4, 0.4]))
-    assert after.minima[0] == pytest.approx(ground.minima[0], abs=0.1)
+    surface = spline_surface(bv.Wells([[-1.0, 0.0]], [1.0], [0.5]), Window((-2, 2), (-1, 1)))
+    after = surface.updated(bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.0, 2.0], [0.4, 0.4]))
+    assert after.minima[0] == pytest.approx(surface.minima[0], abs=0.1)
     assert after.minima[1, 0] > 0.8

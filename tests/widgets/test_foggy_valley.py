@@ -21,8 +21,9 @@ from bpttviz.potentials.landscape import Window, places, walkers
 from bpttviz.relaxation.diagnose import EXPLODED, STABLE, VANISHED
 from bpttviz.teaching.examples import LandscapeExample, finetune_landscape
 from bpttviz.teaching.surface import spline_surface
-from bpttviz.widgets.foggy_valley import NEAR, FoggyValley, source
-from bpttviz.widgets.payload import as_json
+from bpttviz.widgets.bundle import bundle
+from bpttviz.widgets.foggy_valley import ENTRY, NEAR, FoggyValley
+from bpttviz.widgets.payload import with_text_for_bytes
 
 TWO = LandscapeExample(
     bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.25, 0.75], [0.72, 0.48], bowl=0.3),
@@ -168,13 +169,13 @@ class TestTraining:
         assert threading.current_thread() is not valley._thread
         assert valley.distance > NEAR  # stopped before it arrived
         assert "not there yet" in valley.status
-        shown = [live["terrain"]["coefficients"] for live in seen if live]
+        shown = [live["surface"]["coefficients"] for live in seen if live]
         assert len(set(shown)) == len(shown) >= 3
         assert seen[-1] == {}
 
     def test_training_that_loses_its_walk_says_so(self, valley):
         valley.landscape = "hill"
-        valley.train(learning_rate=1e4)
+        valley.train(learning_rate=10.0)
         assert "off the map" in valley.status or "Training failed" in valley.status
         assert not valley.training
 
@@ -185,28 +186,28 @@ class TestTraining:
 @pytest.fixture(scope="module")
 def module(chromium):
     """Evaluates JavaScript with the widget's module as `m` and one argument as `given`."""
-    with browser.javascript(chromium, source()) as evaluate:
+    with browser.javascript(chromium, bundle(ENTRY)) as evaluate:
         yield evaluate
 
 
 WALK = """
-const terrain = new m.Terrain(given.terrain), eta = given.eta;
-const walk = m.walk(terrain, given.start, eta, given.steps);
+const surface = new m.SplineSurface(given.surface), eta = given.eta;
+const walk = m.walk(surface, given.start, eta, given.steps);
 const back = walk.lost ? null : m.lookBack(walk, eta, given.target);
-const bends = walk.bends[walk.made];
-const factors = bends && m.curvatures(bends).map((value) => 1 - eta * value);
+const hessian = walk.hessians[walk.made];
+const factors = hessian && m.curvatures(hessian).map((value) => 1 - eta * value);
 return { x: Array.from(walk.x), y: Array.from(walk.y), made: walk.made, lost: walk.lost,
          force: walk.force, size: back && Array.from(back.size), distance: back?.distance, factors,
          verdict: back && m.verdict(back.size, Math.max(...factors.map(Math.abs)), given.limits) };
 """
-LIMITS = {"faded": VANISHED, "exploded": EXPLODED, "stable": STABLE}
+LIMITS = {"vanished": VANISHED, "exploded": EXPLODED, "stable": STABLE}
 
 
 @pytest.fixture(scope="module")
 def surveyed():
-    """Title → (valley, terrain as a page has it)."""
+    """Title → (valley, surface as a page has it)."""
     return {
-        title: (place, as_json(spline_surface(place.landscape, place.window).payload()))
+        title: (place, with_text_for_bytes(spline_surface(place.landscape, place.window).payload()))
         for title, place in bv.landscape_examples().items()
     }
 
@@ -215,7 +216,7 @@ def walked(module, ground, start, target, eta, steps):
     return module(
         WALK,
         {
-            "terrain": ground, "start": list(start), "target": list(target), "eta": eta,
+            "surface": ground, "start": list(start), "target": list(target), "eta": eta,
             "steps": steps, "limits": LIMITS,
         },
     )  # fmt: skip
@@ -266,11 +267,11 @@ class TestWalk:
 
 @pytest.mark.browser
 class TestModules:
-    def test_a_terrain_has_energies_slopes_and_curvatures(self, module, surveyed):
+    def test_a_surface_has_energies_slopes_and_curvatures(self, module, surveyed):
         place, ground = surveyed["Müller-Brown"]
         points = torch.tensor([[-0.5, 1.4], [0.1, 0.5], [0.62, 0.03], [-0.8, 0.6]]).double()
         got = module(
-            "const t = new m.Terrain(given[0]); return given[1].map(([x, y]) => "
+            "const t = new m.SplineSurface(given[0]); return given[1].map(([x, y]) => "
             "{ const p = t.at(x, y); return [p.energy, ...p.slope, p.xx, p.xy, p.yy]; })",
             [ground, points.tolist()],
         )
@@ -280,14 +281,14 @@ class TestModules:
                 return place.landscape.surface(point[None])[0]
 
             slope = torch.func.grad(surface)(point).detach()
-            finetune_landscape = torch.func.hessian(surface)(point).detach()
+            hessian = torch.func.hessian(surface)(point).detach()
             assert found[0] == pytest.approx(float(surface(point).detach()), abs=1e-5)
             assert found[1:3] == pytest.approx(slope.tolist(), abs=1e-4)
             assert found[3:] == pytest.approx(
                 [
-                    float(finetune_landscape[0, 0]),
-                    float(finetune_landscape[0, 1]),
-                    float(finetune_landscape[1, 1]),
+                    float(hessian[0, 0]),
+                    float(hessian[0, 1]),
+                    float(hessian[1, 1]),
                 ],
                 abs=0.02,
             )
@@ -295,7 +296,7 @@ class TestModules:
     def test_off_the_map_there_is_nothing(self, module, surveyed):
         _, ground = surveyed["two valleys"]
         assert module(
-            "const t = new m.Terrain(given);"
+            "const t = new m.SplineSurface(given);"
             "return [[0, 0], [1.95, 0], [2.2, 0], [0, -1.7], [NaN, 0], [0, Infinity]]"
             ".map(([x, y]) => t.at(x, y) !== null)",
             ground,
@@ -313,7 +314,7 @@ class TestModules:
         ("size", "radius", "expected"),
         [
             ([1, 1, 1], 0.5, "healthy"),
-            ([0.009, 0.1, 1], 0.5, "fading"),
+            ([0.009, 0.1, 1], 0.5, "vanishing"),
             ([11, 3, 1], 0.5, "exploding"),
             ([1, 1, 1], 1.1, "exploding"),
             ([0, 0, 0], 0.5, "nothing to learn"),
@@ -326,7 +327,7 @@ class TestModules:
     def test_the_raster_is_the_same_surface(self, module, surveyed):
         _, ground = surveyed["three valleys"]
         worst = module(
-            "const t = new m.Terrain(given), { energy, ex, ey } = t.raster(40, 35);"
+            "const t = new m.SplineSurface(given), { energy, ex, ey } = t.raster(40, 35);"
             "const [x0, x1, y0, y1] = t.window; let worst = 0;"
             "for (let row = 0; row < 35; row++) for (let col = 0; col < 40; col++) {"
             "  const p = t.at(x0 + (col + .5) / 40 * (x1 - x0), y1 - (row + .5) / 35 * (y1 - y0));"
@@ -496,9 +497,10 @@ class TestPage:
         assert "overshoots" in fresh.page.locator(".words").nth(1).inner_text()
         fresh.set("{ start: [0.35, 0.1], step_size: 0.01, steps: 1 }")
         assert "not in a valley" in fresh.page.locator(".words").nth(1).inner_text()
-        assert "exploding" in fresh.page.locator(".words").nth(2).inner_text()
+        assert "near a saddle" in (said := fresh.page.locator(".words").nth(2).inner_text())
+        assert "exploding" not in said  # the gradient itself has only shrunk
         fresh.set("{ start: [-0.5, 0.5], step_size: 0.1, steps: 100 }")
-        assert "fading" in fresh.page.locator(".words").nth(2).inner_text()
+        assert "vanishing" in fresh.page.locator(".words").nth(2).inner_text()
 
     def test_toggles_change_what_is_drawn(self, fresh):
         plain = fresh.map()

@@ -22,8 +22,16 @@ from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.teaching.examples import finetune_landscape, landscape_examples
 from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, FoggyValley, TrainingMonitor
-from bpttviz.widgets.payload import MARGIN, MOST, as_json, clip, images, magnification
-from bpttviz.widgets.player import source
+from bpttviz.widgets.bundle import bundle
+from bpttviz.widgets.payload import (
+    MARGIN,
+    MOST,
+    comparison_payload,
+    images,
+    magnification,
+    with_text_for_bytes,
+)
+from bpttviz.widgets.player import ENTRY
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +50,22 @@ def compare(report, **options):
 
 
 def decoded(payload, number):
-    """Positions (frames, N, 3) Å of one path, as clip.js must understand them."""
+    """Positions (frames, N, 3) Å of one path, as comparison.js must understand them."""
     path = payload["paths"][number]
     reference = np.frombuffer(payload["reference"], "<f4").reshape(-1, 3)
     moved = np.frombuffer(path["moved"], "<i2").reshape(-1, *reference.shape)
     return reference + moved * path["scale"]
 
 
-class TestClip:
+class TestPayload:
     def test_positions_survive_packing(self, report, paths):
-        payload = clip(paths, report)
+        payload = comparison_payload(paths, report)
         for number, path in enumerate(paths):
             np.testing.assert_allclose(decoded(payload, number), path.positions, atol=2e-5)
 
     def test_frames_are_thinned_and_ends_kept(self):
         report = made_up.report(cells=4, steps=200, lost=100)
-        payload = clip(trajectory.trajectory_pair(report, 0), report)
+        payload = comparison_payload(trajectory.trajectory_pair(report, 0), report)
         kept = payload["kept"]
         assert kept[0] == 0
         assert {100, 200} <= set(kept)
@@ -68,7 +76,7 @@ class TestClip:
 
     def test_a_path_given_up_has_no_numbers_after_its_end(self):
         report = made_up.report(lost=20)
-        path = clip(trajectory.trajectory_pair(report, 0), report)["paths"][1]
+        path = comparison_payload(trajectory.trajectory_pair(report, 0), report)["paths"][1]
         assert (path["last"], path["deltaQAtRest"]) == (20, None)
         assert path["lost"] == "diverged at step 20: the step is not finite"
         assert path["energy"][19] is not None
@@ -76,8 +84,8 @@ class TestClip:
 
     def test_json_holds_no_nan_and_all_bytes(self):
         report = made_up.report(lost=20)
-        payload = clip(trajectory.trajectory_pair(report, 0), report)
-        path = json.loads(json.dumps(as_json(payload), allow_nan=False))["paths"][1]
+        payload = comparison_payload(trajectory.trajectory_pair(report, 0), report)
+        path = json.loads(json.dumps(with_text_for_bytes(payload), allow_nan=False))["paths"][1]
         assert base64.b64decode(path["moved"]) == payload["paths"][1]["moved"]
 
     def test_images_are_whole_translations_near_the_cell(self, paths):
@@ -107,7 +115,7 @@ class TestClip:
 
     def test_another_cell_at_the_end_is_said(self):
         report = made_up.report(strain=0.01)
-        payload = clip(trajectory.trajectory_pair(report, 0), report)
+        payload = comparison_payload(trajectory.trajectory_pair(report, 0), report)
         (note,) = payload["notes"]
         assert "another cell (volume +3.0 %)" in note
         # A strain moves no atom: distances are as without it.
@@ -122,16 +130,16 @@ class TestClip:
 @pytest.fixture(scope="module")
 def module(chromium):
     """Evaluates JavaScript with the player's module as `m` and one argument as `given`."""
-    with browser.javascript(chromium, source()) as evaluate:
+    with browser.javascript(chromium, bundle(ENTRY)) as evaluate:
         yield evaluate
 
 
 @pytest.mark.browser
 class TestModules:
     def test_the_browser_decodes_what_python_packed(self, module, report, paths):
-        payload = as_json(clip(paths, report))
+        payload = with_text_for_bytes(comparison_payload(paths, report))
         got = module(
-            "const path = new m.Clip(given).paths[1]; const { positions, distances } = path.at(7);"
+            "const { positions, distances } = new m.Comparison(given).paths[1].at(7);"
             "return [Array.from(positions), Array.from(distances)]",
             payload,
         )
@@ -147,9 +155,11 @@ class TestModules:
 
     def test_a_path_that_ended_is_held_and_one_given_up_is_gone(self, module):
         report = made_up.report(lost=20)
-        payload = as_json(clip(trajectory.trajectory_pair(report, 0), report))
+        payload = with_text_for_bytes(
+            comparison_payload(trajectory.trajectory_pair(report, 0), report)
+        )
         assert module(
-            "const [one, two] = new m.Clip(given).paths;"
+            "const [one, two] = new m.Comparison(given).paths;"
             "return [one.held(60), one.gone(60), two.held(60), two.gone(20), two.gone(21),"
             " two.at(60).positions.every(Number.isFinite)]",
             payload,
@@ -160,17 +170,17 @@ class TestModules:
             0, 0, 1, 1, 2,
         ]  # fmt: skip
         got = module(
-            "const { neighbour } = m.Clip.prototype; const clip = { kept: [0, 3, 6] };"
+            "const { neighbour } = m.Comparison.prototype; const shown = { kept: [0, 3, 6] };"
             "return [[0, 1], [3, 1], [6, 1], [5, -1], [3, -1], [0, -1]]"
-            ".map(([step, sign]) => neighbour.call(clip, step, sign))"
+            ".map(([step, sign]) => neighbour.call(shown, step, sign))"
         )
         assert got == [3, 6, 6, 3, 0, 0]
 
     def test_images_move_with_their_atoms(self, module, report, paths):
         got = module(
-            "const clip = new m.Clip(given);"
-            "return Array.from(clip.withImages(clip.paths[0].at(0).positions, 3))",
-            as_json(clip(paths, report)),
+            "const both = new m.Comparison(given);"
+            "return Array.from(both.withImages(both.paths[0].at(0).positions, 3))",
+            with_text_for_bytes(comparison_payload(paths, report)),
         )
         atoms, shifts = images(paths[0])
         expected = paths[0].positions[0][atoms] + shifts
@@ -179,10 +189,12 @@ class TestModules:
     def test_the_projection_is_that_of_the_figures(self, module, report, paths):
         axes = Figure().subplots()
         scene = Scene(axes, paths[0], 0.1)
-        payload = as_json(clip(paths, report)) | {"middle": scene.middle.tolist()}
+        payload = with_text_for_bytes(comparison_payload(paths, report)) | {
+            "middle": scene.middle.tolist()
+        }
         got = module(
-            "const clip = new m.Clip(given); const camera = new m.Camera(clip.view);"
-            "return Array.from(camera.project(clip.reference, clip.middle, clip.perspective))",
+            "const both = new m.Comparison(given); const camera = new m.Camera(both.view);"
+            "return Array.from(camera.project(both.reference, both.middle, both.perspective))",
             payload,
         )
         places, depth = scene._project(paths[0].reference)

@@ -258,8 +258,8 @@ class TestWhatIsShown:
         assert sent["loss"]["label"] == "endpoint error ΔQ / amu^½ Å"
         assert len(sent["forces"]) == 4
         assert sent["peak"] > 1e7
-        assert [steps for steps, _ in sent["gradient"]["ways"]] == [list(range(1, 16))] * 9
-        assert sent["gradient"]["ways"][-1][1][-1] == 1
+        assert [steps for steps, _ in sent["gradient"]["profiles"]] == [list(range(1, 16))] * 9
+        assert sent["gradient"]["profiles"][-1][1][-1] == 1
         assert sent["gradient"]["verdict"] in summary.QUADRANTS
 
     def test_the_force_error_is_the_mean_over_components_and_frames(self, tmp_path):
@@ -310,7 +310,7 @@ class TestWhatIsShown:
             for key in ("sensitivity", "peak_bytes", "left_out"):
                 del update[key]
         old = bv.TrainingMonitor.of(run)
-        assert old.data["gradient"]["ways"] == []
+        assert old.data["gradient"]["profiles"] == []
         assert old.data["peak"] is None
         assert old.picture().png()
 
@@ -397,18 +397,18 @@ class TestWords:
         ("norms", "verdict"),
         [
             ((0.9, 0.95, 1.0), "healthy"),
-            ((0.001, 0.1, 1.0), "fading"),
+            ((0.001, 0.1, 1.0), "vanishing"),
             ((30.0, 5.0, 1.0), "exploding"),
             ((1.0, None, 1.0), "exploding"),
             ((0.0, 0.0, 0.0), "nothing to learn"),
         ],
     )
-    def test_fading_or_exploding(self, norms, verdict):
+    def test_vanishing_or_exploding(self, norms, verdict):
         way = self.way(*norms)
         assert way.verdict == verdict
         text = summary.gradient_in_words([self.way(0.5, 1.0, 1.0), way])
         assert text.startswith(f"{verdict}: {summary.QUADRANTS[verdict]}")
-        if verdict == "fading":
+        if verdict == "vanishing":
             assert "Of a gradient of size 1 at step 5, 0.001 arrive at step 3." in text
         if verdict != "healthy":
             assert f"The last 2 updates: 1 healthy, 1 {verdict}." in text

@@ -1,0 +1,67 @@
+"""The form of a prediction: in Python, and in a browser."""
+
+import browser
+import pytest
+
+import bpttviz as bv
+from bpttviz.teaching.lesson import Prediction
+from bpttviz.widgets.bundle import bundle, stylesheet
+from bpttviz.widgets.lessons import _form
+from bpttviz.widgets.prediction import ENTRY, PredictionForm
+
+
+def test_what_is_clicked_is_stored_and_what_is_stored_is_shown():
+    prediction = Prediction("end", "Where?", ("here", "there"), form=PredictionForm)
+    form = prediction._form = _form(prediction)
+    assert (form.answer, form.status) == ("", "no answer yet")
+    form.answer = "there"  # as the browser sends it
+    assert prediction.answer == "there"
+    prediction.answer = "here"
+    assert (form.answer, form.status) == ("here", "stored: here")
+
+
+def test_what_is_no_number_is_said_and_not_stored():
+    prediction = Prediction("many", "How many?", unit="Å")
+    form = prediction._form = _form(prediction)
+    form.answer = "many"
+    assert prediction.answer is None
+    assert "asks for a number" in form.status
+
+
+def test_a_lesson_is_found_again_by_its_name():
+    lesson = bv.open_lesson("test_prediction")
+    assert bv.open_lesson("test_prediction") is lesson
+    assert bv.open_lesson("test_prediction 2") is not lesson
+
+
+PAGE = """
+const told = [];
+const values = {
+  question: "Where <b>to</b>?", unit: "Å", answer: "", status: "no answer yet", ...given,
+};
+const listeners = [];
+const model = { get: (name) => values[name], save_changes: () => told.push(values.answer),
+                set: (name, value) => { values[name] = value; listeners.forEach((l) => l()); },
+                on: (_, listener) => listeners.push(listener), off: () => {} };
+m.render({ model, el: document.body });
+const inputs = [...document.querySelectorAll("input")];
+if (inputs[0].type === "radio") inputs[1].click();
+else { inputs[0].value = "2.5"; inputs[0].dispatchEvent(new Event("change")); }
+values.status = "stored";
+listeners.forEach((l) => l());
+return [told, inputs.map((input) => input.checked), document.querySelector("output").textContent,
+        document.querySelector("legend").textContent, document.querySelectorAll("b").length];
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("choices", "told", "checked"),
+    [(["here", "there"], ["there"], [False, True]), ([], ["2.5"], [False])],
+)
+def test_in_a_browser(chromium, choices, told, checked):
+    with browser.javascript(chromium, bundle(ENTRY)) as evaluate:
+        assert evaluate(PAGE, {"choices": choices}) == [
+            told, checked, "stored", "Where <b>to</b>?", 0
+        ]  # fmt: skip
+    assert ".bpttviz-prediction" in stylesheet(ENTRY)
