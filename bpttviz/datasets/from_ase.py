@@ -12,7 +12,7 @@ from ase import Atoms
 from torch import Tensor
 
 from bpttviz.datasets.consistency import Contents, require_same_atoms
-from bpttviz.datasets.labels import DataError, labels_of, not_finite, remarks, settings_of
+from bpttviz.datasets.labels import DataError, labels_of, remarks, settings_of
 from bpttviz.structures import StructureError, Structures
 
 
@@ -91,22 +91,22 @@ def labelled_frames(
         DataError: frames of different settings.
         StructureError: labels that are NaN or infinite, or frames of other atoms.
     """
+    first = Contents.of_atoms(frames[0])
+    for number, frame in enumerate(frames):
+        require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
     found = [labels_of(frame) for frame in frames]
     chosen = [number for number, labels in enumerate(found) if labels.forces is not None]
-    for remark in remarks(found):
-        warnings.warn(f"{source}: {remark}", stacklevel=4)
     settings = {settings_of(f) for n, f in enumerate(frames) if "settings" in f.info or n in chosen}
     if len(settings) > 1:
         raise DataError(
             f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "
             "their energies and forces do not belong together; make one file of each"
         )
-    first = Contents.of_atoms(frames[0])
-    for number, frame in enumerate(frames):
-        require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
     for number in chosen:
-        if problem := not_finite(frames[number]):
-            raise StructureError(f"{problem} of frame {number} are not finite", name=name)
+        if not found[number].finite:
+            raise StructureError(f"energy or forces of frame {number} are not finite", name=name)
+    for remark in remarks(found):
+        warnings.warn(f"{source}: {remark}", stacklevel=4)
     if not chosen:
         return None
     arrays = (

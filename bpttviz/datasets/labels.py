@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -43,7 +43,13 @@ class FrameLabels:
     energy: float | None
     forces: np.ndarray | None
     aliases: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def finite(self) -> bool:
+        """Whether what the frame says is neither NaN nor infinite."""
+        stated = [label for label in (self.energy, self.forces) if label is not None]
+        return all(np.isfinite(label).all() for label in stated)
 
 
 def labels_of(frame: Atoms) -> FrameLabels:
@@ -119,7 +125,7 @@ def remarks(found: Sequence[FrameLabels]) -> list[str]:
         )
     if without and without[-1] == len(found) - 1:
         said.append(
-            "the last frame comes without forces, so that nothing shows whether it is at rest"
+            "the last frame has no forces, so that nothing shows whether it is at rest"
         )
     no_energy = sum(x.energy is None for x in found if x.forces is not None)
     if no_energy:
@@ -140,9 +146,7 @@ def not_finite(frame: Atoms) -> str:
     """Which of a frame's numbers are not finite, in words; "" where all are."""
     if not np.isfinite(frame.positions).all():
         return "positions"
-    found = labels_of(frame)
-    labels = [label for label in (found.energy, found.forces) if label is not None]
-    return "" if all(np.isfinite(label).all() for label in labels) else "energy or forces"
+    return "" if labels_of(frame).finite else "energy or forces"
 
 
 def has_labels(frame: Atoms) -> bool:

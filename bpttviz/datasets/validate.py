@@ -22,6 +22,8 @@ SAME_PLACE = 1e-6  # Å
 # How much shorter (summed squares) the way from start to end may be if atoms of one element trade
 # places. Above it, the file most likely lists them in another order at the end.
 SHORTER_WAY = 0.1  # Å²
+MOVES = 0.2  # Å
+FEW = 60  # atoms
 
 
 def find_problems(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str]:
@@ -114,19 +116,16 @@ def permuted_atoms(
         start, end: (N, 3) Å.
         cell, pbc: (3, 3) Å and (3,) bool.
     """
-    count = len(numbers)
-    own = find_mic(end - start, cell, pbc)[1] ** 2
-    if own.sum() <= SHORTER_WAY:
+    own = find_mic(end - start, cell, pbc)[1]
+    if (own**2).sum() <= SHORTER_WAY:
         return []
-    reach = np.sqrt(2 * own.max()) + SAME_PLACE
-    both = Atoms(np.tile(numbers, 2), np.concatenate([start, end]), cell=cell, pbc=pbc)
-    first, second, distance = neighbor_list("ijd", both, reach)
-    chosen = (first < count) & (second >= count)
-    first, second, distance = first[chosen], second[chosen] - count, distance[chosen]
-    alike = (numbers[first] == numbers[second]) & (first != second)
-    rows = np.concatenate([np.arange(count), first[alike]])
-    columns = np.concatenate([np.arange(count), second[alike]])
-    ways = np.concatenate([own, distance[alike] ** 2])
+    reach = np.sqrt(2) * own.max() + SAME_PLACE
+    near = _near_movers(start, end, own, reach, cell, pbc)
+    numbers, own, count = numbers[near], own[near], len(near)
+    first, second, way = _ways(numbers, start[near], end[near], reach, cell, pbc)
+    rows = np.concatenate([np.arange(count), first])
+    columns = np.concatenate([np.arange(count), second])
+    ways = np.concatenate([own, way]) ** 2
     order = np.lexsort((ways, columns, rows))  # of several images of a pair the nearest counts
     pairs = np.stack([rows, columns])[:, order]
     nearest = np.append(True, (np.diff(pairs) != 0).any(axis=0))
@@ -134,4 +133,45 @@ def permuted_atoms(
     cost = csr_array((ways[order][nearest] + 1, tuple(pairs[:, nearest])), shape=(count, count))
     row, partner = min_weight_full_bipartite_matching(cost)
     saved = cost.diagonal().sum() - cost[row, partner].sum()
-    return row[row != partner].tolist() if saved > SHORTER_WAY else []
+    return near[row[row != partner]].tolist() if saved > SHORTER_WAY else []
+
+
+def _near_movers(
+    start: np.ndarray,
+    end: np.ndarray,
+    own: np.ndarray,
+    reach: float,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+) -> np.ndarray:
+    """Which atoms start or end near one that moves far; all, where many do.
+
+    Two that move less than 0.2 Å have less than `SHORTER_WAY` to save by a trade.
+    """
+    movers = np.flatnonzero(own > MOVES)
+    if len(movers) > FEW:
+        return np.arange(len(start))
+    near = np.zeros(len(start), bool)
+    for mover in movers:
+        for place in (start[mover], end[mover]):
+            for places in (start, end):
+                near |= find_mic(places - place, cell, pbc)[1] <= reach
+    return np.flatnonzero(near)
+
+
+def _ways(
+    numbers: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    reach: float,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts (P,), other atoms' ends of one kind (P,) in reach, and their distances in Å."""
+    count = len(numbers)
+    both = Atoms(np.tile(numbers, 2), np.concatenate([start, end]), cell=cell, pbc=pbc)
+    first, second, distance = neighbor_list("ijd", both, reach)
+    chosen = (first < count) & (second >= count)
+    first, second, distance = first[chosen], second[chosen] - count, distance[chosen]
+    alike = (numbers[first] == numbers[second]) & (first != second)
+    return first[alike], second[alike], distance[alike]

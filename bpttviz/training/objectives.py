@@ -2,53 +2,86 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import numbers
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from bpttviz._checks import instance_of, positive, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import BackwardRecord
+from bpttviz.relaxation.adjoints.base import Adjoint, BackwardRecord
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.relax import relax
-from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.structures import Structures
+from bpttviz.structures import StructureError, Structures
 
 
-class Objective:
-    """Base of all objectives: define `loss`; sums and multiples come with it.
+class Objective(ABC):
+    """Base of all objectives: define `loss` and `config`; sums and multiples come with it.
+
+    To write one, derive from this class::
+
+        class LargestDisplacement(bv.Objective):
+            def __init__(self, rule, stop):
+                self.rule, self.stop = rule, stop
+
+            def loss(self, potential, references):
+                end = bv.relax(potential, references.starts(), self.rule, self.stop).final
+                ...  # (B,), differentiable in the potential's weights
+
+            def config(self):
+                return {"rule": self.rule, "stop": self.stop}
 
     Attributes:
         rule: the update rule whose learnable step sizes are trained along; None: there is none.
-        backward: the `BackwardRecord` record of the latest loss that went through a relaxation
-            (gradient norm by step, solver reports); None before the first.
+        backward: the record of the latest loss that went through a relaxation (gradient norm by
+            step, solver reports); None before the first.
     """
 
-    rule = None
+    rule: UpdateRule | None = None
     backward: BackwardRecord | None = None
 
+    __array_ufunc__ = None  # NumPy's numbers leave the multiplication to us
+
+    @abstractmethod
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """One number a structure (B,), differentiable in the potential's weights.
 
         NaN, without gradient, for a structure that has none to offer.
+
+        Args:
+            potential: whose weights are trained.
+            references: B relaxations.
         """
-        raise TypeError(f"{type(self).__name__} defines no loss()")
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments: numbers, and parts that `specification` describes in turn.
+
+        A run is resumed only with an objective of the same `bpttviz.provenance.specification`.
+
+        Raises:
+            NotImplementedError: this class does not say; its attributes are looked at instead.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no config()")
 
     def __add__(self, other: Objective) -> WeightedSum:
-        return (
-            WeightedSum([(1.0, self), (1.0, other)])
-            if isinstance(other, Objective)
-            else NotImplemented
-        )
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return WeightedSum([(1.0, self), (1.0, other)])
 
     def __mul__(self, weight: float) -> WeightedSum:
-        return WeightedSum([(weight, self)]) if isinstance(weight, (int, float)) else NotImplemented
+        if not isinstance(weight, numbers.Real):
+            return NotImplemented
+        return WeightedSum([(float(weight), self)])
 
     __rmul__ = __mul__
 
@@ -60,16 +93,31 @@ class EndpointLoss(Objective):
     Neither energies nor forces of the reference are used.
 
     Args:
-        rule: the update rule; its learnable step sizes are trained along.
-        stop: number of steps, K.
-        adjoint: how the gradient goes back; `CheckpointedBPTT` by default. `ImplicitAdjoint` and `GuidedAdjoint` take
-            the loss at rest; `GuidedAdjoint` adds its weight times the loss at its window's end.
+        rule: the update rule; its learnable step sizes are trained along. `GradientDescent` by
+            default.
+        stop: number of steps, K. `StoppingCriterion` by default (20 steps).
+        adjoint: how the gradient goes back; `CheckpointedBPTT` by default. `ImplicitAdjoint` and
+            `GuidedAdjoint` take the loss at rest; `GuidedAdjoint` adds its weight times the loss at
+            its window's end.
+
+    Raises:
+        TypeError: an argument of another class.
     """
 
-    def __init__(self, rule=None, stop: StoppingCriterion | None = None, adjoint=None):
-        self.rule = GradientDescent() if rule is None else rule
-        self.stop = StoppingCriterion() if stop is None else stop
-        self.adjoint = CheckpointedBPTT() if adjoint is None else adjoint
+    rule: UpdateRule
+
+    def __init__(
+        self,
+        rule: UpdateRule | None = None,
+        stop: StoppingCriterion | None = None,
+        adjoint: Adjoint | None = None,
+    ):
+        rule = GradientDescent() if rule is None else rule
+        stop = StoppingCriterion() if stop is None else stop
+        adjoint = CheckpointedBPTT() if adjoint is None else adjoint
+        self.rule = instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.04)")
+        self.stop = instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(20)")
+        self.adjoint = instance_of("adjoint", adjoint, Adjoint, "bv.CheckpointedBPTT()")
 
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """ΔQ (B,) of each structure in amu^½ Å; NaN, without gradient, for one that diverged."""
@@ -86,6 +134,10 @@ class EndpointLoss(Objective):
         lost[list(relaxation.diverged)] = True
         return torch.where(lost, torch.nan, loss)
 
+    def config(self) -> dict[str, Any]:
+        """Rule, stopping criterion and adjoint."""
+        return {"rule": self.rule, "stop": self.stop, "adjoint": self.adjoint}
+
     def __repr__(self) -> str:
         return f"EndpointLoss({self.rule!r}, {self.stop!r}, {self.adjoint!r})"
 
@@ -95,7 +147,8 @@ class ForceLoss(Objective):
 
     The loss is that of the Open Catalyst Project's baselines (Chanussot et al., ACS Catal. 11,
     6059, 2021) and the very figure that `evaluate` reports, in eV/Å: the absolute error of a force
-    component, averaged over atoms, directions and frames. Energies are not used.
+    component, averaged over free atoms, directions and frames. Energies are not used, nor forces on
+    held atoms: what files say of those is no label (zeros, often).
 
     Each frame's graph is freed before the next one is built, so memory is that of a single frame.
 
@@ -105,13 +158,14 @@ class ForceLoss(Objective):
             `EndpointLoss`: a force evaluation that is differentiated twice.
 
     Raises:
+        TypeError, ValueError: ``frames`` is no whole number of at least 1.
         ValueError: (from `loss`) a reference comes without frames.
+
+    Warns, in `loss`, where the potential cannot evaluate a structure, which is left out.
     """
 
     def __init__(self, frames: int = 20):
-        if int(frames) != frames or frames < 1:
-            raise ValueError(f"frames must be a whole number of at least 1, got {frames}")
-        self.frames = int(frames)
+        self.frames = whole("frames", frames)
 
     def places(self, reference: ReferenceRelaxation) -> list[int]:
         """Which frames of one reference the loss is taken over."""
@@ -120,23 +174,34 @@ class ForceLoss(Objective):
         return places.astype(int).tolist()
 
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
-        """Force error (B,) of each structure, eV/Å."""
+        """Force error (B,) of each structure, eV/Å; NaN, without gradient, where there is none."""
         for reference in references:
             if reference.trajectory is None:
                 raise ValueError(
-                    f"{reference.name} has no frames with energies and forces, and ForceLoss() "
-                    "learns from nothing else: read its whole trajectory (read_relaxations), leave "
-                    "it out, or use EndpointLoss(), which needs the two ends only"
+                    f"{reference.name} has no frames with forces, and ForceLoss() learns from "
+                    "nothing else: read its whole trajectory (read_relaxations), leave it out, or "
+                    "use EndpointLoss(), which needs the two ends only"
                 )
+        return torch.stack([self._of_one(potential, reference) for reference in references])
+
+    def _of_one(self, potential: Potential, reference: ReferenceRelaxation) -> Tensor:
+        nothing = torch.full((), torch.nan, dtype=torch.float64, device=potential.device)
+        if reference.start.fixed.all():
+            return nothing
         weights = [p for p in potential.parameters() if p.requires_grad]
-        losses = []
-        for reference in references:
-            errors = [
-                _force_error_of(potential, *reference.frames([place]))
-                for place in self.places(reference)
-            ]
-            losses.append(_OneByOne.apply(torch.is_grad_enabled(), errors, *weights))
-        return torch.stack(losses)
+        errors = [
+            _force_error_of(potential, *reference.frames([place]))
+            for place in self.places(reference)
+        ]
+        try:
+            return _OneByOne.apply(torch.is_grad_enabled(), errors, *weights)
+        except StructureError as error:
+            warnings.warn(f"{error}; {reference.name} is left out of the loss", stacklevel=3)
+            return nothing
+
+    def config(self) -> dict[str, Any]:
+        """How many frames."""
+        return {"frames": self.frames}
 
     def __repr__(self) -> str:
         return f"ForceLoss(frames={self.frames})"
@@ -151,22 +216,23 @@ class WeightedSum(Objective):
         terms: (weight, objective) pairs; a sum among them is taken apart.
 
     Raises:
+        TypeError: a term that is no objective.
         ValueError: no term, a weight that is not positive and finite, or terms with different
             rules.
     """
 
-    def __init__(self, terms: Sequence[tuple[float, Objective]]):
+    terms: tuple[tuple[float, Objective], ...]
+
+    def __init__(self, terms: Iterable[tuple[float, Objective]]):
+        taken_apart = []
         for weight, objective in terms:
-            if not (weight > 0 and math.isfinite(weight)):
-                raise ValueError(
-                    f"the weight of {objective!r} must be positive, got {weight}; leave a term out "
-                    "that is not to count"
-                )
-        self.terms = tuple(
-            (float(outer * inner), objective)
-            for outer, term in terms
-            for inner, objective in (term.terms if isinstance(term, WeightedSum) else [(1.0, term)])
-        )
+            instance_of("a term of a sum", objective, Objective, "bv.ForceLoss()")
+            outer = positive(
+                f"the weight of {objective!r} (leave out what is not to count)", weight
+            )
+            inside = objective.terms if isinstance(objective, WeightedSum) else [(1.0, objective)]
+            taken_apart.extend((outer * inner, term) for inner, term in inside)
+        self.terms = tuple(taken_apart)
         if not self.terms:
             raise ValueError("a sum needs at least one objective")
         rules = {id(o.rule): o.rule for _, o in self.terms if o.rule is not None}
@@ -178,14 +244,19 @@ class WeightedSum(Objective):
         self.rule = next(iter(rules.values()), None)
 
     @property
-    def backward(self) -> BackwardRecord | None:
+    def backward(self) -> BackwardRecord | None:  # type: ignore[override]  # the terms hold it
         """That of the first term which has one."""
         records = (objective.backward for _, objective in self.terms)
         return next((record for record in records if record is not None), None)
 
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """The weighted sum (B,) of the terms' losses."""
-        return sum(weight * term.loss(potential, references) for weight, term in self.terms)
+        losses = [weight * term.loss(potential, references) for weight, term in self.terms]
+        return torch.stack(losses).sum(0)
+
+    def config(self) -> dict[str, Any]:
+        """Weights and terms."""
+        return {"terms": self.terms}
 
     def __repr__(self) -> str:
         return " + ".join(
@@ -200,8 +271,8 @@ def count_evaluations(
 
     Counted, not declared: gradients are taken, one structure at a time, and thrown away. This is
     the currency in which methods are compared: K for a gradient through K steps, one for each frame
-    of `ForceLoss`. Evaluations without a graph (the first pass of `CheckpointedBPTT`) do not count, nor do
-    the products that an implicit gradient solves its equations with.
+    of `ForceLoss`. Evaluations without a graph (the first pass of `CheckpointedBPTT`) do not count,
+    nor do the products that an implicit gradient solves its equations with.
     """
     count = 0
 
@@ -226,17 +297,17 @@ def _force_error_of(
 ) -> Callable[[], Tensor]:
     """The force error of one frame (a scalar, eV/Å), to be evaluated when it is called.
 
-    Forces on held atoms are left out: files often have zeros there in place of labels.
+    Args:
+        potential: what predicts.
+        frame: a batch of one with N atoms, some of them free.
+        reference: (N, 3) eV/Å.
     """
 
     def evaluate() -> Tensor:
         structure = frame.to(potential.device)
         predicted = potential(structure).forces
         free = ~structure.fixed
-        if not free.any():
-            return 0 * predicted.sum()
-        off = predicted[free] - reference.to(predicted)[free]
-        return off.abs().mean()
+        return (predicted[free] - reference.to(predicted)[free]).abs().mean()
 
     return evaluate
 

@@ -1,14 +1,18 @@
 """Objectives: force matching by hand, sums, what a gradient costs, and resuming."""
 
+import json
 import signal
 import weakref
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from springs import network
 from taught import interrupt_after, labelled, references, weights
 
 import bpttviz as bv
+from bpttviz.provenance import specification
 
 RULE, STOP = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(7)
 
@@ -73,7 +77,7 @@ def test_frames_are_spread_evenly_and_never_repeated():
 
 def test_a_reference_without_forces_is_named():
     data = bv.RelaxationDataset([*labelled(1), references(2)[1]])
-    with pytest.raises(ValueError, match="r1 has no frames with energies and forces"):
+    with pytest.raises(ValueError, match="r1 has no frames with forces"):
         bv.ForceLoss().loss(network(), data)
 
 
@@ -94,6 +98,113 @@ def test_a_weighted_sum_is_what_it_says():
         assert torch.allclose(c, a + 0.1 * b)
     assert both.backward is endpoint.backward
     assert len(both.backward.sensitivity) == STOP.max_steps
+
+
+def test_forces_on_held_atoms_are_no_labels():
+    """A file says zero for them; a potential that says something else is not wrong."""
+    (reference,) = labelled(1)
+    held = torch.tensor([True, True, False, False])
+    start, end = (replace(s, fixed=held) for s in (reference.start, reference.end))
+    zeroed = replace(
+        reference.trajectory, forces=torch.where(held[:, None], 0.0, reference.trajectory.forces)
+    )
+    objective, learner = bv.ForceLoss(4), network()
+    found = objective.loss(
+        learner,
+        bv.RelaxationDataset([replace(reference, start=start, end=end, trajectory=zeroed)]),
+    )
+    by_hand = [
+        (learner(frame).forces - forces)[2:].abs().mean()
+        for frame, forces in (reference.frames([place]) for place in objective.places(reference))
+    ]
+    assert torch.allclose(found, torch.stack(by_hand).mean())
+    all_held = (replace(s, fixed=torch.ones_like(held)) for s in (start, end))
+    nothing = bv.RelaxationDataset(
+        [replace(reference, **dict(zip(("start", "end"), all_held, strict=True)))]
+    )
+    assert objective.loss(learner, nothing).isnan().all()
+
+
+def test_a_structure_that_cannot_be_evaluated_is_named_and_left_out():
+    data = labelled(2)
+
+    class Picky(bv.Springs):
+        def energy(self, structures):
+            if structures.names[0].startswith("r1"):
+                raise bv.StructureError("has an atom without neighbours", 0, structures.names[0])
+            return super().energy(structures)
+
+    with pytest.warns(UserWarning, match="r1, frame 0.*without neighbours; r1 is left out"):
+        loss = bv.ForceLoss(3).loss(Picky(**network().config()), data)
+    assert loss.isnan().tolist() == [False, True]
+
+
+def test_an_objective_says_all_that_it_depends_on():
+    """Exactly: the fifth digit of a step size makes another objective."""
+    base = bv.EndpointLoss(RULE, STOP) + 0.1 * bv.ForceLoss(5)
+
+    def rule(step_size=0.1, **other):
+        return bv.GradientDescent(step_size, **({"max_step": None} | other))
+
+    others = [
+        bv.EndpointLoss(rule(0.10000001), STOP) + 0.1 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(max_step=0.2), STOP) + 0.1 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(), bv.StoppingCriterion(8)) + 0.1 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(), STOP, bv.TruncatedBPTT(3)) + 0.1 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(), STOP, bv.TruncatedBPTT(4)) + 0.1 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(), STOP) + 0.1000001 * bv.ForceLoss(5),
+        bv.EndpointLoss(rule(), STOP) + 0.1 * bv.ForceLoss(6),
+        bv.EndpointLoss(rule(), STOP),
+    ]
+    said = [json.dumps(specification(one)) for one in (base, *others)]
+    assert len(set(said)) == len(said)
+    assert (
+        json.dumps(specification(bv.EndpointLoss(rule(), STOP) + 0.1 * bv.ForceLoss(5))) == said[0]
+    )
+    again = bv.EndpointLoss(**bv.EndpointLoss(RULE, STOP).config())
+    assert again.rule is RULE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"stop": 20}, "stop must be a StoppingCriterion, such as"),
+        ({"rule": "fire"}, "rule must be an UpdateRule, such as"),
+        (
+            {"adjoint": bv.FullBPTT},
+            r"the class FullBPTT itself was given: write FullBPTT\(\.\.\.\)",
+        ),
+        ({"rule": bv.StoppingCriterion()}, "rule must be an UpdateRule"),
+    ],
+)
+def test_parts_of_another_class_are_refused_in_a_sentence(arguments, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        bv.EndpointLoss(**arguments)
+
+
+def test_an_objective_without_a_loss_cannot_be_made():
+    class Empty(bv.Objective):
+        pass
+
+    with pytest.raises(TypeError, match="abstract"):
+        Empty()
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(2), 2])
+def test_numpys_numbers_are_weights(number):
+    for both in (number * bv.ForceLoss(3), bv.ForceLoss(3) * number):
+        ((weight, _),) = both.terms
+        assert weight == number
+        assert type(weight) is float
+    assert bv.ForceLoss(np.int64(7)).config() == {"frames": 7}
+
+
+@pytest.mark.parametrize("frames", [0, -1, 2.5, float("nan"), float("inf"), True, "5", None])
+def test_a_number_of_frames_that_makes_no_sense_is_refused(frames):
+    with pytest.raises(
+        (TypeError, ValueError), match="frames must be a whole number of at least 1"
+    ):
+        bv.ForceLoss(frames)
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
@@ -145,7 +256,7 @@ def test_evaluations_are_counted(objective, evaluations):
 
 
 def test_matching_forces_teaches_and_resumes_bit_by_bit(tmp_path):
-    data, objective = labelled(), bv.EndpointLoss(RULE, STOP) + 0.5 * bv.ForceLoss(5)
+    data, objective = labelled(), bv.EndpointLoss(RULE, STOP) + 5 * bv.ForceLoss(5)
     call = {"epochs": 6, "learning_rate": 0.02, "progress": False}
     whole = bv.finetune(network(), data, objective, **call)
     part = bv.finetune(
@@ -156,7 +267,7 @@ def test_matching_forces_teaches_and_resumes_bit_by_bit(tmp_path):
     assert torch.equal(weights(rest.potential), weights(whole.potential))
     with torch.no_grad():
         before, after = (bv.ForceLoss().loss(p, data).mean() for p in (network(), whole.potential))
-    assert after < 0.9 * before
+    assert after < 0.95 * before  # the ends are learned up to a rotation, which forces are not
     alone = bv.finetune(network(), data, bv.ForceLoss(), **{**call, "epochs": 40})
     assert alone.rule is None
     with torch.no_grad():
