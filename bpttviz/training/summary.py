@@ -13,9 +13,9 @@ from bpttviz.training.runs import Run
 FORCE_ERROR = "force_error"  # what a validation calls its mean absolute force error, eV/Å
 RECENT = 12  # updates that say how things stand
 
-QUADRANTS = {
+MEANINGS = {
     "healthy": "every step takes part",
-    "fading": "early steps teach next to nothing",
+    "vanishing": "early steps teach next to nothing",
     "exploding": "a smaller step size, or fewer steps, tames it",
     "nothing to learn": "the relaxations end at their references",
 }
@@ -29,7 +29,7 @@ class GradientProfile:
     Attributes:
         steps: t, ascending, where the gradient passed.
         relative: |dL/dX_t| / |dL/dX_T|: 1 at the last step T. None where that is not finite.
-        verdict: "fading", "exploding", "healthy" or "nothing to learn": see `GradientDiagnosis`.
+        verdict: "vanishing", "exploding", "healthy" or "nothing to learn": see `GradientDiagnosis`.
     """
 
     steps: tuple[int, ...]
@@ -57,11 +57,11 @@ def gradient_profiles(run: Run) -> list[GradientProfile]:
 
 
 def gradient_in_words(ways: Sequence[GradientProfile]) -> str:
-    """Fading, exploding or healthy, and what that means."""
+    """Vanishing, exploding or healthy, and what that means."""
     if not ways:
         return "No gradient through time yet."
     latest = ways[-1]
-    text = f"{latest.verdict}: {QUADRANTS[latest.verdict]}"
+    text = f"{latest.verdict}: {MEANINGS[latest.verdict]}"
     if latest.relative[0] is not None:
         text += (
             f". Of a gradient of size 1 at step {latest.steps[-1]}, {latest.relative[0]:.2g} "

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import torch
 import traitlets
 
+from bpttviz._checks import whole
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.plotting.palette import BLUE, ORANGE, PURPLE
 from bpttviz.plotting.training import plot_training
+from bpttviz.potentials.base import Potential
 from bpttviz.profiling import memory_now
 from bpttviz.relaxation.diagnose import EXPLODED, VANISHED
 from bpttviz.training import summary
+from bpttviz.training.arguments import Metrics
 from bpttviz.training.background import BackgroundTraining, get_or_create_training
-from bpttviz.training.objectives import ForceLoss
+from bpttviz.training.config import TrainingConfig
+from bpttviz.training.objectives import ForceLoss, Objective
 from bpttviz.training.runs import Run, load_run
 from bpttviz.training.trainer import Trainer
 from bpttviz.widgets.bundle import bundle, stylesheet
@@ -94,25 +101,37 @@ class TrainingMonitor(TrainingView):
     either stops training cleanly.
 
     Args:
-        potential, data, objective: as in `finetune`.
+        potential, data, objective, config, validation: as in `finetune`.
         out: folder to save to and resume from.
         force_frames: after each epoch the mean absolute force error is measured on so many frames
             of each validation relaxation that has frames. That costs as many force evaluations, of
             the K (steps) or so that its endpoint error costs. 0: not measured.
-        **settings: others of `finetune`: epochs, learning_rate, clip, batch_size, validation,
-            patience, seed.
+        **settings: single fields of `TrainingConfig`, which take precedence over ``config``.
 
     Raises:
-        ValueError, RunError, RuntimeError: as `finetune`, at once.
+        TypeError, ValueError, RunError, TrainingError: as `finetune`, at once.
     """
 
     training: BackgroundTraining | None = None  # none yet where making one failed
 
-    def __init__(self, potential, data, objective, *, out, force_frames: int = 4, **settings):
+    def __init__(
+        self,
+        potential: Potential,
+        data: DatasetSplits | RelaxationDataset,
+        objective: Objective,
+        config: TrainingConfig | None = None,
+        *,
+        out: str | Path,
+        validation: RelaxationDataset | None = None,
+        force_frames: int = 4,
+        **settings: Any,
+    ):
         def make() -> Trainer:
-            return Trainer(potential, data, objective, out=out, **settings)
+            return Trainer(
+                potential, data, objective, config, validation=validation, out=out, **settings
+            )
 
-        self.training = get_or_create_training(make, _measures(force_frames))
+        self.training = get_or_create_training(make, _metrics(force_frames))
         self._sending, self._sent = threading.Lock(), 0.0
         self._place = ""  # of the static picture, once it is displayed
         super().__init__(self.training.run)
@@ -201,23 +220,24 @@ class TrainingMonitor(TrainingView):
         return _as_json(
             trainer.run,
             status,
-            plan=(trainer.updates, trainer.epochs),
+            plan=(trainer.updates, trainer.config.epochs),
             pulse=(training.steps, training.steps_before),
             error=None if training.error is None else _last_words(training.error),
         )
 
 
-def _measures(force_frames: int) -> Mapping:
+def _metrics(force_frames: int) -> Metrics:
     """The force error on some frames of the validation relaxations, where there are any."""
-    if force_frames < 1:
+    if not whole("force_frames", force_frames, least=0):
         return {}
     forces = ForceLoss(frames=force_frames)
 
-    def force_error(potential, validation) -> float | None:
-        known = [name for name in validation.names if validation[name].frames]
+    def force_error(potential: Potential, validation: RelaxationDataset) -> float | None:
+        known = [r.name for r in validation if r.trajectory is not None]
         with torch.no_grad():
             errors = [float(forces.loss(potential, validation[[name]])) for name in known]
-        return sum(errors) / len(errors) if errors else None
+        measured = [error for error in errors if math.isfinite(error)]
+        return sum(measured) / len(measured) if measured else None
 
     return {summary.FORCE_ERROR: force_error}
 

@@ -112,7 +112,8 @@ class TestFrontEnd:
         text, styles = bundle(entry, "shared/mount_unless_live.js"), stylesheet(entry)
         assert len(ENTRIES) == 5
         assert re.search(r"^export (default|function render)", text, re.MULTILINE)
-        assert not re.search(r"^import|^export .*\bfrom\b|^@import", text + styles, re.MULTILINE)
+        both = text + styles
+        assert not re.search(r"^import\b|^export .*\bfrom [\"']|^@import", both, re.MULTILINE)
         assert not re.search(
             r"\b(fetch|XMLHttpRequest|WebSocket|importScripts)\b|url\(", text + styles
         )

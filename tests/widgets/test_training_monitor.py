@@ -8,16 +8,14 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from ase.calculators.singlepoint import SinglePointCalculator
 from springs import network
-from taught import SETTINGS, objective, references, weights
+from taught import SETTINGS, labelled, objective, references, weights
 
 import bpttviz as bv
 from bpttviz.training import summary
@@ -39,21 +37,6 @@ def until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def with_frames(data):
-    """The same relaxations with forces at both ends, as the hidden network has them."""
-    truth, made = network(seed=2), []
-    for reference in data:
-        frames = []
-        for atoms in (reference.start, reference.end):
-            frame = atoms.copy()
-            with torch.no_grad():
-                forces = truth(bv.Structures.from_ase(frame)).forces.numpy()
-            frame.calc = SinglePointCalculator(frame, energy=0.0, forces=forces)
-            frames.append(frame)
-        made.append(replace(reference, frames=tuple(frames)))
-    return bv.RelaxationDataset(made)
 
 
 class Slow(bv.EndpointLoss):
@@ -245,7 +228,7 @@ class TestTraining:
 
 class TestWhatIsShown:
     def test_everything_recorded_reaches_the_front_end(self, tmp_path):
-        data = with_frames(references(5))
+        data = labelled(5, frames=2)
         shown = monitor(tmp_path, data=data[:3], validation=data[3:])
         run = shown.wait()
         sent = json.loads(json.dumps(shown.data, allow_nan=False))
@@ -260,18 +243,17 @@ class TestWhatIsShown:
         assert sent["peak"] > 1e7
         assert [steps for steps, _ in sent["gradient"]["profiles"]] == [list(range(1, 16))] * 9
         assert sent["gradient"]["profiles"][-1][1][-1] == 1
-        assert sent["gradient"]["verdict"] in summary.QUADRANTS
+        assert sent["gradient"]["verdict"] in summary.MEANINGS
 
     def test_the_force_error_is_the_mean_over_components_and_frames(self, tmp_path):
-        data = with_frames(references(5))
+        data = labelled(5, frames=2)
         run = monitor(tmp_path, data=data[:3], validation=data[3:], force_frames=2).wait()
         # The first validation is of the untrained potential.
         untrained, errors = network(), []
         for reference in data[3:]:
-            for frame in reference.frames:
-                with torch.no_grad():
-                    forces = untrained(bv.Structures.from_ase(frame)).forces.numpy()
-                errors.append(np.abs(forces - frame.get_forces()).mean())
+            frames, forces = reference.frames([0, 1])
+            with torch.no_grad():
+                errors.append(float((untrained(frames).forces - forces).abs().mean()))
         expected = np.mean(errors)
         assert run.validations[0]["force_error"] == pytest.approx(expected, rel=1e-3)
         assert all(v["seconds"] >= 0 for v in run.validations)
@@ -407,7 +389,7 @@ class TestWords:
         way = self.way(*norms)
         assert way.verdict == verdict
         text = summary.gradient_in_words([self.way(0.5, 1.0, 1.0), way])
-        assert text.startswith(f"{verdict}: {summary.QUADRANTS[verdict]}")
+        assert text.startswith(f"{verdict}: {summary.MEANINGS[verdict]}")
         if verdict == "vanishing":
             assert "Of a gradient of size 1 at step 5, 0.001 arrive at step 3." in text
         if verdict != "healthy":
