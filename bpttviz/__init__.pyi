@@ -32,6 +32,7 @@ from .potentials.springs import Springs as Springs
 from .potentials.wrappers import EnergyFunction as EnergyFunction
 from .potentials.wrappers import ForceFunction as ForceFunction
 from .profiling import Meter as Meter
+from .relaxation.adjoints.base import Adjoint as Adjoint
 from .relaxation.adjoints.guided import GuidedAdjoint as GuidedAdjoint
 from .relaxation.adjoints.implicit import ImplicitAdjoint as ImplicitAdjoint
 from .relaxation.adjoints.implicit import ImplicitError as ImplicitError
@@ -49,14 +50,13 @@ from .relaxation.relax import relax as relax
 from .relaxation.rules import FIRE as FIRE
 from .relaxation.rules import GradientDescent as GradientDescent
 from .relaxation.rules import HeavyBall as HeavyBall
+from .relaxation.rules import UpdateRule as UpdateRule
 from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .training.checkpoint import RunError as RunError
-from .training.checkpoint import RunError as RunError
-from .training.config import TrainingConfig as TrainingConfig
 from .training.config import TrainingConfig as TrainingConfig
 from .training.finetune import finetune as finetune
 from .training.objectives import EndpointLoss as EndpointLoss

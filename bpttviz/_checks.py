@@ -37,7 +37,7 @@ def number(
     found = _plain(value)
     wanted = _in_words(least, above, most, below)
     if found is None:
-        raise TypeError(f"{name} must be {wanted}, got {_shown(value)}")
+        raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
     inside = (
         (least is None or found >= least)
         and (above is None or found > above)
@@ -73,7 +73,7 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None) -> 
     """
     found = _plain(value)
     limit = f" and at most {most}" if most is not None else ""
-    message = f"{name} must be a whole number of at least {least}{limit}, got {_shown(value)}"
+    message = f"{name} must be a whole number of at least {least}{limit}, got {shown(value)}"
     if found is None:
         raise TypeError(message)
     if not math.isfinite(found) or int(found) != found or found < least:
@@ -108,9 +108,7 @@ def instance_of(name: str, value: object, kind: type[T], hint: str) -> T:
             f"{value.__name__}(...), with parentheses"
         )
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
-    raise TypeError(
-        f"{name} must be {article} {kind.__name__}, such as {hint}; got {_shown(value)}"
-    )
+    raise TypeError(f"{name} must be {article} {kind.__name__}, such as {hint}; got {shown(value)}")
 
 
 def _plain(value: Any) -> int | float | None:
@@ -134,7 +132,7 @@ def _in_words(
     return "a number " + " and ".join(words) if words else "a finite number"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value and its type, short enough for a sentence."""
     plain = _plain(value)
     if plain is not None:

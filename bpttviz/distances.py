@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from bpttviz.geometry import minimum_image, remove_drift, safe_sqrt, segment_sum
+from bpttviz.geometry import safe_sqrt, segment_sum
+from bpttviz.rigid_motions import free_rigid_motions, without_rigid_motions
 from bpttviz.structures import StructureError, Structures
 
 
-def displacements(a: Structures, b: Structures, mass_weighted_drift: bool = True) -> Tensor:
-    """Displacement (N, 3) Å of every atom from ``a`` to ``b``: nearest image, drift removed.
+def displacements(a: Structures, b: Structures, mass_weighted: bool = True) -> Tensor:
+    """Displacement (N, 3) Å of every atom from ``a`` to ``b``, but for what costs nothing.
+
+    Nearest images are taken, and the rigid motion is removed that explains most of it: a
+    translation where no atom is held; a rotation, however large, where nothing is periodic (about
+    the periodic direction where there is one). Held atoms are the frame of reference: only what
+    leaves them in place is removed (see `bpttviz.rigid_motions`).
 
     Args:
         a, b: the same structures at two sets of positions: same atoms in the same order and cell.
-        mass_weighted_drift: remove the motion of the centre of mass; otherwise that of the plain
-            mean position. Either way a loss built on it ignores rigid translations, which no
-            potential determines.
+        mass_weighted: what is smallest is Σ m |ΔX|² (the centre of mass stays); otherwise Σ |ΔX|².
+
+    The gradients of these sums (so those of ΔQ and RMSD) are exact. Those of single displacements
+    leave out that the best rotation depends on the positions.
 
     Raises:
-        StructureError: different numbers of atoms, species in a different order, or another cell.
+        StructureError: different numbers of atoms, species in a different order, other masses, held
+            atoms or periodic directions, or another cell.
     """
     require_same(a, b)
-    moved = minimum_image(b.positions - a.positions, a.cell, a.pbc, a.structure_index)
-    weights = a.masses if mass_weighted_drift else torch.ones_like(a.masses)
-    return remove_drift(moved, weights, a.structure_index, len(a))
+    weights = a.masses if mass_weighted else torch.ones_like(a.masses)
+    return without_rigid_motions(a, b, weights, free_rigid_motions(a))
 
 
 def delta_q(a: Structures, b: Structures) -> Tensor:
-    """Mass-weighted distance (B,) in amu^½ Å: sqrt(Σ_j m_j |ΔX_j|²).
+    """Mass-weighted distance (B,) in amu^½ Å: sqrt(Σ_j m_j |ΔX_j|²), smallest over free motions.
 
     The endpoint loss of arXiv 2512.01067. Differentiable in both positions; the gradient is zero
-    where the two coincide. Raises as `displacements`.
+    where the two coincide (but for a free motion). Raises as `displacements`.
     """
     weighted = displacements(a, b) * a.masses.sqrt()[:, None]
     return _segment_norm(weighted, a)
 
 
 def rmsd(a: Structures, b: Structures) -> Tensor:
-    """Root mean square displacement (B,) in Å, mean displacement removed. Raises as above."""
+    """Root mean square displacement (B,) in Å, smallest over free motions. Raises as above."""
     sizes = torch.bincount(a.structure_index, minlength=len(a))
-    moved = displacements(a, b, mass_weighted_drift=False)
+    moved = displacements(a, b, mass_weighted=False)
     return _segment_norm(moved, a) / sizes.to(moved.dtype).sqrt()
 
 
@@ -60,28 +69,73 @@ def require_same(a: Structures, b: Structures) -> None:
     """
     if len(a) != len(b):
         raise StructureError(f"{len(a)} structures cannot be compared with {len(b)}")
-    for index, (one, two) in enumerate(zip(a.split(a.numbers), b.split(b.numbers), strict=True)):
-        name = a.names[index]
-        if len(one) != len(two):
-            raise StructureError(
-                f"has {len(one)} atoms, its reference {len(two)}; they must be the same atoms",
-                index,
-                name,
-            )
-        if not torch.equal(one, two):
-            atom = int((one != two).nonzero()[0])
-            raise StructureError(
-                f"atom {atom} is element {int(one[atom])}, in its reference element "
-                f"{int(two[atom])}; list the atoms in the same order in both",
-                index,
-                name,
-            )
-        if not torch.allclose(a.cell[index], b.cell[index], atol=1e-3):
-            raise StructureError(
-                "has another cell than its reference; positions are compared in a fixed cell",
-                index,
-                name,
-            )
+    if a.counts != b.counts:
+        index = next(k for k, (m, n) in enumerate(zip(a.counts, b.counts, strict=True)) if m != n)
+        raise StructureError(
+            f"has {a.counts[index]} atoms, its reference {b.counts[index]}; they must be the same "
+            "atoms",
+            index,
+            a.names[index],
+        )
+    _refuse(
+        a,
+        a.numbers != b.numbers,
+        lambda atom: (
+            f"atom {{}} is element {int(a.numbers[atom])}, in its reference element "
+            f"{int(b.numbers[atom])}; list the atoms in the same order in both"
+        ),
+    )
+    _refuse(
+        a,
+        ~torch.isclose(a.masses, b.masses.to(a.masses), rtol=1e-4),
+        lambda atom: (
+            f"atom {{}} has a mass of {float(a.masses[atom]):g} amu, in its reference "
+            f"{float(b.masses[atom]):g} amu; a mass-weighted distance needs the same in both"
+        ),
+    )
+    _refuse(
+        a,
+        a.fixed != b.fixed,
+        lambda atom: (
+            f"atom {{}} is {'held' if a.fixed[atom] else 'free'}, in its reference "
+            f"{'held' if b.fixed[atom] else 'free'}; hold the same atoms (FixAtoms) in both"
+        ),
+    )
+    _require_same_cell(a, b)
+
+
+def _refuse(a: Structures, differ: Tensor, complaint: Callable[[int], str]) -> None:
+    """Name the first atom (N,) that differs, numbered within its structure."""
+    if bool(differ.any()):
+        atom = int(differ.nonzero()[0])
+        index = int(a.structure_index[atom])
+        within = atom - sum(a.counts[:index])
+        raise StructureError(complaint(atom).format(within), index, a.names[index])
+
+
+def _require_same_cell(a: Structures, b: Structures) -> None:
+    other_pbc = (a.pbc != b.pbc).any(1)
+    if bool(other_pbc.any()):
+        index = int(other_pbc.nonzero()[0])
+        raise StructureError(
+            f"is periodic along {_directions(a.pbc[index])}, its reference along "
+            f"{_directions(b.pbc[index])}; set the same pbc in both",
+            index,
+            a.names[index],
+        )
+    # Vectors without periodicity say nothing about where atoms are.
+    apart = torch.where(a.pbc[:, :, None], a.cell - b.cell.to(a.cell), 0.0).abs().amax((1, 2))
+    if bool((apart > 1e-3).any()):
+        index = int(apart.argmax())
+        raise StructureError(
+            "has another cell than its reference; positions are compared in a fixed cell",
+            index,
+            a.names[index],
+        )
+
+
+def _directions(pbc: Tensor) -> str:
+    return " and ".join(name for name, on in zip("abc", pbc.tolist(), strict=True) if on) or "none"
 
 
 def _segment_norm(vectors: Tensor, structures: Structures) -> Tensor:

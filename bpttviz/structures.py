@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.constraints import FixAtoms
-from ase.neighborlist import neighbor_list
 from torch import Tensor
 
-from bpttviz.geometry import reduced_cells
+from bpttviz._checks import shown
+from bpttviz.geometry import closest_pair, reduced_cells, shortest_period
 
 # Shorter than any chemical bond (H2 is 0.74 Å): two atoms this close are a mistake in the input.
 OVERLAP = 0.5
+HEAVIEST = 118
 
 
 class StructureError(ValueError):
@@ -42,7 +44,7 @@ class Structures:
         masses: (N,) amu.
         cell: (B, 3, 3) Å, lattice vectors in rows; those without periodicity may be zero.
         pbc: (B, 3) bool.
-        owner: (N,) int64, the structure that each atom belongs to, ascending.
+        structure_index: (N,) int64, the structure that each atom belongs to, ascending.
         fixed: (N,) bool, atoms that a relaxation does not move.
         names: B strings used in messages, tables and plots.
     """
@@ -57,6 +59,7 @@ class Structures:
     names: tuple[str, ...]
 
     def __len__(self) -> int:
+        """B."""
         return len(self.names)
 
     @property
@@ -66,10 +69,12 @@ class Structures:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Floating-point type of the positions."""
         return self.positions.dtype
 
     @property
     def device(self) -> torch.device:
+        """Where the tensors live."""
         return self.positions.device
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
@@ -80,7 +85,9 @@ class Structures:
         """The same structures elsewhere; ``positions`` (N, 3) Å may carry a graph."""
         return replace(self, positions=positions)
 
-    def to(self, device=None, dtype: torch.dtype | None = None) -> Structures:
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> Structures:
         """Move to a device and/or change the floating-point type."""
         moved = {
             key: getattr(self, key).to(device)
@@ -91,6 +98,11 @@ class Structures:
             for key in ("positions", "masses", "cell")
         }
         return replace(self, **moved, **floating)
+
+    def clone(self) -> Structures:
+        """A copy that shares no tensor with this one (a graph to the positions goes on)."""
+        names = ("positions", "numbers", "masses", "cell", "pbc", "structure_index", "fixed")
+        return replace(self, **{name: getattr(self, name).clone() for name in names})
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Structures:
         """One structure (as a batch of one) or several, in the order given."""
@@ -116,45 +128,42 @@ class Structures:
     def from_ase(
         cls,
         atoms: Atoms | Sequence[Atoms],
-        names: Sequence[str] | None = None,
+        names: str | Sequence[str] | None = None,
         dtype: torch.dtype = torch.float64,
-        device="cpu",
+        device: str | torch.device = "cpu",
         check: bool = True,
     ) -> Structures:
         """Build a batch from ASE, and check that it can be used.
 
-        ``check=False`` is for structures on their way through a relaxation, which may pass through
-        places that no one should start from.
-
-        Positions are float64 unless asked otherwise, whatever the potential computes in: at 10 Å a
-        float32 resolves 1e-6 Å, which many small steps would add up.
+        Args:
+            atoms: one or several; pymatgen structures and molecules are converted, `Structures` are
+                joined.
+            names: one for each, used in messages, tables and plots; by default what
+                ``info["name"]`` says, or the formula.
+            dtype: of positions, masses and cells. float64 whatever the potential computes in: at
+                10 Å a float32 resolves 1e-6 Å, which many small steps would add up.
+            device: where the tensors go.
+            check: False for structures on their way through a relaxation, which may pass through
+                places that no one should start from.
 
         Raises:
-            StructureError: see `check`.
+            TypeError: something else, such as a file's name (read it first).
+            ValueError: another number of names.
+            StructureError: constraints other than FixAtoms; what `check` refuses.
         """
-        batch = [atoms] if isinstance(atoms, Atoms) else list(atoms)
+        batch = as_atoms("atoms", atoms)
         if not batch:
             raise StructureError("no structures given; pass at least one ase.Atoms")
+        names = _names(names, batch)
         for index, member in enumerate(batch):
             if len(member) == 0:
                 raise StructureError("has no atoms", index)
-        if names is None:
-            names = [member.info.get("name", member.get_chemical_formula()) for member in batch]
-        if len(names) != len(batch):
-            raise ValueError(f"{len(names)} names were given for {len(batch)} structures")
-        fixed = [np.zeros(len(member), bool) for member in batch]
-        for index, member in enumerate(batch):
-            for constraint in member.constraints:
-                if not isinstance(constraint, FixAtoms):
-                    raise StructureError(
-                        f"has a {type(constraint).__name__} constraint; only FixAtoms is "
-                        "supported: set that, or remove it",
-                        index,
-                        names[index],
-                    )
-                fixed[index][constraint.index] = True
+        fixed = [
+            _held(member, index, name)
+            for index, (member, name) in enumerate(zip(batch, names, strict=True))
+        ]
 
-        def stack(values, dtype):
+        def stack(values: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
             return torch.as_tensor(np.concatenate(values), dtype=dtype, device=device)
 
         sizes = torch.tensor([len(member) for member in batch])
@@ -168,7 +177,7 @@ class Structures:
             pbc=torch.as_tensor(np.array([member.pbc for member in batch]), device=device),
             structure_index=torch.repeat_interleave(torch.arange(len(batch)), sizes).to(device),
             fixed=stack(fixed, torch.bool),
-            names=tuple(names),
+            names=names,
         )
         if check:
             result.check()
@@ -201,80 +210,175 @@ class Structures:
     def check(self) -> None:
         """Refuse what no potential can use.
 
+        Time and memory grow with the number of atoms, not with that of pairs.
+
         Raises:
             StructureError: NaN or infinite positions or cell, an unknown element (atomic number
-                below 1), non-positive masses, a periodic cell without volume, or two atoms closer
-                than 0.5 Å.
+                below 1 or above 118), non-positive masses, a periodic cell without volume or with
+                a period below 0.5 Å, or two atoms closer than that.
         """
-        for index, (positions, numbers, masses) in enumerate(
-            zip(
-                *(
-                    self.split(x.detach().cpu())
-                    for x in (self.positions, self.numbers, self.masses)
-                ),
-                strict=True,
-            )
-        ):
-            name = self.names[index]
-            bad = (~torch.isfinite(positions)).any(1).nonzero().flatten().tolist()
-            if bad:
+        positions, numbers, masses = (
+            x.detach().cpu() for x in (self.positions, self.numbers, self.masses)
+        )
+        self._refuse(
+            ~torch.isfinite(positions).all(1),
+            lambda atom, _: (
+                f"position of atom {atom} is not finite (NaN or inf); repair the file "
+                "or leave this structure out"
+            ),
+        )
+        self._refuse(
+            (numbers < 1) | (numbers > HEAVIEST),
+            lambda atom, row: (
+                f"atom {atom} has atomic number {int(numbers[row])}, which is no "
+                "element; name every species in the file"
+            ),
+        )
+        self._refuse(
+            ~((masses > 0) & torch.isfinite(masses)),
+            lambda atom, row: (
+                f"atom {atom} has mass {float(masses[row])} amu; masses must be positive"
+            ),
+        )
+        for index, mine in enumerate(self.split(positions)):
+            cell = self._checked_cell(index)
+            pbc = self.pbc[index].cpu().numpy()
+            closest = closest_pair(mine.double().numpy(), cell, pbc, OVERLAP)
+            if closest is not None and closest[2] < OVERLAP:
+                one, two, distance = closest
                 raise StructureError(
-                    f"position of atom {bad[0]} is not finite (NaN or inf; {len(bad)} atoms in "
-                    "all); repair the file or leave this structure out",
+                    f"atoms {one} and {two} are {distance:.3f} Å apart (less than {OVERLAP} Å); "
+                    "they overlap: check the cell, the units (Å) and duplicate atoms",
                     index,
-                    name,
+                    self.names[index],
                 )
-            if (numbers < 1).any():
-                atom = int((numbers < 1).nonzero()[0])
-                raise StructureError(
-                    f"atom {atom} has atomic number {int(numbers[atom])}, which is no element; "
-                    "name every species in the file",
-                    index,
-                    name,
-                )
-            if not (masses > 0).all():
-                atom = int((~(masses > 0)).nonzero()[0])
-                raise StructureError(
-                    f"atom {atom} has mass {float(masses[atom])} amu; masses must be positive",
-                    index,
-                    name,
-                )
-            self._check_cell(index, name)
-            self._check_overlap(index, name, positions, numbers)
 
-    def _check_cell(self, index: int, name: str) -> None:
-        cell, pbc = self.cell[index].detach().cpu().double(), self.pbc[index].cpu()
+    def _refuse(self, bad: Tensor, complaint: Callable[[int, int], str]) -> None:
+        """Name the first bad atom (N,): by its place in its structure and its row in the batch."""
+        if bool(bad.any()):
+            row = int(bad.nonzero()[0])
+            index = int(self.structure_index[row])
+            raise StructureError(
+                complaint(row - sum(self.counts[:index]), row), index, self.names[index]
+            )
+
+    def _checked_cell(self, index: int) -> np.ndarray:
+        """One structure's reduced cell (3, 3) Å, if it is one."""
+        name = self.names[index]
+        cell, pbc = self.cell[[index]].detach().cpu().double(), self.pbc[[index]].cpu()
         if not torch.isfinite(cell).all():
             raise StructureError("cell is not finite (NaN or inf)", index, name)
         vectors = cell[pbc]  # (periodic directions, 3)
-        span = float(torch.linalg.det(vectors @ vectors.T).clamp(min=0).sqrt())
-        if len(vectors) and span < 1e-6 * max(float(vectors.norm(dim=1).prod()), 1e-6):
+        lengths = vectors.norm(dim=1)
+        # Of unit vectors, so that neither small nor large cells are misjudged.
+        units = vectors / torch.where(lengths > 0, lengths, 1.0)[:, None]
+        span = float(torch.linalg.det(units @ units.T).clamp(min=0).sqrt())
+        rows = cell[0].tolist()
+        if len(vectors) and span < 1e-6:
             raise StructureError(
-                f"periodic cell has zero volume (rows {cell.tolist()} Å); give independent lattice "
-                "vectors or set pbc=False",
+                f"periodic cell has zero volume (rows {rows} Å); give independent lattice vectors "
+                "or set pbc=False",
                 index,
                 name,
             )
-
-    def _check_overlap(self, index: int, name: str, positions: Tensor, numbers: Tensor) -> None:
-        atoms = Atoms(
-            numbers=numbers.numpy(),
-            positions=positions.double().numpy(),
-            cell=self.cell[index].detach().cpu().double().numpy(),
-            pbc=self.pbc[index].cpu().numpy(),
+        too_short = (
+            f"periodic cell (rows {rows} Å) repeats itself within less than {OVERLAP} Å: every "
+            "atom would overlap with its own image; check the units (Å)"
         )
-        # Very skewed cells make the neighbour search slow; a reduced one does not.
-        atoms.set_cell(reduced_cells(self.cell[[index]], self.pbc[[index]])[0].cpu().numpy())
-        first, second, distance = neighbor_list("ijd", atoms, OVERLAP)
-        if len(first):
-            worst = distance.argmin()
+        if bool((lengths < OVERLAP).any()):
+            raise StructureError(too_short, index, name)
+        try:
+            reduced = reduced_cells(cell, pbc)
+        except RuntimeError as error:
             raise StructureError(
-                f"atoms {first[worst]} and {second[worst]} are {distance[worst]:.3f} Å apart "
-                f"(less than {OVERLAP} Å); they overlap: check the cell, the units (Å) and "
-                "duplicate atoms",
+                f"cell is too skewed to be used (rows {rows} Å); give shorter lattice vectors",
+                index,
+                name,
+            ) from error
+        if bool(shortest_period(reduced, pbc) < OVERLAP):
+            raise StructureError(too_short, index, name)
+        return reduced[0].numpy()
+
+
+def to_structures(name: str, value: object) -> Structures:
+    """What a caller gave as the argument ``name``, as a batch. Raises as `Structures.from_ase`."""
+    return value if isinstance(value, Structures) else Structures.from_ase(as_atoms(name, value))
+
+
+def as_atoms(name: str, value: object) -> list[Atoms]:
+    """What unambiguously is one structure or several, as a list of ``ase.Atoms``.
+
+    Raises:
+        TypeError: what is not; the message calls the argument ``name``.
+        StructureError: a pymatgen structure with partial occupancies.
+    """
+    found = _one_or_more(value)
+    if found is not None:
+        return found
+    if isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable):
+        raise _no_structure(name, value)
+    members = []
+    for place, member in enumerate(value):
+        found = _one_or_more(member)
+        if found is None:
+            raise _no_structure(f"{name}[{place}]", member)
+        members += found
+    return members
+
+
+def _one_or_more(value: object) -> list[Atoms] | None:
+    if isinstance(value, Atoms):
+        return [value]
+    if isinstance(value, Structures):
+        return value.to_ase()
+    if not isinstance(value, type) and hasattr(value, "to_ase_atoms"):  # pymatgen
+        try:
+            return [value.to_ase_atoms()]
+        except ValueError as error:
+            raise StructureError(f"{error} (occupancies must be whole)") from error
+    return None
+
+
+def _no_structure(name: str, value: object) -> TypeError:
+    advice = "make one with ase.Atoms(...)"
+    if isinstance(value, (str, bytes, Path)):
+        advice = "a file is read with ase.io.read(...), or bv.read_relaxations(...)"
+    return TypeError(
+        f"{name} must be an ase.Atoms, a pymatgen structure, a bv.Structures or a list of these, "
+        f"got {shown(value)}; {advice}"
+    )
+
+
+def _names(names: str | Sequence[str] | None, batch: Sequence[Atoms]) -> tuple[str, ...]:
+    """One for each structure."""
+    if names is None:
+        names = [member.info.get("name", member.get_chemical_formula()) for member in batch]
+    if isinstance(names, str):
+        names = [names]
+    if len(names) != len(batch):
+        raise ValueError(
+            f"{len(names)} names were given for {len(batch)} structures; give a list with one each"
+        )
+    return tuple(str(name) for name in names)
+
+
+def _held(atoms: Atoms, index: int, name: str) -> np.ndarray:
+    """(n,) bool, the atoms that a FixAtoms constraint holds.
+
+    Raises:
+        StructureError: another constraint.
+    """
+    held = np.zeros(len(atoms), bool)
+    for constraint in atoms.constraints:
+        if not isinstance(constraint, FixAtoms):
+            raise StructureError(
+                f"has a {type(constraint).__name__} constraint; only FixAtoms is supported: set "
+                "that, or remove it",
                 index,
                 name,
             )
+        held[constraint.index] = True
+    return held
 
 
 def concatenate(batches: Sequence[Structures]) -> Structures:

@@ -216,7 +216,7 @@ def _one(mode: str, steps: str, device: str) -> dict:
         "peak_bytes": meter.peak_bytes,
         "base_bytes": base,
         "evaluations": int(relaxation.steps[0]),
-        "solver_products": sum(s.products for s in relaxation.backward.solutions),
+        "solver_products": sum(s.n_matvecs for s in relaxation.backward.solutions),
     }
 
 

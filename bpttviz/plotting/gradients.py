@@ -69,7 +69,7 @@ def plot_gradient(
 ) -> AccessibleFigure:
     """How the gradient fares on its way back from the last step to the first.
 
-    Left, its size, relative to the size it set out with: in the shaded bands it has faded, or
+    Left, its size, relative to the size it set out with: in the shaded bands it has vanished, or
     exploded. Right, what each step adds to dL/dθ, as a share of all. The verdicts stand in the
     legend.
 
@@ -112,7 +112,7 @@ def plot_gradient(
     size.set_yscale("log")
     size.set_ylim(limits)
     low, high = size.get_ylim() if limits else limits_with_bands(size.get_ylim())
-    for edge, end, word in ((VANISHED, low, "faded"), (EXPLODED, high, "exploded")):
+    for edge, end, word in ((VANISHED, low, "vanished"), (EXPLODED, high, "exploded")):
         size.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
         size.annotate(
             word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
@@ -167,7 +167,7 @@ def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
     relative, _ = _relative(diagnosis)
     return (
         f"{label}: {diagnosis.verdict}; of a gradient of size 1 at step {diagnosis.steps}, "
-        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.reach} steps hold 90 % of "
+        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.effective_horizon} steps hold 90 % of "
         "what θ learns from."
     )
 

@@ -76,7 +76,7 @@ def _ways_back(axes, ways: Sequence[summary.GradientProfile]) -> None:
         axes.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
     axes.set_ylim(low, high)
     axes.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|", fontsize=9)
-    axes.set_xlabel("step t  (← the gradient's way; shaded: faded, exploded)", fontsize=9)
+    axes.set_xlabel("step t  (← the gradient's way; shaded: vanished, exploded)", fontsize=9)
     axes.set_title(f"gradient by step: {ways[-1].verdict}", loc="left", fontsize=9, color=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

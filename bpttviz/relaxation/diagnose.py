@@ -2,28 +2,32 @@
 
 The gradient comes back through a step of the map as through its Jacobian: each step multiplies it.
 Near the resting place of gradient descent that Jacobian is 1 - eta H, so soft modes pass (factor
-near 1), stiff ones fade, and a step size beyond 2/λ_max makes both the relaxation and its gradient
-explode.
+near 1), stiff ones vanish, and a step size beyond 2/λ_max makes both the relaxation and its
+gradient explode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from ase import Atoms
 from torch import Tensor
 
+from bpttviz._checks import whole
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import record, replayed_gradient
+from bpttviz.relaxation.adjoints.base import record_path, replayed_gradient
+from bpttviz.relaxation.arnoldi import spectral_radius
 from bpttviz.relaxation.loop import Loop
-from bpttviz.relaxation.rules import GradientDescent, State
+from bpttviz.relaxation.relax import checked_arguments
+from bpttviz.relaxation.rules import UpdateRule
+from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.relaxation.zero_modes import ZeroModes
-from bpttviz.structures import Structures
+from bpttviz.structures import Structures, to_structures
 
 # A gradient that has shrunk to a hundredth teaches the early steps nothing; one that has grown
 # tenfold is led by them, and by their rounding errors.
@@ -66,14 +70,14 @@ class GradientDiagnosis:
         return float(self.sensitivity[0] / self.sensitivity[-1]) ** (1 / self.steps)
 
     @property
-    def reach(self) -> int:
+    def effective_horizon(self) -> int:
         """How many of the last steps hold 90 % of the contributions to dL/dθ."""
         shares = self.contribution.flip(0).cumsum(0) / self.contribution.sum()
         return int((shares < 0.9).sum()) + 1
 
     @property
     def verdict(self) -> str:
-        """ "fading", "exploding", "healthy"; or "nothing to learn" without any gradient."""
+        """ "vanishing", "exploding", "healthy"; or "nothing to learn" without any gradient."""
         found = verdict(self.sensitivity.tolist())
         if found != "nothing to learn" and self.spectral_radius > STABLE:
             return "exploding"
@@ -84,22 +88,20 @@ class GradientDiagnosis:
         if self.verdict == "nothing to learn":
             return f"{self.name}: nothing to learn, the relaxation ends at the reference"
         first, last = float(self.sensitivity[0]), float(self.sensitivity[-1])
-        text = (
-            f"{self.name}: {self.verdict}. Back through {self.steps} steps the gradient goes from "
-            f"{last:.3g} to {first:.3g} ({self.contraction:.3f} a step); the last {self.reach} "
-            f"steps hold 90 % of what θ learns from. At the end (fmax {self.fmax:.2g} eV/Å) the "
-            f"map's spectral radius is {self.spectral_radius:.3f}"
-        )
+        horizon = self.effective_horizon
+        advice = {
+            "healthy": "every step takes part.",
+            "vanishing": (
+                f"early steps teach nothing. TruncatedBPTT(steps={horizon}) would cost less for "
+                "nearly the same gradient; ImplicitAdjoint looks at the resting place alone."
+            ),
+            "exploding": "a smaller step size, or fewer steps, tames it.",
+        }
         return (
-            text
-            + {
-                "healthy": ": every step takes part.",
-                "fading": (
-                    f": early steps teach nothing. TruncatedBPTT(steps={self.reach}) would cost less "
-                    "for nearly the same gradient; Implicit looks at the resting place alone."
-                ),
-                "exploding": ": a smaller step size, or fewer steps, tames it.",
-            }[self.verdict]
+            f"{self.name}: {self.verdict}. Back through {self.steps} steps the gradient goes from "
+            f"{last:.3g} to {first:.3g} ({self.contraction:.3f} a step); the last {horizon} steps "
+            f"hold 90 % of what θ learns from. At the end (fmax {self.fmax:.2g} eV/Å) the map's "
+            f"spectral radius is {self.spectral_radius:.3f}: {advice[self.verdict]}"
         )
 
     def __repr__(self) -> str:
@@ -107,21 +109,21 @@ class GradientDiagnosis:
 
 
 def verdict(sensitivity: Sequence[float]) -> str:
-    """ "fading", "exploding", "healthy" or "nothing to learn": what |dL/dX_t| from first to last
+    """ "vanishing", "exploding", "healthy" or "nothing to learn": what |dL/dX_t| from first to last
     step says, without a look at the map."""
     first, last, largest = sensitivity[0], sensitivity[-1], max(sensitivity)
     if last == 0:
         return "nothing to learn"
     if not all(map(math.isfinite, sensitivity)) or largest > EXPLODED * last:
         return "exploding"
-    return "fading" if first < VANISHED * last else "healthy"
+    return "vanishing" if first < VANISHED * last else "healthy"
 
 
 def diagnose_gradient(
     potential: Potential,
     start: Structures | Atoms,
     end: Structures | Atoms,
-    rule=None,
+    rule: UpdateRule | None = None,
     stop: StoppingCriterion | None = None,
     iterations: int = 40,
 ) -> GradientDiagnosis:
@@ -130,27 +132,29 @@ def diagnose_gradient(
     The time is that of one `CheckpointedBPTT` gradient, and one backward pass an iteration.
 
     Args:
-        potential, start, rule, stop: as in `relax`; one structure.
+        potential, start, rule, stop: as in `relax`; one structure. However far its atoms are
+            thrown, they are followed, as long as numbers are finite.
         end: the reference end, the same atoms.
         iterations: of the Arnoldi process behind the spectral radius.
 
     Raises:
-        ValueError: more than one structure.
+        TypeError: an argument that is something else.
+        ValueError: more than one structure; iterations below 1.
         StructureError: start and end are not the same atoms; or the start cannot be evaluated.
         RuntimeError: the relaxation diverged: there is no end to look back from.
     """
-    rule = GradientDescent() if rule is None else rule
-    stop = StoppingCriterion() if stop is None else stop
+    potential, rule, stop = checked_arguments(potential, rule, stop)
+    iterations = whole("iterations", iterations)
     start, end = (
-        (x if isinstance(x, Structures) else Structures.from_ase(x)).to(potential.device)
-        for x in (start, end)
+        to_structures(name, value).to(potential.device)
+        for name, value in (("start", start), ("end", end))
     )
     if len(start) != 1:
         raise ValueError(f"one structure at a time can be diagnosed, got {len(start)}")
-    loop = Loop(potential, start, rule, stop)
-    path = record(loop, loop.begin(), stop.max_steps)
-    if loop.diverged:
-        lost = loop.diverged[0]
+    loop = Loop(potential, start, rule, stop, farthest=math.inf)
+    path = record_path(loop, loop.begin(), stop.max_steps)
+    if loop.divergences:
+        lost = loop.divergences[0]
         raise RuntimeError(
             f"{start.names[0]} diverged at step {lost.step} ({lost.cause}): no gradient to "
             "follow; a smaller step size or max_step may help"
@@ -159,95 +163,83 @@ def diagnose_gradient(
     with torch.enable_grad():
         loss = delta_q(start.with_positions(leaf), end).sum()
         (cotangent,) = torch.autograd.grad(loss, leaf)
-    parameters = [p for p in potential.parameters() if p.requires_grad]
-    incoming = [cotangent, *(torch.zeros_like(x) for x in path[-1].memory)]
-    sensitivity, contribution = [cotangent.norm()], []
-    for state in reversed(path[:-1]):
-        gradients = replayed_gradient(loop, state, 1, incoming, parameters)
-        size = 1 + len(state.memory)
-        incoming = [
-            torch.zeros_like(x) if g is None else g
-            for g, x in zip(gradients[:size], (state.positions, *state.memory), strict=True)
-        ]
-        sensitivity.append(incoming[0].norm())
-        norms = [g.norm().to(cotangent.dtype) for g in gradients[size:] if g is not None]
-        contribution.append(torch.stack(norms).norm() if norms else cotangent.new_zeros(()))
+    sensitivity, contribution = _backwards(loop, path, cotangent)
     return GradientDiagnosis(
         name=start.names[0],
         loss=float(loss.detach()),
-        sensitivity=torch.stack(sensitivity[::-1]).cpu(),
-        contribution=torch.stack(contribution[::-1]).cpu(),
+        sensitivity=sensitivity,
+        contribution=contribution,
         spectral_radius=_radius_at(loop, path[-1], iterations),
         fmax=float(loop.measure(path[-1]).fmax[0]),
     )
 
 
+def _backwards(loop: Loop, path: list[State], cotangent: Tensor) -> tuple[Tensor, Tensor]:
+    """`GradientDiagnosis.sensitivity` (K+1,) and ``contribution`` (K,) along a recorded path.
+
+    Args:
+        loop: which has made these steps.
+        path: K+1 states.
+        cotangent: (N, 3) gradient of the loss at its end.
+    """
+    parameters = [p for p in loop.potential.parameters() if p.requires_grad]
+    incoming = [cotangent, *(torch.zeros_like(x) for x in path[-1].tensors[1:])]
+    sensitivity, contribution = [cotangent.norm()], []
+    for state in reversed(path[:-1]):
+        gradients = replayed_gradient(loop, state, 1, incoming, parameters)
+        size = len(state.tensors)
+        incoming = [
+            torch.zeros_like(x) if g is None else g
+            for g, x in zip(gradients[:size], state.tensors, strict=True)
+        ]
+        sensitivity.append(incoming[0].norm())
+        norms = [g.norm().to(cotangent.dtype) for g in gradients[size:] if g is not None]
+        contribution.append(torch.stack(norms).norm() if norms else cotangent.new_zeros(()))
+    return torch.stack(sensitivity[::-1]).cpu(), torch.stack(contribution[::-1]).cpu()
+
+
 def _radius_at(loop: Loop, state: State, iterations: int) -> float:
     """Spectral radius of one step's Jacobian at ``state``, zero modes projected out.
 
-    Unprojected it is never below 1: a translated structure stays translated.
+    Unprojected it is never below 1: a translated structure stays translated. Only what belongs to
+    atoms and has a direction takes part (positions, velocities).
     """
     structures = loop.structures.with_positions(state.positions)
     internal = ZeroModes(structures, loop.potential)
-    free = ~structures.fixed[:, None]
+    chosen = [k for k in range(1 + len(state.per_atom)) if state.tensors[k].shape[1:] == (3,)]
     with torch.enable_grad():
-        inputs = [x.detach().requires_grad_() for x in (state.positions, *state.memory)]
-        forces = torch.where(free, loop.predict(inputs[0]).forces, 0.0)
+        tensors = [x.detach() for x in state.tensors]
+        inputs = [tensors[k].requires_grad_() for k in chosen]
+        forces = torch.where(~structures.fixed[:, None], loop.predict(inputs[0]).forces, 0.0)
         # One more step of the same kind; with a list of step sizes, its last.
-        after = loop.rule.step(State(inputs[0], tuple(inputs[1:]), max(0, state.t - 1)), forces)
-        outputs = [x for x in (after.positions, *after.memory) if x.requires_grad]
-        kept = [x.requires_grad for x in (after.positions, *after.memory)]
+        here = replace(state.with_tensors(tensors), step=max(0, state.step - 1))
+        after = loop.rule.step(here, forces).tensors
+        outputs = [(place, after[k]) for place, k in enumerate(chosen) if after[k].requires_grad]
 
-    def clean(vectors: list[Tensor]) -> list[Tensor]:
-        """Vectors without zero modes; memory that is not a vector does not move atoms."""
-        return [internal.remove(v) if v.ndim == 2 else torch.zeros_like(v) for v in vectors]
+    def clean(vectors: Sequence[Tensor]) -> Tensor:
+        """(N, 3 × parts): vectors without zero modes, side by side."""
+        return torch.cat([internal.remove(v) for v in vectors], 1)
 
-    sizes = [x.numel() for x in inputs]
-
-    def transposed(flat: Tensor) -> Tensor:
+    def transposed(u: Tensor) -> Tensor:
         """Jᵀ u: it has the eigenvalues of J, and is one backward pass."""
-        vectors = clean(
-            [v.reshape(x.shape) for v, x in zip(flat.split(sizes), inputs, strict=True)]
-        )
-        cotangents = [v for v, keep in zip(vectors, kept, strict=True) if keep]
+        parts = clean(u.split(3, dim=1)).split(3, dim=1)
         gradients = torch.autograd.grad(
-            outputs, inputs, cotangents, retain_graph=True, allow_unused=True
+            [x for _, x in outputs],
+            inputs,
+            [parts[place] for place, _ in outputs],
+            retain_graph=True,
+            allow_unused=True,
         )
-        found = [
-            torch.zeros_like(x) if g is None else g for g, x in zip(gradients, inputs, strict=True)
-        ]
-        return torch.cat([v.reshape(-1) for v in clean(found)])
+        return clean(
+            [
+                torch.zeros_like(x) if g is None else g
+                for g, x in zip(gradients, inputs, strict=True)
+            ]
+        )
 
     draw = torch.Generator().manual_seed(0)
-    random = torch.randn(sum(sizes), generator=draw, dtype=torch.float64).to(inputs[0])
-    vectors = clean([v.reshape(x.shape) for v, x in zip(random.split(sizes), inputs, strict=True)])
-    return spectral_radius(transposed, torch.cat([v.reshape(-1) for v in vectors]), iterations)
-
-
-def spectral_radius(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> float:
-    """Largest |eigenvalue| of a matrix known by its products, from an Arnoldi basis.
-
-    A power iteration that forgets nothing: the same products, far fewer of them where eigenvalues
-    lie close together, and pairs of complex ones (momentum makes them) do no harm. Zero where
-    ``start`` is.
-    """
-    size = float(start.norm())
-    if size == 0:
-        return 0.0
-    basis = [start / size]
-    hessenberg = torch.zeros(iterations + 1, iterations, dtype=torch.float64)
-    for k in range(iterations):
-        image = product(basis[-1])
-        for _ in range(2):  # once loses orthogonality
-            for i, q in enumerate(basis):
-                overlap = q @ image
-                hessenberg[i, k] += overlap.cpu()
-                image = image - overlap * q
-        length = float(image.norm())
-        if length < 1e-10:  # the basis holds an invariant subspace: nothing more to find
-            hessenberg = hessenberg[: k + 2, : k + 1]
-            break
-        hessenberg[k + 1, k] = length
-        basis.append(image / length)
-    square = hessenberg[: hessenberg.shape[1]]
-    return float(torch.linalg.eigvals(square).abs().max())
+    shape = (len(state.positions), 3 * len(chosen))
+    random = torch.randn(shape, generator=draw, dtype=torch.float64).to(state.positions)
+    start = clean(random.split(3, dim=1))
+    radius = spectral_radius(transposed, start, structures.structure_index, 1, iterations)
+    return float(radius[0])

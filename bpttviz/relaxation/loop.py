@@ -1,4 +1,4 @@
-"""The one loop: evaluate forces, let the rule move the atoms, repeat until `StoppingCriterion` says so.
+"""The one loop: evaluate forces, let the rule move the atoms, repeat until the criterion is met.
 
 The loop does not know whether, or how, anyone differentiates it. Each of its steps may be replayed
 (that is how a checkpoint recomputes): decisions about who moves are made once, without gradient,
@@ -7,24 +7,36 @@ and kept; a replay follows them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bpttviz.geometry import segment_max
 from bpttviz.potentials.base import Potential, Prediction
-from bpttviz.relaxation.rules import State
+from bpttviz.relaxation.rules import UpdateRule
+from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import StructureError, Structures
+
+# An atom further than this (Å) from its start has been thrown: no relaxation goes that far, and
+# atoms without neighbours feel no force and would pass for converged.
+FARTHEST = 100.0
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where and why a structure was given up."""
+    """Where and why a structure was given up.
+
+    Attributes:
+        step: the step that could not be made.
+        cause: in words.
+        at_start: whether the start itself could not be evaluated.
+    """
 
     step: int
     cause: str
+    at_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,8 +45,8 @@ class StepRecord:
 
     Attributes:
         positions: (N, 3) Å, where the forces were evaluated.
-        energy: (B,) eV.
-        forces: (N, 3) eV/Å.
+        energy: (B,) eV; NaN for diverged structures.
+        forces: (N, 3) eV/Å; zero for diverged structures.
         fmax: (B,) eV/Å, over the atoms that may move.
     """
 
@@ -49,53 +61,63 @@ class Loop:
 
     Args:
         potential, structures, rule, stop: as in `bpttviz.relax`.
+        farthest: a structure diverges when an atom is further than this from its start, Å.
 
     Attributes:
-        moments: what was seen at each step made so far.
+        records: what was seen at each step made so far.
         steps: (B,) steps that each structure has made.
         converged: (B,) bool, stopped by a tolerance.
-        diverged: structure index → `Divergence`.
+        diverged: (B,) bool, given up: not evaluated and not moved any more.
+        divergences: structure index → `Divergence`, for those given up.
 
     A relaxation may go through several phases, each with a rule and a stop of its own: see
-    `follow`. ``rule`` and ``stop`` are those of the present one.
+    `switch_rule`. ``rule`` and ``stop`` are those of the present one.
     """
 
-    def __init__(self, potential: Potential, structures: Structures, rule, stop: StoppingCriterion):
+    def __init__(
+        self,
+        potential: Potential,
+        structures: Structures,
+        rule: UpdateRule,
+        stop: StoppingCriterion,
+        farthest: float = FARTHEST,
+    ):
         self.potential, self.structures, self.rule, self.stop = potential, structures, rule, stop
+        self.farthest = farthest
         count, device = len(structures), structures.device
-        self.moments: list[StepRecord] = []
+        self.records: list[StepRecord] = []
         self.steps = torch.zeros(count, dtype=torch.int64, device=device)
         self.converged = torch.zeros(count, dtype=torch.bool, device=device)
-        self.diverged: dict[int, Divergence] = {}
-        self._given_up = torch.zeros(count, dtype=torch.bool, device=device)
-        self._decisions: list[tuple[Tensor, Tensor]] = []  # (moving, given up) at each step
+        self.diverged = torch.zeros(count, dtype=torch.bool, device=device)
+        self.divergences: dict[int, Divergence] = {}
+        self._decisions: list[tuple[Tensor, Tensor]] = []  # (moving, diverged) at each step
         self._phases = [(0, rule)]  # (first step, rule)
-        self._safe_positions = structures.positions.detach()
+        self._batches: dict[tuple[bool, ...], Structures] = {}  # without diverged members
 
     @property
     def finished(self) -> bool:
         """Whether every structure has stopped."""
-        return bool((self.converged | self._given_up).all())
+        return bool((self.converged | self.diverged).all())
 
     def begin(self) -> State:
         """The state before the first step."""
         return self.rule.init(self.structures)
 
-    def follow(self, state: State, rule, stop: StoppingCriterion) -> State:
+    def switch_rule(self, state: State, rule: UpdateRule, stop: StoppingCriterion) -> State:
         """A new phase: go on from ``state`` by another rule, until another stop says so.
 
-        Structures that a tolerance had stopped move again; those given up stay given up.
+        Structures that a tolerance had stopped move again; diverged ones stay where they are.
         """
         self.rule, self.stop = rule, stop
         self.converged = torch.zeros_like(self.converged)
-        self._phases.append((state.t, rule))
+        self._phases.append((state.step, rule))
         here = self.structures.with_positions(state.positions)
-        return rule.init(here)._replace(t=state.t)
+        return replace(rule.init(here), step=state.step)
 
     def advance(self, state: State, steps: int) -> State:
         """Make (or replay) up to ``steps`` steps; fewer when everything has stopped."""
         for _ in range(steps):
-            if state.t == len(self._decisions) and self.finished:
+            if state.step == len(self._decisions) and self.finished:
                 break
             state = self._step(state)
         return state
@@ -103,125 +125,151 @@ class Loop:
     def predict(self, positions: Tensor) -> Prediction:
         """Energy and forces at ``positions`` (N, 3), with a graph where gradients are enabled.
 
-        Members given up are evaluated at their start.
+        Diverged members are left out: their energy is NaN, their forces are zero.
         """
-        prediction, _ = self._evaluate(State(positions, (), len(self.moments)), self._given_up)
+        prediction, _ = self._evaluate(positions, len(self.records), self.diverged)
         return prediction
-
-    @property
-    def given_up(self) -> Tensor:
-        """(B,) bool, the diverged ones."""
-        return self._given_up
 
     def measure(self, state: State) -> StepRecord:
         """Energy and forces at ``state``, without gradient, moving nothing."""
         with torch.no_grad():
-            prediction, _ = self._evaluate(state, self._given_up)
-            return self._moment(state, prediction)
+            prediction, _ = self._evaluate(state.positions, state.step, self.diverged)
+            return self._record(state, prediction)
 
     def _step(self, state: State) -> State:
-        replay = state.t < len(self._decisions)
+        replay = state.step < len(self._decisions)
+        diverged = self._decisions[state.step][1] if replay else self.diverged
+        prediction, diverged = self._evaluate(state.positions, state.step, diverged)
         if replay:
-            moving, given_up = self._decisions[state.t]
-            prediction, _ = self._evaluate(state, given_up)
+            moving = self._decisions[state.step][0]
         else:
-            prediction, given_up = self._evaluate(state, self._given_up)
-            moving = self._decide(state, prediction, given_up)
-        structure_index = self.structures.structure_index
-        free = (moving[structure_index] & ~self.structures.fixed)[:, None]
+            moving = self._decide(state, prediction, diverged)
         # Masking the force as well as the result: a rule may divide by it or remember it.
-        first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.t)
-        proposed = rule.step(
-            state._replace(t=state.t - first), torch.where(free, prediction.forces, 0.0)
-        )._replace(t=state.t + 1)
+        forces = torch.where(self._free(moving)[:, None], prediction.forces, 0.0)
+        first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.step)
+        proposed = rule.step(replace(state, step=state.step - first), forces)
+        proposed = replace(proposed, step=state.step + 1)
         if not replay:
-            moving, given_up = self._finish(state, proposed, moving)
-            free = (moving[structure_index] & ~self.structures.fixed)[:, None]
-        return self._merge(state, proposed, free, given_up[structure_index][:, None])
+            moving, diverged = self._finish(state, proposed, moving)
+        # No gradient goes back through members that were given up.
+        kept = state.detached(diverged) if bool(diverged.any()) else state
+        return proposed.merged(kept, moving, self._free(moving))
 
-    def _evaluate(self, state: State, given_up: Tensor) -> tuple[Prediction, Tensor]:
+    def _free(self, moving: Tensor) -> Tensor:
+        """(N,) bool, the atoms that take this step."""
+        return moving[self.structures.structure_index] & ~self.structures.fixed
+
+    def _evaluate(
+        self, positions: Tensor, step: int, diverged: Tensor
+    ) -> tuple[Prediction, Tensor]:
         """Forces, with members that cannot be evaluated given up instead of failing the batch.
 
-        A member given up is evaluated at its start, detached: masking its output alone would let
-        the NaN of its inner derivatives reach the shared parameters as 0 · NaN.
+        Raises:
+            StructureError: no start in the batch can be evaluated; or a complaint about none of its
+                members.
         """
-        structure_index = self.structures.structure_index
         while True:
-            lost = given_up[structure_index][:, None]
-            positions = torch.where(lost, self._safe_positions, state.positions)
+            kept = (~diverged).nonzero().flatten().tolist()
             try:
-                prediction = self.potential(self.structures.with_positions(positions))
+                prediction = self._predict(positions, diverged)
             except StructureError as error:
-                if state.t == 0 or error.index is None or bool(given_up[error.index]):
+                if error.index is None:
                     raise
-                given_up = self._give_up(given_up, error.index, state.t, error.reason)
-                continue
-            bad = self._not_finite(prediction) & ~given_up
-            if not bad.any():
-                return prediction, given_up
-            for index in bad.nonzero().flatten().tolist():
-                if state.t == 0:
-                    raise StructureError(
+                lost, cause = [kept[error.index]], error.reason
+            else:
+                bad = self._not_finite(prediction) & ~diverged
+                lost, cause = bad.nonzero().flatten().tolist(), "energy or forces are not finite"
+                if not lost:
+                    return prediction, diverged
+                if step == 0:
+                    cause = (
                         "energy or forces at the start are not finite (NaN or inf); atoms are too "
                         "close together, or training has spoiled the weights (try a smaller "
-                        "learning rate)",
-                        index,
-                        self.structures.names[index],
+                        "learning rate)"
                     )
-                given_up = self._give_up(
-                    given_up, index, state.t, "energy or forces are not finite"
-                )
+            for index in lost:
+                diverged = self._give_up(index, Divergence(step, cause, at_start=step == 0))
+            if step == 0 and bool(diverged.all()):
+                first = min(self.divergences)
+                name = self.structures.names[first]
+                raise StructureError(self.divergences[first].cause, first, name)
+
+    def _predict(self, positions: Tensor, diverged: Tensor) -> Prediction:
+        """Energy and forces of those that are left: a diverged member is no part of the batch.
+
+        Masking its output would not do: the NaN of its inner derivatives would reach the shared
+        parameters as 0 · NaN.
+        """
+        if not bool(diverged.any()):
+            return self.potential(self.structures.with_positions(positions))
+        key = tuple(diverged.tolist())
+        kept = [index for index, lost in enumerate(key) if not lost]
+        energy = positions.new_full((len(key),), torch.nan)
+        forces = torch.zeros_like(positions)
+        if not kept:
+            return Prediction(energy, forces)
+        if key not in self._batches:
+            self._batches[key] = self.structures[kept]
+        atoms = (~diverged)[self.structures.structure_index].nonzero().flatten()
+        found = self.potential(self._batches[key].with_positions(positions[atoms]))
+        places = torch.tensor(kept, device=energy.device)
+        return Prediction(
+            energy.to(found.energy).index_copy(0, places, found.energy),
+            forces.to(found.forces).index_copy(0, atoms, found.forces),
+        )
 
     def _not_finite(self, prediction: Prediction) -> Tensor:
         with torch.no_grad():
             bad_atom = (~torch.isfinite(prediction.forces)).any(1)
-            bad = torch.zeros_like(self._given_up).index_put(
+            bad = torch.zeros_like(self.diverged).index_put(
                 (self.structures.structure_index[bad_atom],),
                 torch.ones((), dtype=torch.bool, device=bad_atom.device),
             )
             return bad | ~torch.isfinite(prediction.energy)
 
-    def _give_up(self, given_up: Tensor, index: int, step: int, cause: str) -> Tensor:
-        self.diverged[index] = Divergence(step, cause)
-        given_up = given_up.clone()
-        given_up[index] = True
-        self._given_up = given_up
-        return given_up
+    def _give_up(self, index: int, divergence: Divergence) -> Tensor:
+        """Note a divergence; all that are diverged now (B,)."""
+        self.divergences[index] = divergence
+        self.diverged = self.diverged.clone()
+        self.diverged[index] = True
+        return self.diverged
 
-    def _decide(self, state: State, prediction: Prediction, given_up: Tensor) -> Tensor:
+    def _decide(self, state: State, prediction: Prediction, diverged: Tensor) -> Tensor:
         """Which structures (B,) take this step, noted together with what was seen."""
         with torch.no_grad():
-            moment = self._moment(state, prediction)
-            self.moments.append(moment)
+            record = self._record(state, prediction)
+            self.records.append(record)
             if self.stop.fmax is not None:
-                self.converged = self.converged | ((moment.fmax < self.stop.fmax) & ~given_up)
-            return ~(self.converged | given_up)
+                self.converged = self.converged | ((record.fmax < self.stop.fmax) & ~diverged)
+            return ~(self.converged | diverged)
 
     def _finish(self, state: State, proposed: State, moving: Tensor) -> tuple[Tensor, Tensor]:
         """Look at the step made: count it, or give a structure up; keep the decision."""
         with torch.no_grad():
-            structure_index, count = self.structures.structure_index, len(self.structures)
-            length = (proposed.positions - state.positions).norm(dim=1)
-            longest = segment_max(torch.nan_to_num(length, nan=torch.inf), structure_index, count)
+            longest = self._longest(proposed.positions - state.positions)
             for index in (~torch.isfinite(longest) & moving).nonzero().flatten().tolist():
-                self._give_up(self._given_up, index, state.t, "the step is not finite")
-            moving = moving & ~self._given_up
+                self._give_up(index, Divergence(state.step, "the step is not finite"))
+            gone = self._longest(proposed.positions - self.structures.positions)
+            thrown = (gone > self.farthest) & moving & ~self.diverged
+            for index in thrown.nonzero().flatten().tolist():
+                cause = (
+                    f"an atom was thrown {float(gone[index]):.3g} Å from its start (more than "
+                    f"{self.farthest:g} Å)"
+                )
+                self._give_up(index, Divergence(state.step, cause))
+            moving = moving & ~self.diverged
             self.steps = self.steps + moving
             if self.stop.max_displacement is not None:
                 self.converged = self.converged | (moving & (longest < self.stop.max_displacement))
-            self._decisions.append((moving, self._given_up))
+            self._decisions.append((moving, self.diverged))
         return self._decisions[-1]
 
-    def _merge(self, old: State, new: State, free: Tensor, lost: Tensor) -> State:
-        """New values where atoms move, old ones elsewhere; no gradient for members given up."""
-        kept = torch.where(lost, old.positions.detach(), old.positions)
-        memory = tuple(
-            torch.where(free.reshape(-1, *[1] * (after.ndim - 1)), after, before)
-            for before, after in zip(old.memory, new.memory, strict=True)
-        )
-        return State(torch.where(free, new.positions, kept), memory, new.t)
+    def _longest(self, displacements: Tensor) -> Tensor:
+        """(B,) Å, the longest of each structure's displacements (N, 3); inf where one is NaN."""
+        length = torch.nan_to_num(displacements.norm(dim=1), nan=torch.inf)
+        return segment_max(length, self.structures.structure_index, len(self.structures))
 
-    def _moment(self, state: State, prediction: Prediction) -> StepRecord:
+    def _record(self, state: State, prediction: Prediction) -> StepRecord:
         forces = prediction.forces.detach()
         free = torch.where(self.structures.fixed, 0.0, forces.norm(dim=1))
         return StepRecord(

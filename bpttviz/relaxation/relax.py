@@ -12,13 +12,15 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
+from bpttviz._checks import instance_of
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import BackwardRecord
+from bpttviz.relaxation.adjoints.base import Adjoint, BackwardRecord, Waypoints
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.loop import Divergence, Loop
-from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.rules import GradientDescent, UpdateRule
+from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.structures import StructureError, Structures
+from bpttviz.structures import StructureError, Structures, to_structures
 
 
 class DivergenceWarning(UserWarning):
@@ -146,20 +148,21 @@ class Relaxation:
 
 def relax(
     potential: Potential,
-    structures: Structures | Atoms | list[Atoms],
-    rule=None,
+    structures: Structures | Atoms | Sequence[Atoms],
+    rule: UpdateRule | None = None,
     stop: StoppingCriterion | None = None,
-    adjoint=None,
+    adjoint: Adjoint | None = None,
 ) -> Relaxation:
     """Relax structures with a potential: X(t+1) = rule(X(t), F(X(t))).
 
     Where gradients are enabled the final positions are differentiable with respect to the
     potential's parameters, the rule's (learnable step sizes) and the start, in the way that
-    ``adjoint`` chooses. Inside ``torch.no_grad()`` no graph is built whatever the adjoint.
+    ``adjoint`` chooses. Inside ``torch.no_grad()`` (or ``torch.inference_mode()``) no graph is
+    built whatever the adjoint.
 
     Args:
         potential: where energies and forces come from.
-        structures: the starts; ``ase.Atoms`` are converted.
+        structures: the starts; what `Structures.from_ase` takes is converted.
         rule: `GradientDescent` by default.
         stop: `StoppingCriterion` by default (20 steps).
         adjoint: `CheckpointedBPTT` by default.
@@ -168,51 +171,95 @@ def relax(
         A `Relaxation`.
 
     Raises:
-        StructureError: a start that cannot be used, or evaluated by this potential.
+        TypeError: an argument that is something else.
+        StructureError: a start that cannot be used; or none that this potential can evaluate.
         ImplicitError: an implicit gradient was asked for where a structure is not at rest.
 
     Warns:
-        DivergenceWarning: names each structure given up, the step and the cause; the rest go on.
+        DivergenceWarning: names each structure given up, the step and the cause; the rest go on. A
+            structure is given up when it cannot be evaluated, when its step is not finite, or when
+            an atom is more than 100 Å from its start.
     """
+    potential, rule, stop = checked_arguments(potential, rule, stop)
+    adjoint = CheckpointedBPTT() if adjoint is None else adjoint
+    adjoint = instance_of("adjoint", adjoint, Adjoint, "bv.CheckpointedBPTT()")
+    structures = to_structures("structures", structures)
+    wanted = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    # Forces are derivatives, which inference mode forbids: no_grad says the same of the result.
+    with torch.inference_mode(False), torch.set_grad_enabled(wanted):
+        if structures.positions.is_inference():
+            structures = structures.clone()
+        loop = Loop(potential, structures.to(potential.device), rule, stop)
+        end, backward, waypoints = adjoint.drive(loop)
+        result = _result(loop, end, backward, waypoints)
+    for index, divergence in loop.divergences.items():
+        message = _complaint(index, structures.names[index], divergence)
+        warnings.warn(message, DivergenceWarning, stacklevel=2)
+    return result
+
+
+def checked_arguments(
+    potential: Potential, rule: UpdateRule | None, stop: StoppingCriterion | None
+) -> tuple[Potential, UpdateRule, StoppingCriterion]:
+    """What a relaxation needs, with defaults where None was given.
+
+    Raises:
+        TypeError: an argument that is something else.
+        ValueError: a potential made inside ``torch.inference_mode()``.
+    """
+    potential = instance_of("potential", potential, Potential, "bv.CHGNet.pretrained()")
+    if any(p.is_inference() for p in potential.parameters()):
+        raise ValueError(
+            "the potential was made inside torch.inference_mode(), where PyTorch makes tensors "
+            "that no force can be derived from; make it outside"
+        )
     rule = GradientDescent() if rule is None else rule
     stop = StoppingCriterion() if stop is None else stop
-    adjoint = CheckpointedBPTT() if adjoint is None else adjoint
-    if not isinstance(structures, Structures):
-        structures = Structures.from_ase(structures)
-    structures = structures.to(potential.device)
+    return (
+        potential,
+        instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.04)"),
+        instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(max_steps=20)"),
+    )
 
-    loop = Loop(potential, structures, rule, stop)
-    state, backward, waypoints = adjoint.drive(loop)
-    moments = [*loop.moments, loop.measure(state)]
-    for index, divergence in loop.diverged.items():
-        warnings.warn(
-            f"structure {index} ({structures.names[index]}) diverged at step {divergence.step}: "
-            f"{divergence.cause}; it was left where it was and the others went on. A smaller step "
-            "size or max_step may help.",
-            DivergenceWarning,
-            stacklevel=2,
-        )
+
+def _result(loop: Loop, end: State, backward: BackwardRecord, waypoints: Waypoints) -> Relaxation:
+    """All that happened, from a loop that has been driven to its end."""
+    structures = loop.structures
+    seen = [*loop.records, loop.measure(end)]
     records = {
-        "trajectory": torch.stack([m.positions for m in moments]).cpu(),
-        "energy": torch.stack([m.energy for m in moments]).cpu(),
-        "forces": torch.stack([m.forces for m in moments]).cpu(),
-        "fmax": torch.stack([m.fmax for m in moments]).cpu(),
+        name: torch.stack([getattr(record, name) for record in seen]).cpu()
+        for name in ("positions", "energy", "forces", "fmax")
     }
     structure_index = structures.structure_index.cpu()
-    for index, divergence in loop.diverged.items():
-        lost = slice(divergence.step + 1, None)
-        for name in ("trajectory", "forces"):
-            records[name][lost, structure_index == index] = torch.nan
+    for index, divergence in loop.divergences.items():
+        mine = structure_index == index
+        records["positions"][divergence.step + 1 :, mine] = torch.nan
+        records["forces"][divergence.step :, mine] = torch.nan
         for name in ("energy", "fmax"):
             records[name][divergence.step :, index] = torch.nan
-        records["forces"][divergence.step, structure_index == index] = torch.nan
     return Relaxation(
         start=structures,
-        final=structures.with_positions(state.positions),
+        final=structures.with_positions(end.positions),
+        trajectory=records["positions"],
+        energy=records["energy"],
+        forces=records["forces"],
+        fmax=records["fmax"],
         steps=loop.steps.cpu(),
         converged=loop.converged.cpu(),
-        diverged=loop.diverged,
+        diverged=loop.divergences,
         waypoints=tuple((weight, structures.with_positions(x)) for weight, x in waypoints),
         backward=backward,
-        **records,
+    )
+
+
+def _complaint(index: int, name: str, divergence: Divergence) -> str:
+    where = f"structure {index} ({name})"
+    if divergence.at_start:
+        return (
+            f"{where} cannot be evaluated at its start: {divergence.cause}; it was left out and "
+            "the others went on"
+        )
+    return (
+        f"{where} diverged at step {divergence.step}: {divergence.cause}; it was left where it was "
+        "and the others went on. A smaller step size or max_step may help."
     )

@@ -1,37 +1,72 @@
 """Update rules: how forces become the next positions.
 
-A rule is an ``nn.Module`` with two more methods: ``init(structures)`` makes the first `State` and
-``step(state, forces)`` the next one. Both are differentiable and see no potential. With a
-``config()`` of JSON-able constructor arguments, `load_run` can rebuild it.
+`UpdateRule` says what a rule has to define; the rules here are the usual ones.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from bpttviz._checks import number, positive, positive_or_none
 from bpttviz.geometry import safe_norm, safe_sqrt, segment_sum
+from bpttviz.relaxation.state import State
 from bpttviz.structures import Structures
 
 
-class State(NamedTuple):
-    """What one step of a relaxation hands to the next.
+class UpdateRule(nn.Module, ABC):
+    """Base of all update rules: how forces become the next positions.
 
-    Attributes:
-        positions: (N, 3) Å.
-        memory: per-atom tensors (N, ...) that a rule carries along, such as velocities.
-        t: number of steps made.
+    A rule sees no potential and no stopping criterion. Both methods have to be differentiable in
+    tensors and parameters; what a rule decides (a branch, a time step) may be taken without
+    gradient. Parameters of the module can be trained along with the potential. All of it works on
+    batches: sums over a structure are ``segment_sum(values, state.structure_index, B)``.
+
+    To write one, derive from this class::
+
+        class Nesterov(bv.UpdateRule):
+            def __init__(self, step_size=0.04, momentum=0.5):
+                super().__init__()
+                self.step_size, self.momentum = step_size, momentum
+
+            def init(self, structures):
+                return State.first(structures, {"last": structures.positions})
+
+            def step(self, state, forces):
+                ahead = state.positions + self.momentum * (state.positions - state.per_atom["last"])
+                return state.after(ahead + self.step_size * forces, {"last": state.positions})
+
+            def config(self):
+                return {"step_size": self.step_size, "momentum": self.momentum}
+
+    with ``from bpttviz.relaxation.state import State``. The loop keeps fixed atoms and structures
+    that have stopped where they are: a rule need not know of them.
     """
 
-    positions: Tensor
-    memory: tuple[Tensor, ...]
-    t: int
+    @abstractmethod
+    def init(self, structures: Structures) -> State:
+        """The state before the first step, with every part that `step` will ask for."""
+
+    @abstractmethod
+    def step(self, state: State, forces: Tensor) -> State:
+        """The next state (see `State.after`); ``forces`` (N, 3) eV/Å are zero on fixed atoms."""
+
+    def config(self) -> dict:
+        """JSON-able constructor arguments: what a saved run needs to rebuild the rule.
+
+        Raises:
+            TypeError: a rule that does not define it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} defines no config(), so it cannot be rebuilt from a file"
+        )
 
 
-class GradientDescent(nn.Module):
+class GradientDescent(UpdateRule):
     """X(t+1) = X(t) + eta F(X(t)), the iterated map of arXiv 2512.01067.
 
     Args:
@@ -42,25 +77,20 @@ class GradientDescent(nn.Module):
         learnable: train eta along with the potential (as its logarithm, so that it stays positive).
 
     Raises:
-        ValueError: a step size or ``max_step`` that is not positive; from `step`, more steps than
-            the sequence has sizes.
+        ValueError: a step size or ``max_step`` that is not positive and finite; from `step`, more
+            steps than the sequence has sizes.
     """
 
     def __init__(
         self,
-        step_size: float | list[float] = 0.04,
+        step_size: float | Sequence[float] | Tensor = 0.04,
         max_step: float | None = 0.2,
         learnable: bool = False,
     ):
         super().__init__()
-        sizes = torch.as_tensor(step_size, dtype=torch.float64)
-        if sizes.ndim > 1 or sizes.numel() == 0 or not (sizes > 0).all():
-            raise ValueError(
-                f"step_size must be one positive number or a sequence of them, got {step_size}"
-            )
-        _require_limit(max_step)
-        self.max_step, self.learnable = max_step, learnable
-        self.log_step_size = nn.Parameter(sizes.log(), requires_grad=learnable)
+        sizes = torch.tensor(_step_sizes(step_size), dtype=torch.float64)
+        self.max_step, self.learnable = positive_or_none("max_step", max_step), bool(learnable)
+        self.log_step_size = nn.Parameter(sizes.log(), requires_grad=self.learnable)
 
     @property
     def step_size(self) -> Tensor:
@@ -81,23 +111,24 @@ class GradientDescent(nn.Module):
         return f"step_size={sizes} Å²/eV, max_step={limit} Å, learnable={self.learnable}"
 
     def init(self, structures: Structures) -> State:
-        return State(structures.positions, (), 0)
+        """Nothing but the positions is carried along."""
+        return State.first(structures)
 
     def step(self, state: State, forces: Tensor) -> State:
         """The next state; ``forces`` (N, 3) eV/Å."""
         eta = self.step_size
         if eta.ndim == 1:
-            if state.t >= len(eta):
+            if state.step >= len(eta):
                 raise ValueError(
-                    f"step {state.t + 1} was asked for, but step_size lists {len(eta)} sizes; "
+                    f"step {state.step + 1} was asked for, but step_size lists {len(eta)} sizes; "
                     "give one per step or a single number"
                 )
-            eta = eta[state.t]
+            eta = eta[state.step]
         move = eta.to(forces) * forces
-        return State(state.positions + shortened(move, self.max_step), (), state.t + 1)
+        return state.after(state.positions + shortened(move, self.max_step))
 
 
-class HeavyBall(nn.Module):
+class HeavyBall(UpdateRule):
     """V(t+1) = mu V(t) + eta F(X(t)), X(t+1) = X(t) + V(t+1): gradient descent with momentum.
 
     B. T. Polyak, USSR Comput. Math. Math. Phys. 4, 1 (1964). It rests where the forces vanish, like
@@ -121,17 +152,13 @@ class HeavyBall(nn.Module):
         learnable: bool = False,
     ):
         super().__init__()
-        if not step_size > 0:
-            raise ValueError(f"step_size must be positive, got {step_size}")
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be from 0 to below 1, got {momentum}")
-        if learnable and momentum == 0:
+        size = torch.tensor(positive("step_size", step_size), dtype=torch.float64)
+        mu = torch.tensor(number("momentum", momentum, least=0, below=1), dtype=torch.float64)
+        if learnable and mu == 0:
             raise ValueError("a momentum of exactly 0 cannot be learned; start from a small one")
-        _require_limit(max_step)
-        self.max_step, self.learnable = max_step, learnable
-        size, mu = (torch.tensor(float(x), dtype=torch.float64) for x in (step_size, momentum))
-        self.log_step_size = nn.Parameter(size.log(), requires_grad=learnable)
-        self.logit_momentum = nn.Parameter(torch.logit(mu), requires_grad=learnable)
+        self.max_step, self.learnable = positive_or_none("max_step", max_step), bool(learnable)
+        self.log_step_size = nn.Parameter(size.log(), requires_grad=self.learnable)
+        self.logit_momentum = nn.Parameter(torch.logit(mu), requires_grad=self.learnable)
 
     @property
     def step_size(self) -> Tensor:
@@ -160,17 +187,18 @@ class HeavyBall(nn.Module):
         )
 
     def init(self, structures: Structures) -> State:
-        return State(structures.positions, (torch.zeros_like(structures.positions),), 0)
+        """Carried along: the last move of each atom, ``velocity`` (N, 3) Å."""
+        return State.first(structures, {"velocity": torch.zeros_like(structures.positions)})
 
     def step(self, state: State, forces: Tensor) -> State:
         """The next state; ``forces`` (N, 3) eV/Å."""
-        (velocity,) = state.memory
+        velocity = state.per_atom["velocity"]
         move = self.momentum.to(forces) * velocity + self.step_size.to(forces) * forces
         move = shortened(move, self.max_step)
-        return State(state.positions + move, (move,), state.t + 1)
+        return state.after(state.positions + move, {"velocity": move})
 
 
-class FIRE(nn.Module):
+class FIRE(UpdateRule):
     """The fast inertial relaxation engine, each structure of a batch with its own clock.
 
     E. Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006), in the form that ASE gives it: the same
@@ -193,15 +221,9 @@ class FIRE(nn.Module):
         self, time_step: float = 0.1, longest_time_step: float = 1.0, max_step: float = 0.2
     ):
         super().__init__()
-        for name, value in {
-            "time_step": time_step,
-            "longest_time_step": longest_time_step,
-            "max_step": max_step,
-        }.items():
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        self.time_step, self.longest_time_step = time_step, longest_time_step
-        self.max_step = max_step
+        self.time_step = positive("time_step", time_step)
+        self.longest_time_step = positive("longest_time_step", longest_time_step)
+        self.max_step = positive("max_step", max_step)
 
     def config(self) -> dict:
         """JSON-able constructor arguments."""
@@ -215,54 +237,72 @@ class FIRE(nn.Module):
         return ", ".join(f"{key}={value}" for key, value in self.config().items())
 
     def init(self, structures: Structures) -> State:
-        x = structures.positions
-        structure_index = structures.structure_index.to(x.dtype)
-        column = torch.ones_like(x[:, 0])
-        # velocity, dt, mixing, steps downhill, owner: what belongs to a structure is repeated on
-        # its atoms, as memory is kept by atom. -1 steps: it has not moved yet.
-        memory = (
-            torch.zeros_like(x),
-            self.time_step * column,
-            self.mixing * column,
-            -column,
-            structure_index,
+        """Carried along: velocities, and each structure's clock.
+
+        ``velocity`` (N, 3); ``time_step`` and ``mixing`` (B,); ``downhill`` (B,) int64, steps
+        since the velocities last pointed uphill, -1 before the first step.
+        """
+        like = structures.positions.new_ones(len(structures))
+        return State.first(
+            structures,
+            per_atom={"velocity": torch.zeros_like(structures.positions)},
+            per_structure={
+                "time_step": self.time_step * like,
+                "mixing": self.mixing * like,
+                "downhill": -like.long(),
+            },
         )
-        return State(x, memory, 0)
 
     def step(self, state: State, forces: Tensor) -> State:
         """The next state; ``forces`` (N, 3) eV/Å."""
-        velocity, dt, mixing, downhill, owner_column = state.memory
-        structure_index = owner_column.long()
-        count = int(structure_index.max()) + 1
+        velocity, mixing = state.per_atom["velocity"], state.per_structure["mixing"]
+        index, count = state.structure_index, len(mixing)
 
         def total(values: Tensor) -> Tensor:
-            """The sum over a structure's components, repeated on its atoms (N, 1)."""
-            return segment_sum(values.sum(1), structure_index, count)[structure_index, None]
+            """The sum over each structure's components (B,)."""
+            return segment_sum(values.sum(1), index, count)
+
+        def by_atom(values: Tensor) -> Tensor:
+            """Each structure's value repeated on its atoms (N, 1)."""
+            return values[index][:, None]
 
         speed, strength = safe_sqrt(total(velocity**2)), safe_sqrt(total(forces**2))
         with torch.no_grad():
-            first = downhill < 0
-            down = (total(velocity * forces).squeeze(1) > 0) & ~first
-            up = ~down & ~first
-            faster = down & (downhill > self.patience)
-            longer = (dt * self.growth).clamp(max=self.longest_time_step)
-            new_dt = torch.where(faster, longer, torch.where(up, dt * self.decay, dt))
-            new_mixing = torch.where(
-                faster,
-                mixing * self.unmixing,
-                torch.where(up, torch.full_like(mixing, self.mixing), mixing),
-            )
-            downhill = torch.where(down, downhill + 1, torch.zeros_like(downhill))
-        a = mixing[:, None]
-        direction = forces / torch.where(strength > 0, strength, 1.0)
-        velocity = torch.where(down[:, None], (1 - a) * velocity + a * speed * direction, 0.0)
-        velocity = velocity + new_dt[:, None] * forces
-        move = new_dt[:, None] * velocity
+            clock, down = self._next_clock(state, total(velocity * forces))
+        a, dt = by_atom(mixing), by_atom(clock["time_step"])
+        direction = forces / by_atom(torch.where(strength > 0, strength, 1.0))
+        turned = (1 - a) * velocity + a * by_atom(speed) * direction
+        velocity = torch.where(by_atom(down), turned, 0.0) + dt * forces
+        move = dt * velocity
         length = safe_sqrt(total(move**2))
         long = length > self.max_step
-        move = move * torch.where(long, self.max_step / torch.where(long, length, 1.0), 1.0)
-        memory = (velocity, new_dt, new_mixing, downhill, owner_column)
-        return State(state.positions + move, memory, state.t + 1)
+        move = move * by_atom(
+            torch.where(long, self.max_step / torch.where(long, length, 1.0), 1.0)
+        )
+        return state.after(state.positions + move, {"velocity": velocity}, clock)
+
+    def _next_clock(self, state: State, power: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """What each structure's clock says next, and whether (B,) it goes downhill.
+
+        Args:
+            state: before the step.
+            power: (B,) the forces along the velocities.
+        """
+        dt, mixing, downhill = (
+            state.per_structure[name] for name in ("time_step", "mixing", "downhill")
+        )
+        first = downhill < 0
+        down, up = (power > 0) & ~first, ~(power > 0) & ~first
+        faster = down & (downhill > self.patience)
+        longer = (dt * self.growth).clamp(max=self.longest_time_step)
+        slower = torch.where(up, dt * self.decay, dt)
+        fresh = torch.where(up, torch.full_like(mixing, self.mixing), mixing)
+        clock = {
+            "time_step": torch.where(faster, longer, slower),
+            "mixing": torch.where(faster, mixing * self.unmixing, fresh),
+            "downhill": torch.where(down, downhill + 1, torch.zeros_like(downhill)),
+        }
+        return clock, down
 
 
 def shortened(move: Tensor, limit: float | None) -> Tensor:
@@ -275,6 +315,13 @@ def shortened(move: Tensor, limit: float | None) -> Tensor:
     return move * torch.where(long, limit / torch.where(long, length, 1.0), 1.0)[:, None]
 
 
-def _require_limit(max_step: float | None) -> None:
-    if max_step is not None and not max_step > 0:
-        raise ValueError(f"max_step must be positive or None, got {max_step}")
+def _step_sizes(step_size: float | Sequence[float] | Tensor) -> float | list[float]:
+    """One number or a list of them, each positive and finite."""
+    if isinstance(step_size, str) or not hasattr(step_size, "__len__"):
+        return positive("step_size", step_size)
+    if getattr(step_size, "shape", None) == ():
+        return positive("step_size", step_size)
+    sizes = [positive(f"step_size[{k}]", size) for k, size in enumerate(step_size)]
+    if not sizes:
+        raise ValueError("step_size must be a positive number or a sequence of them, got none")
+    return sizes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bpttviz._checks import positive_or_none, whole
+
 
 @dataclass(frozen=True)
 class StoppingCriterion:
@@ -15,19 +17,16 @@ class StoppingCriterion:
         max_displacement: likewise for its largest displacement in a step (Å).
 
     Which structure stops when is never differentiated.
+
+    Raises:
+        ValueError: a number out of its range; NumPy's numbers become Python's.
     """
 
     max_steps: int = 20
     fmax: float | None = None
     max_displacement: float | None = None
 
-    def __post_init__(self):
-        if int(self.max_steps) != self.max_steps or self.max_steps < 1:
-            raise ValueError(
-                f"max_steps must be a whole number of at least 1, got {self.max_steps}"
-            )
-        object.__setattr__(self, "max_steps", int(self.max_steps))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_steps", whole("max_steps", self.max_steps))
         for name in ("fmax", "max_displacement"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive or None, got {value}")
+            object.__setattr__(self, name, positive_or_none(name, getattr(self, name)))

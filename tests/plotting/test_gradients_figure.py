@@ -46,7 +46,7 @@ def test_the_bands_begin_where_the_verdicts_do():
     edges = [(p.get_y(), p.get_y() + p.get_height()) for p in size.patches]
     assert VANISHED in edges[0]
     assert EXPLODED in edges[1]
-    assert [t.get_text() for t in size.texts] == ["faded", "exploded"]
+    assert [t.get_text() for t in size.texts] == ["vanished", "exploded"]
     assert size.get_ylim()[0] < VANISHED < EXPLODED < size.get_ylim()[1]
 
 
@@ -54,7 +54,7 @@ def test_the_verdict_is_named_and_lines_differ_without_colour():
     picture = plotting.plot_gradient(THREE)
     (legend,) = picture.legends
     words = [text.get_text() for text in legend.get_texts()]
-    assert words == ["short: healthy", "long: fading", "wild: exploding"]
+    assert words == ["short: healthy", "long: vanishing", "wild: exploding"]
     looks = {(line.get_linestyle(), line.get_marker()) for line in picture.axes[0].lines}
     assert len(looks) == 3
     for said in (*words, "0.6 arrive at the start"):

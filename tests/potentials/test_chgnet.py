@@ -277,7 +277,7 @@ def test_implicit_equals_a_converged_unroll():
     implicit = bv.ImplicitAdjoint(rest=bv.StoppingCriterion(500, fmax=2e-4))
     at_rest, result = gradient(start, bv.GradientDescent(0.06), 20, implicit)
     (solution,) = result.backward.solutions
-    assert solution.ok.all()
+    assert solution.converged.all()
     rest = start.with_positions(result.final.positions.detach())
     ball = bv.HeavyBall(0.06, 0.8, max_step=None)
     unrolled, _ = gradient(rest, ball, 100, bv.CheckpointedBPTT())

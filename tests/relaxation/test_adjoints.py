@@ -47,11 +47,11 @@ def test_gradients_equal_central_differences(adjoint, learnable):
         assert (gradient - expected).norm() / expected.norm() < 1e-7, name
 
 
-@pytest.mark.parametrize("every", [1, 2, 5, 7, 100])
-def test_checkpointed_equals_full(every):
+@pytest.mark.parametrize("segment_length", [1, 2, 5, 7, 100])
+def test_checkpointed_equals_full(segment_length):
     loss, leaves = problem(bv.FullBPTT(), learnable="each")
     full = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
-    loss, leaves = problem(bv.CheckpointedBPTT(every), learnable="each")
+    loss, leaves = problem(bv.CheckpointedBPTT(segment_length), learnable="each")
     checkpointed = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
     for one, two in zip(full, checkpointed, strict=True):
         assert (one - two).norm() / one.norm() < 1e-12
@@ -89,7 +89,7 @@ def test_no_graph_without_gradients():
 
 
 def test_senseless_checkpointing_is_refused():
-    with pytest.raises(ValueError, match="every"):
+    with pytest.raises(ValueError, match="segment_length"):
         bv.CheckpointedBPTT(0)
 
 

@@ -5,7 +5,7 @@ import torch
 from springs import network, starts, targets
 
 import bpttviz as bv
-from bpttviz.relaxation.diagnose import spectral_radius
+from bpttviz.relaxation.arnoldi import spectral_radius
 
 
 def diagnosis(eta=0.08, steps=12, rule=None, potential=None):
@@ -68,23 +68,32 @@ def test_the_spectral_radius_of_heavy_ball():
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_spectral_radius_of_a_dense_matrix():
+def test_spectral_radii_of_dense_matrices_side_by_side():
     draw = torch.Generator().manual_seed(0)
-    a = torch.randn(20, 20, generator=draw, dtype=torch.float64)
-    start = torch.randn(20, generator=draw, dtype=torch.float64)
-    expected = float(torch.linalg.eigvals(a).abs().max())
-    assert spectral_radius(lambda u: a @ u, start, 20) == pytest.approx(expected, rel=1e-8)
-    assert spectral_radius(lambda u: 0 * u, start, 5) == 0
-    assert spectral_radius(lambda u: a @ u, 0 * start, 5) == 0
+    owner = torch.repeat_interleave(torch.arange(3), torch.tensor([20, 7, 12]))
+    blocks = [torch.randn(n, n, generator=draw, dtype=torch.float64) for n in (20, 7, 12)]
+    whole = torch.block_diag(*blocks)
+    start = torch.randn(39, 1, generator=draw, dtype=torch.float64)
+    start[27:] = 0  # nothing to start from
+    found = spectral_radius(lambda u: whole @ u, start, owner, 3, 20)
+    expected = [float(torch.linalg.eigvals(a).abs().max()) for a in blocks[:2]]
+    assert found.tolist() == pytest.approx([*expected, 0], rel=1e-8)
+    nothing = spectral_radius(lambda u: 0 * u, start, owner, 3, 5)
+    assert nothing.tolist() == [0, 0, 0]
+    spoiled = spectral_radius(
+        lambda u: u * torch.where(owner == 1, torch.nan, 1)[:, None], start, owner, 3, 5
+    )
+    assert spoiled[0] == pytest.approx(1)
+    assert spoiled[1].isnan()
 
 
 def test_verdicts():
     stiff, soft = float(curvatures()[-1]), float(curvatures()[0])
     few, many = diagnosis(0.3 / stiff, 8), diagnosis(1 / stiff, 400)
     assert few.verdict == "healthy"
-    assert many.verdict == "fading"
+    assert many.verdict == "vanishing"
     assert "TruncatedBPTT(steps=" in many.describe()
-    assert many.reach < 0.2 * many.steps
+    assert many.effective_horizon < 0.2 * many.steps
     wild = diagnosis(2.6 / stiff, 12)
     assert wild.verdict == "exploding"
     assert wild.spectral_radius == pytest.approx(1.6, rel=1e-6)

@@ -47,7 +47,7 @@ def test_implicit_equals_the_closed_form():
     found, result = gradient_of(TIGHT)
     assert difference(found, expected) < 1e-8
     (solution,) = result.backward.solutions
-    assert solution.ok.all()
+    assert solution.converged.all()
     assert result.converged.all()
     assert result.fmax[-1].max() < 1e-13
 
@@ -79,13 +79,13 @@ def test_damping_is_added_to_the_hessian():
     assert difference([found], [expected]) < 1e-9
 
 
-@pytest.mark.parametrize("last", [1, 3, 10])
-def test_truncated_has_the_predicted_bias_in_every_mode(last):
+@pytest.mark.parametrize("steps", [1, 3, 10])
+def test_truncated_has_the_predicted_bias_in_every_mode(steps):
     eta, potential, start = 0.08, network(), starts(1)
     curvatures, modes = torch.linalg.eigh(potential.laplacian().detach())
     direction = torch.tensor([0.6, -0.8, 0.0], dtype=torch.float64)
-    rule, stop = bv.GradientDescent(eta, max_step=None), bv.StoppingCriterion(600 + last)
-    truncated = bv.relax(potential, start, rule, stop, bv.TruncatedBPTT(last)).final.positions
+    rule, stop = bv.GradientDescent(eta, max_step=None), bv.StoppingCriterion(600 + steps)
+    truncated = bv.relax(potential, start, rule, stop, bv.TruncatedBPTT(steps)).final.positions
     at_rest = potential.rest_positions(start.positions)
     for curvature, mode in zip(curvatures[1:], modes.T[1:], strict=True):  # [0]: translation
         probe = mode[:, None] * direction
@@ -93,7 +93,7 @@ def test_truncated_has_the_predicted_bias_in_every_mode(last):
             (found,) = torch.autograd.grad((truncated * probe).sum(), parameter, retain_graph=True)
             (full,) = torch.autograd.grad((at_rest * probe).sum(), parameter, retain_graph=True)
             assert full.norm() > 1e-3
-            share = 1 - (1 - eta * curvature) ** last
+            share = 1 - (1 - eta * curvature) ** steps
             assert difference([found], [share * full]) < 1e-8
 
 
@@ -305,7 +305,7 @@ def test_a_loss_without_gradient_gives_zero_and_no_complaint():
         warnings.simplefilter("error")
         (gradient,) = torch.autograd.grad(loss, potential.stiffness)
     assert (gradient == 0).all()
-    assert result.backward.solutions[0].products == 0
+    assert result.backward.solutions[0].n_matvecs == 0
 
 
 def test_one_frozen_atom():
@@ -351,7 +351,7 @@ def test_one_atom_alone_has_nothing_to_learn_from():
     )
     (gradient,) = torch.autograd.grad((result.final.positions**2).sum(), potential.length)
     assert gradient == 0
-    assert result.backward.solutions[0].ok.all()
+    assert result.backward.solutions[0].converged.all()
 
 
 def test_a_molecule_turns_freely():
@@ -368,7 +368,7 @@ def test_a_molecule_turns_freely():
     for distance in distances:
         (slope,) = torch.autograd.grad(distance, potential.length, retain_graph=True)
         assert float(slope) == pytest.approx(1.0, abs=1e-8)
-    assert all(s.ok.all() for s in result.backward.solutions)
+    assert all(s.converged.all() for s in result.backward.solutions)
 
 
 @pytest.mark.parametrize(
@@ -451,7 +451,7 @@ def test_a_batch_in_which_one_member_diverges():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: bv.TruncatedBPTT(0), "last"),
+        (lambda: bv.TruncatedBPTT(0), "steps"),
         (lambda: bv.GuidedAdjoint(window=0), "window"),
         (lambda: bv.GuidedAdjoint(weight=-1), "weight"),
         (lambda: bv.ImplicitAdjoint(damping=-1), "damping"),

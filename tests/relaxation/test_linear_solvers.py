@@ -5,7 +5,7 @@ import torch
 
 from bpttviz.relaxation.linear_solvers import GMRES, ConjugateGradient
 
-OWNER = torch.repeat_interleave(torch.arange(3), torch.tensor([2, 5, 3]))
+STRUCTURE_INDEX = torch.repeat_interleave(torch.arange(3), torch.tensor([2, 5, 3]))
 
 
 def matrices(symmetric, seed=0, shift=0.3):
@@ -50,8 +50,8 @@ CASES = [(ConjugateGradient, True), (GMRES, True), (GMRES, False)]
 @pytest.mark.parametrize(("solver", "symmetric"), CASES)
 def test_solutions_equal_dense_ones(solver, symmetric):
     parts, v = matrices(symmetric), right_hand_side()
-    found = solver(1e-12)(product_of(parts), v, OWNER, 3)
-    assert found.ok.all()
+    found = solver(1e-12)(product_of(parts), v, STRUCTURE_INDEX, 3)
+    assert found.converged.all()
     assert not found.failures
     torch.testing.assert_close(found.x, dense(parts, v), rtol=1e-9, atol=1e-10)
     left = v - product_of(parts)(found.x)
@@ -61,9 +61,9 @@ def test_solutions_equal_dense_ones(solver, symmetric):
 @pytest.mark.parametrize(("solver", "symmetric"), CASES)
 def test_the_size_of_the_right_hand_side_does_not_matter(solver, symmetric):
     parts, v = matrices(symmetric), right_hand_side()
-    small = solver(1e-10)(product_of(parts), 1e-12 * v, OWNER, 3)
-    large = solver(1e-10)(product_of(parts), v, OWNER, 3)
-    assert small.ok.all()
+    small = solver(1e-10)(product_of(parts), 1e-12 * v, STRUCTURE_INDEX, 3)
+    large = solver(1e-10)(product_of(parts), v, STRUCTURE_INDEX, 3)
+    assert small.converged.all()
     torch.testing.assert_close(small.x * 1e12, large.x)
 
 
@@ -71,23 +71,23 @@ def test_the_size_of_the_right_hand_side_does_not_matter(solver, symmetric):
 def test_a_zero_right_hand_side_has_a_zero_solution_and_harms_no_one(solver):
     parts, v = matrices(True), right_hand_side()
     v[2:7] = 0
-    found = solver(1e-12)(product_of(parts), v, OWNER, 3)
-    assert found.ok.all()
+    found = solver(1e-12)(product_of(parts), v, STRUCTURE_INDEX, 3)
+    assert found.converged.all()
     assert (found.x[2:7] == 0).all()
     torch.testing.assert_close(found.x, dense(parts, v), rtol=1e-9, atol=1e-10)
-    nothing = solver()(product_of(parts), torch.zeros_like(v), OWNER, 3)
-    assert nothing.ok.all()
-    assert nothing.products == 0
+    nothing = solver()(product_of(parts), torch.zeros_like(v), STRUCTURE_INDEX, 3)
+    assert nothing.converged.all()
+    assert nothing.n_matvecs == 0
 
 
 @pytest.mark.parametrize("solver", [ConjugateGradient, GMRES])
 def test_a_solution_does_not_depend_on_its_company(solver):
     parts, v = matrices(True), right_hand_side()
-    together = solver(1e-6)(product_of(parts), v, OWNER, 3)
+    together = solver(1e-6)(product_of(parts), v, STRUCTURE_INDEX, 3)
     parts[0] = torch.full_like(parts[0], torch.nan)
-    beside_nan = solver(1e-6)(product_of(parts), v, OWNER, 3)
+    beside_nan = solver(1e-6)(product_of(parts), v, STRUCTURE_INDEX, 3)
     assert torch.equal(together.x[2:], beside_nan.x[2:])
-    assert beside_nan.ok.tolist() == [False, True, True]
+    assert beside_nan.converged.tolist() == [False, True, True]
     assert "not finite" in beside_nan.failures[0]
     assert torch.isfinite(beside_nan.x).all()
 
@@ -95,8 +95,8 @@ def test_a_solution_does_not_depend_on_its_company(solver):
 def test_negative_curvature_is_named():
     parts = matrices(True)
     parts[1] = parts[1] - 5 * torch.eye(15, dtype=torch.float64)
-    found = ConjugateGradient(1e-10)(product_of(parts), right_hand_side(), OWNER, 3)
-    assert found.ok.tolist() == [True, False, True]
+    found = ConjugateGradient(1e-10)(product_of(parts), right_hand_side(), STRUCTURE_INDEX, 3)
+    assert found.converged.tolist() == [True, False, True]
     assert "negative curvature (-" in found.failures[1]
     assert "not a minimum" in repr(found)
 
@@ -104,9 +104,9 @@ def test_negative_curvature_is_named():
 @pytest.mark.parametrize(("solver", "symmetric"), CASES)
 def test_a_stalled_solver_says_so(solver, symmetric):
     parts, v = matrices(symmetric), right_hand_side()
-    found = solver(1e-12, iterations=3)(product_of(parts), v, OWNER, 3)
-    assert found.products == 3
-    assert not found.ok.any()
+    found = solver(1e-12, iterations=3)(product_of(parts), v, STRUCTURE_INDEX, 3)
+    assert found.n_matvecs == 3
+    assert not found.converged.any()
     assert "stalled" in found.failures[0]
     # the residual reported is the true one
     left = (v - product_of(parts)(found.x))[2:7].norm() / v[2:7].norm()
@@ -116,8 +116,8 @@ def test_a_stalled_solver_says_so(solver, symmetric):
 def test_gmres_names_a_singular_matrix():
     parts, v = matrices(True), right_hand_side()
     parts[2] = torch.zeros_like(parts[2])
-    found = GMRES(1e-10)(product_of(parts), v, OWNER, 3)
-    assert found.ok.tolist() == [True, True, False]
+    found = GMRES(1e-10)(product_of(parts), v, STRUCTURE_INDEX, 3)
+    assert found.converged.tolist() == [True, True, False]
     assert "singular" in found.failures[2]
 
 

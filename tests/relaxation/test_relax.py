@@ -8,6 +8,7 @@ from springs import network, starts
 
 import bpttviz as bv
 from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.relaxation.state import State
 
 
 def test_gradient_descent_is_the_linear_map_of_the_laplacian():
@@ -61,7 +62,9 @@ def test_senseless_rules_are_refused(arguments):
         bv.GradientDescent(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"steps": 0}, {"steps": 2.5}, {"fmax": 0}])
+@pytest.mark.parametrize(
+    "arguments", [{"max_steps": 0}, {"max_steps": 2.5}, {"fmax": 0}, {"fmax": float("inf")}]
+)
 def test_senseless_stops_are_refused(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         bv.StoppingCriterion(**arguments)
@@ -89,7 +92,7 @@ def test_each_structure_stops_by_itself():
         assert torch.allclose(alone.final.positions, result[index].final.positions, atol=1e-12)
 
 
-def test_step_tolerance_stops_too():
+def test_a_small_displacement_stops_too():
     with torch.no_grad():
         result = bv.relax(
             network(),
@@ -189,3 +192,165 @@ def test_frames_carry_energies_and_forces():
     assert frames[2].get_potential_energy() == pytest.approx(float(result.energy[2, 1]))
     assert frames[2].get_forces() == pytest.approx(result.forces[2, 4:8].numpy())
     assert "2 structures, 3 steps" in repr(result)
+
+
+def far_apart(count, **changes):
+    """`starts` with other positions for some members: index → (4, 3) Å."""
+    start = starts(count)
+    x = start.positions.clone()
+    for index, positions in changes.items():
+        x[start.structure_index == int(index[1:])] = positions
+    return start.with_positions(x)
+
+
+class Refusing(bv.Springs):
+    """Springs that cannot describe a structure with an atom beyond 50 Å."""
+
+    def energy(self, structures):
+        for index, x in enumerate(structures.split(structures.positions)):
+            if float(x.detach().abs().max()) > 50:
+                raise bv.StructureError("has an isolated atom", index, structures.names[index])
+        return super().energy(structures)
+
+
+def refusing(poisoned):
+    springs = network()
+    if poisoned:
+        return Cliff(50.0, 1.0)
+    return Refusing(springs.pairs, springs.stiffness.detach(), springs.rest.detach())
+
+
+@pytest.mark.parametrize("poisoned", [False, True], ids=["refused", "not finite"])
+@pytest.mark.parametrize("adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(2)], ids=repr)
+def test_a_start_that_cannot_be_evaluated_is_left_out_and_the_others_go_on(poisoned, adjoint):
+    potential = refusing(poisoned)
+    lost = torch.full((4, 3), 60.0, dtype=torch.float64) + 2 * starts(1).positions
+    start = far_apart(4, m0=lost, m2=lost)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(5)
+    with pytest.warns(bv.DivergenceWarning, match=r"s[02]\) cannot be evaluated at its start"):
+        together = bv.relax(potential, start, rule, stop, adjoint)
+    assert {index: d.step for index, d in together.diverged.items()} == {0: 0, 2: 0}
+    assert together.steps.tolist() == [0, 5, 0, 5]
+    assert together.energy[:, [0, 2]].isnan().all()
+    assert torch.equal(together.trajectory[0], start.positions)
+    alone = bv.relax(potential, start[[1, 3]], rule, stop, adjoint)
+    kept = (start.structure_index == 1) | (start.structure_index == 3)
+    torch.testing.assert_close(together.final.positions[kept], alone.final.positions)
+    weights = list(potential.parameters())
+    one = torch.autograd.grad((together.final.positions**2).sum(), weights, allow_unused=True)
+    two = torch.autograd.grad((alone.final.positions**2).sum(), weights, allow_unused=True)
+    torch.testing.assert_close(one, two)
+    with pytest.raises(bv.StructureError, match=r"structure 0 \(s0\)"):
+        bv.relax(potential, start[[0, 2]], rule, stop, adjoint)
+
+
+class Repulsive(Potential):
+    """Neighbours push each other apart until they no longer see each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.strength = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+
+    def energy(self, structures):
+        parts = []
+        for x in structures.split(structures.positions):
+            distance = (x[:, None] - x[None]).square().sum(2).clamp(min=1e-12).sqrt()
+            parts.append((self.strength * torch.exp(-distance)).triu(1).sum())
+        return torch.stack(parts)
+
+
+def test_atoms_that_were_thrown_apart_have_not_converged():
+    start, stop = starts(1), bv.StoppingCriterion(50, fmax=0.01)
+    with torch.no_grad(), pytest.warns(bv.DivergenceWarning, match=r"thrown .* Å from its start"):
+        result = bv.relax(Repulsive(), start, bv.GradientDescent(1e6, max_step=None), stop)
+    assert not result.converged.any()
+    assert list(result.diverged) == [0]
+    assert (result.final.positions - start.positions).norm(dim=1).max() < 100
+
+
+def test_inference_mode_is_no_grad():
+    with torch.no_grad():
+        expected = bv.relax(network(), starts(1), stop=bv.StoppingCriterion(3)).final.positions
+    potential = network()
+    with torch.inference_mode():
+        start = starts(1)
+        for given in (start, start.to_ase()[0]):
+            final = bv.relax(potential, given, stop=bv.StoppingCriterion(3)).final.positions
+            torch.testing.assert_close(final, expected)
+            assert not final.requires_grad
+        spoiled = network()
+    final = bv.relax(potential, start, stop=bv.StoppingCriterion(3)).final.positions
+    assert final.requires_grad
+    with pytest.raises(ValueError, match=r"made inside torch.inference_mode"):
+        bv.relax(spoiled, start)
+
+
+WRONG = {
+    "potential": ["chgnet", bv.Springs, None],
+    "structures": ["POSCAR", 3, None, [1, 2], {}],
+    "rule": ["fire", bv.FIRE, 0.04],
+    "stop": [20, bv.StoppingCriterion, {"max_steps": 3}],
+    "adjoint": ["full", bv.CheckpointedBPTT, 5],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in WRONG.items() for v in vs])
+def test_an_argument_of_another_kind_gets_a_sentence(name, value):
+    arguments = {"potential": network(), "structures": starts(1), name: value}
+    with pytest.raises(TypeError, match=rf"^{name}(\[0\])? must be an? "):
+        bv.relax(**arguments)
+    if name != "adjoint":
+        wanted = {"structures": "start"}.get(name, name)
+        arguments = {"potential": network(), "start": starts(1), "end": starts(1), wanted: value}
+        with pytest.raises(TypeError, match=rf"^{wanted} must be an? "):
+            bv.diagnose_gradient(**arguments)
+
+
+class LastHalf(bv.Adjoint):
+    """The example in the base's docstring."""
+
+    def drive(self, loop):
+        from bpttviz.relaxation.adjoints.base import AdjointResult, BackwardRecord
+
+        backward = BackwardRecord()
+        with torch.no_grad():
+            state = loop.advance(loop.begin(), loop.stop.max_steps // 2)
+        while not loop.finished and state.step < loop.stop.max_steps:
+            state = backward.attach_hook(loop.advance(state, 1))
+        return AdjointResult(state, backward)
+
+
+class Nesterov(bv.UpdateRule):
+    """The example in the base's docstring."""
+
+    def __init__(self, step_size=0.04, momentum=0.5):
+        super().__init__()
+        self.step_size, self.momentum = step_size, momentum
+
+    def init(self, structures):
+        return State.first(structures, {"last": structures.positions})
+
+    def step(self, state, forces):
+        ahead = state.positions + self.momentum * (state.positions - state.per_atom["last"])
+        return state.after(ahead + self.step_size * forces, {"last": state.positions})
+
+    def config(self):
+        return {"step_size": self.step_size, "momentum": self.momentum}
+
+
+def test_a_rule_and_an_adjoint_of_ones_own():
+    potential, stop = network(), bv.StoppingCriterion(12)
+    ends = {}
+    for adjoint in (LastHalf(), bv.FullBPTT(), bv.CheckpointedBPTT(5), bv.TruncatedBPTT(6)):
+        final = bv.relax(potential, starts(2), Nesterov(), stop, adjoint).final.positions
+        (gradient,) = torch.autograd.grad((final**2).sum(), potential.stiffness)
+        ends[type(adjoint).__name__] = gradient
+    torch.testing.assert_close(ends["CheckpointedBPTT"], ends["FullBPTT"])
+    torch.testing.assert_close(ends["LastHalf"], ends["TruncatedBPTT"])
+    assert (ends["LastHalf"] - ends["FullBPTT"]).norm() > 1e-3 * ends["FullBPTT"].norm()
+
+
+@pytest.mark.parametrize("base", [bv.UpdateRule, bv.Adjoint])
+def test_a_base_without_its_methods_cannot_be_made(base):
+    with pytest.raises(TypeError, match="abstract"):
+        type("Empty", (base,), {})()

@@ -13,9 +13,10 @@ The first three do not change where a relaxation goes; the last two carry it on 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +24,42 @@ from torch.autograd.function import once_differentiable
 
 from bpttviz.relaxation.linear_solvers import Solution
 from bpttviz.relaxation.loop import Loop
-from bpttviz.relaxation.rules import State
+from bpttviz.relaxation.state import State
+
+Waypoints = tuple[tuple[float, Tensor], ...]
+
+
+class Adjoint(ABC):
+    """Base of all adjoints: how the gradient goes back through a relaxation.
+
+    An adjoint drives a `Loop`, which knows of none: it makes the steps, keeping whatever graph it
+    wants, and returns the last state. Steps that have been made can be replayed (`Loop.advance`
+    from an earlier state), and a recorded path can be made differentiable afterwards
+    (`record_path`, `differentiable_path`).
+
+    To write one, derive from this class::
+
+        class LastHalf(bv.Adjoint):
+            def drive(self, loop):
+                backward = BackwardRecord()
+                with torch.no_grad():
+                    state = loop.advance(loop.begin(), loop.stop.max_steps // 2)
+                while not loop.finished and state.step < loop.stop.max_steps:
+                    state = backward.attach_hook(loop.advance(state, 1))
+                return AdjointResult(state, backward)
+
+    with ``from bpttviz.relaxation.adjoints.base import AdjointResult, BackwardRecord``. Under
+    ``torch.no_grad()`` no graph may be built.
+    """
+
+    @abstractmethod
+    def drive(self, loop: Loop) -> AdjointResult:
+        """Take the loop from its beginning to its end.
+
+        Args:
+            loop: not begun yet; ``loop.stop.max_steps`` steps are wanted, fewer once
+                ``loop.finished``.
+        """
 
 
 @dataclass(eq=False)
@@ -39,12 +75,12 @@ class BackwardRecord:
     sensitivity: dict[int, float] = field(default_factory=dict)
     solutions: list[Solution] = field(default_factory=list)
 
-    def watch(self, state: State) -> State:
-        """Note the gradient that will come back to these positions."""
+    def attach_hook(self, state: State) -> State:
+        """The same state; the gradient that comes back to its positions will be noted."""
         if state.positions.requires_grad:
 
             def note(gradient: Tensor) -> None:
-                self.sensitivity[state.t] = float(gradient.norm())
+                self.sensitivity[state.step] = float(gradient.detach().norm())
 
             state.positions.register_hook(note)
         return state
@@ -61,13 +97,13 @@ class AdjointResult(NamedTuple):
 
     end: State
     backward: BackwardRecord
-    waypoints: tuple[tuple[float, Tensor], ...] = ()
+    waypoints: Waypoints = ()
 
 
-def record(loop: Loop, state: State, steps: int) -> list[State]:
+def record_path(loop: Loop, state: State, steps: int) -> list[State]:
     """Up to ``steps`` steps from ``state``, without a graph: all states, this one included."""
     with torch.no_grad():
-        path = [State(*(_detached(None, x) for x in state[:2]), state.t)]
+        path = [state.detached()]
         for _ in range(steps):
             if loop.finished:
                 break
@@ -75,25 +111,35 @@ def record(loop: Loop, state: State, steps: int) -> list[State]:
     return path
 
 
-def _through(
-    loop: Loop, path: list[State], start: State, every: int, backward: BackwardRecord
+def differentiable_path(
+    loop: Loop, path: list[State], start: State, segment_length: int, backward: BackwardRecord
 ) -> State:
-    """The recorded path's end as a differentiable function of ``start`` and the parameters."""
+    """The recorded path's end as a differentiable function of ``start`` and the parameters.
+
+    Args:
+        loop: which has made these steps.
+        path: all states from `record_path`.
+        start: the first of them, with the graph it is to hang on.
+        segment_length: steps that the backward pass replays at a time.
+        backward: notes the gradient at each segment's ends.
+    """
     parameters = [
         p for module in (loop.potential, loop.rule) for p in module.parameters() if p.requires_grad
     ]
-    state = backward.watch(start)
-    for first in range(0, len(path) - 1, every):
-        after = path[min(first + every, len(path) - 1)]
-        carried = _Segment.apply(
-            loop, state.t, after, 1 + len(state.memory), state.positions, *state.memory, *parameters
-        )
-        state = backward.watch(State(carried[0], tuple(carried[1:]), after.t))
+    state = backward.attach_hook(start)
+    for first in range(0, len(path) - 1, segment_length):
+        after = path[min(first + segment_length, len(path) - 1)]
+        tensors = _Segment.apply(loop, state, after, *state.tensors, *parameters)
+        state = backward.attach_hook(after.with_tensors(tensors))
     return state
 
 
 def replayed_gradient(
-    loop: Loop, state: State, steps: int, incoming: Sequence[Tensor], parameters: Sequence[Tensor]
+    loop: Loop,
+    state: State,
+    steps: int,
+    incoming: Sequence[Tensor | None],
+    parameters: Sequence[Tensor],
 ) -> tuple[Tensor | None, ...]:
     """Replay recorded steps with a graph, and take a gradient back through them.
 
@@ -101,56 +147,49 @@ def replayed_gradient(
         loop: which has made these steps.
         state: before them.
         steps: how many.
-        incoming: gradient of the loss with respect to positions and memory after them.
+        incoming: gradient of the loss with respect to each of ``state.tensors`` after them.
         parameters: what else a gradient is wanted for.
 
     Returns:
-        The gradient with respect to the positions and memory before, then to each parameter; None
+        The gradient with respect to each of ``state.tensors`` before, then to each parameter; None
         where there is no dependence.
     """
     with torch.enable_grad():
-        carried = [x.detach().requires_grad_() for x in (state.positions, *state.memory)]
-        after = loop.advance(State(carried[0], tuple(carried[1:]), state.t), steps)
+        carried = [x.detach() for x in state.tensors]
+        leaves = [x.requires_grad_() for x in carried if x.is_floating_point()]
+        after = loop.advance(state.with_tensors(carried), steps)
         # What a rule decides without gradient (FIRE's time step) carries none.
-        outputs, cotangents = zip(
-            *(
-                (x, g)
-                for x, g in zip((after.positions, *after.memory), incoming, strict=True)
-                if x.requires_grad
-            ),
-            strict=True,
+        passed = [
+            (x, g)
+            for x, g in zip(after.tensors, incoming, strict=True)
+            if x.requires_grad and g is not None
+        ]
+        outputs, cotangents = zip(*passed, strict=True)
+        found = iter(
+            torch.autograd.grad(outputs, [*leaves, *parameters], cotangents, allow_unused=True)
         )
-        return torch.autograd.grad(outputs, [*carried, *parameters], cotangents, allow_unused=True)
+    before = [next(found) if x.is_floating_point() else None for x in carried]
+    return (*before, *found)
 
 
 class _Segment(torch.autograd.Function):
     """Some recorded steps of a loop, replayed with a graph in the backward pass."""
 
     @staticmethod
-    def forward(ctx, loop, first, after, n_state, *tensors):
-        ctx.loop, ctx.first, ctx.made, ctx.n_state = loop, first, after.t - first, n_state
+    def forward(
+        ctx: Any, loop: Loop, before: State, after: State, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.loop, ctx.before, ctx.steps = loop, before.detached(), after.step - before.step
         # The parameters too: PyTorch then notices if they change before the replay.
         ctx.save_for_backward(*tensors)
-        return tuple(x.clone() for x in (after.positions, *after.memory))
+        ends = tuple(x.clone() for x in after.tensors)
+        ctx.mark_non_differentiable(*(x for x in ends if not x.is_floating_point()))
+        return ends
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *incoming):
-        tensors = ctx.saved_tensors
-        state = State(tensors[0], tuple(tensors[1 : ctx.n_state]), ctx.first)
-        gradients = replayed_gradient(ctx.loop, state, ctx.made, incoming, tensors[ctx.n_state :])
-        return (None, None, None, None, *gradients)
-
-
-def _detached(where: Tensor | None, values):
-    """``values`` (tensor or tuple of them) without a graph, for atoms (N,) in ``where`` or all."""
-    if isinstance(values, tuple):
-        return tuple(_detached(where, x) for x in values)
-    if where is None:
-        return values.detach()
-    return torch.where(where.reshape(-1, *[1] * (values.ndim - 1)), values.detach(), values)
-
-
-def _require_whole(name: str, value: int) -> None:
-    if int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, size = ctx.saved_tensors, len(ctx.before.tensors)
+        before = ctx.before.with_tensors(tensors[:size])
+        gradients = replayed_gradient(ctx.loop, before, ctx.steps, incoming, tensors[size:])
+        return (None, None, None, *gradients)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bpttviz.relaxation.adjoints.base import AdjointResult, BackwardRecord
+from bpttviz._checks import instance_of, not_negative
+from bpttviz.relaxation.adjoints.base import Adjoint, AdjointResult, BackwardRecord
 from bpttviz.relaxation.linear_solvers import GMRES, ConjugateGradient
 from bpttviz.relaxation.loop import Loop
-from bpttviz.relaxation.rules import FIRE, State
+from bpttviz.relaxation.rules import FIRE, UpdateRule
+from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.relaxation.zero_modes import ZeroModes
 
@@ -26,7 +29,7 @@ class ImplicitWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class ImplicitAdjoint:
+class ImplicitAdjoint(Adjoint):
     """The gradient of the resting place itself: no step is differentiated, memory is that of one.
 
     At rest F(X*, θ) = 0, so dX*/dθ = H⁻¹ ∂F/∂θ with the Hessian H = -∂F/∂X. With Hᵀλ = ∂L/∂X* the
@@ -51,19 +54,25 @@ class ImplicitAdjoint:
 
     solver: ConjugateGradient | GMRES | None = None
     damping: float = 0.0
-    rule: nn.Module = field(default_factory=FIRE)
+    rule: UpdateRule = field(default_factory=FIRE)
     rest: StoppingCriterion = field(
         default_factory=lambda: StoppingCriterion(max_steps=500, fmax=0.005)
     )
     strict: bool = True
 
-    def __post_init__(self):
-        if not self.damping >= 0:
-            raise ValueError(f"damping must not be negative, got {self.damping}")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "damping", not_negative("damping", self.damping))
+        instance_of("rule", self.rule, UpdateRule, "bv.FIRE()")
+        instance_of("rest", self.rest, StoppingCriterion, "bv.StoppingCriterion(500, fmax=0.005)")
+        if self.solver is not None and not isinstance(self.solver, (ConjugateGradient, GMRES)):
+            raise TypeError(
+                f"solver must be None, bv.ConjugateGradient() or bv.GMRES(), got {self.solver!r}"
+            )
         if self.rest.fmax is None:
             raise ValueError("rest needs an fmax (eV/Å): otherwise nothing says what rest is")
 
     def drive(self, loop: Loop) -> AdjointResult:
+        """The steps asked for and on to rest, without a graph; then the gradient there."""
         backward = BackwardRecord()
         with torch.no_grad():
             state = loop.advance(loop.begin(), loop.stop.max_steps)
@@ -72,19 +81,19 @@ class ImplicitAdjoint:
     def settle(self, loop: Loop, state: State, backward: BackwardRecord) -> State:
         """Go on from ``state`` to rest, and attach the gradient there."""
         with torch.no_grad():
-            state = loop.follow(state, self.rule, self.rest)
+            state = loop.switch_rule(state, self.rule, self.rest)
             state = loop.advance(state, self.rest.max_steps)
-            state = State(state.positions.detach(), (), state.t)
+            state = State(state.positions.detach(), state.structure_index, step=state.step)
         parameters = [p for p in loop.potential.parameters() if p.requires_grad]
         if not torch.is_grad_enabled() or not parameters:
             return state
         self._require_rest(loop, state)
         positions = _FixedPoint.apply(loop, self, backward, state.positions, *parameters)
-        return backward.watch(state._replace(positions=positions))
+        return backward.attach_hook(state.with_tensors([positions]))
 
     def _require_rest(self, loop: Loop, state: State) -> None:
         fmax = loop.measure(state).fmax
-        moving = (fmax > self.rest.fmax) & ~loop.given_up
+        moving = (fmax > self.rest.fmax) & ~loop.diverged
         if moving.any():
             worst = int(torch.where(moving, fmax, 0.0).argmax())
             self._complain(
@@ -104,24 +113,31 @@ class _FixedPoint(torch.autograd.Function):
     """Resting positions as a function of the potential's parameters."""
 
     @staticmethod
-    def forward(ctx, loop, implicit, record, positions, *parameters):
-        ctx.loop, ctx.implicit, ctx.record = loop, implicit, record
+    def forward(
+        ctx: Any,
+        loop: Loop,
+        implicit: ImplicitAdjoint,
+        backward: BackwardRecord,
+        positions: Tensor,
+        *parameters: Tensor,
+    ) -> Tensor:
+        ctx.loop, ctx.implicit, ctx.backward = loop, implicit, backward
         ctx.save_for_backward(positions, *parameters)
         return positions.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, incoming):
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         loop, implicit = ctx.loop, ctx.implicit
         positions, *parameters = ctx.saved_tensors
         structures = loop.structures.with_positions(positions)
         internal = ZeroModes(structures, loop.potential)
-        lost = loop.given_up[structures.structure_index][:, None]
+        lost = loop.diverged[structures.structure_index][:, None]
         with torch.enable_grad():
             leaf = positions.clone().requires_grad_()
             forces = loop.predict(leaf).forces
 
-        def product(vectors: Tensor) -> Tensor:
+        def matvec(vectors: Tensor) -> Tensor:
             # -(∂F/∂X)ᵀ u, one backward pass. No create_graph: nobody differentiates it further.
             (slope,) = torch.autograd.grad(
                 forces, leaf, internal.remove(vectors), retain_graph=True
@@ -132,8 +148,8 @@ class _FixedPoint(torch.autograd.Function):
         if solver is None:
             solver = ConjugateGradient() if loop.potential.conservative else GMRES()
         target = internal.remove(torch.where(lost, 0.0, incoming))
-        solution = solver(product, target, structures.structure_index, len(structures))
-        ctx.record.solutions.append(solution)
+        solution = solver(matvec, target, structures.structure_index, len(structures))
+        ctx.backward.solutions.append(solution)
         for index, failure in solution.failures.items():
             implicit._complain(
                 f"structure {index} ({structures.names[index]}): no implicit gradient, {failure}. "

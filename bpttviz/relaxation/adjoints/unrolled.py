@@ -6,74 +6,83 @@ from dataclasses import dataclass
 
 import torch
 
+from bpttviz._checks import whole
 from bpttviz.relaxation.adjoints.base import (
+    Adjoint,
     AdjointResult,
     BackwardRecord,
-    _detached,
-    _require_whole,
-    _through,
-    record,
+    differentiable_path,
+    record_path,
 )
 from bpttviz.relaxation.loop import Loop
-from bpttviz.relaxation.rules import State
 
 
 @dataclass(frozen=True)
-class FullBPTT:
+class FullBPTT(Adjoint):
     """Keep every step's graph: fastest, and memory grows with K (CHGNet: about 0.2 GB a step)."""
 
     def drive(self, loop: Loop) -> AdjointResult:
+        """Every step with its graph."""
         backward = BackwardRecord()
-        state = backward.watch(loop.begin())
+        state = backward.attach_hook(loop.begin())
         for _ in range(loop.stop.max_steps):
             if loop.finished:
                 break
-            state = backward.watch(loop.advance(state, 1))
+            state = backward.attach_hook(loop.advance(state, 1))
         return AdjointResult(state, backward)
 
 
 @dataclass(frozen=True)
-class CheckpointedBPTT:
+class CheckpointedBPTT(Adjoint):
     """Keep positions only, and recompute each segment of ``segment_length`` steps on the way back.
 
-    The gradient is the same as `FullBPTT`'s. Peak memory is that of ``segment_length`` steps plus a few hundred
-    bytes an atom and step; time grows by one evaluation a step without graph.
+    The gradient is the same as `FullBPTT`'s. Peak memory is that of ``segment_length`` steps plus a
+    few hundred bytes an atom and step; time grows by one evaluation a step without graph.
 
     The first pass needs no second derivatives and is run without any graph. (PyTorch's own
     checkpoint runs it with ``create_graph`` on and, since forces are a derivative taken *inside*
     the segment, recomputes the energy within the forward pass too.)
+
+    Raises:
+        ValueError: ``segment_length`` below 1 or not whole.
     """
 
     segment_length: int = 1
 
-    def __post_init__(self):
-        _require_whole("segment_length", self.segment_length)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segment_length", whole("segment_length", self.segment_length))
 
     def drive(self, loop: Loop) -> AdjointResult:
+        """The whole path without a graph, then in segments that replay themselves."""
         start, backward = loop.begin(), BackwardRecord()
-        path = record(loop, start, loop.stop.max_steps)
+        path = record_path(loop, start, loop.stop.max_steps)
         if not torch.is_grad_enabled():
             return AdjointResult(path[-1], backward)
-        return AdjointResult(_through(loop, path, start, self.segment_length, backward), backward)
+        end = differentiable_path(loop, path, start, self.segment_length, backward)
+        return AdjointResult(end, backward)
 
 
 @dataclass(frozen=True)
-class TruncatedBPTT:
+class TruncatedBPTT(Adjoint):
     """The gradient through each structure's last ``steps`` steps only.
 
     Cheaper, and biased: at a quadratic minimum it is the share 1 - (1 - eta λ)^n of the full
     gradient in a mode of curvature λ (the oracle of its tests), so that soft modes hardly learn.
     It never reaches the start.
+
+    Raises:
+        ValueError: ``steps`` below 1 or not whole.
     """
 
     steps: int = 5
 
-    def __post_init__(self):
-        _require_whole("steps", self.steps)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", whole("steps", self.steps))
 
     def drive(self, loop: Loop) -> AdjointResult:
+        """The whole path without a graph, then its last steps with one, cut per structure."""
         start, backward = loop.begin(), BackwardRecord()
-        path = record(loop, start, loop.stop.max_steps)
+        path = record_path(loop, start, loop.stop.max_steps)
         if not torch.is_grad_enabled():
             return AdjointResult(path[-1], backward)
         # In a batch whose members stop at different steps each has its own last ones.
@@ -81,7 +90,7 @@ class TruncatedBPTT:
         first = int(cuts.min())
         state = start if first == 0 else path[first]
         for before, after in zip(path[first:-1], path[first + 1 :], strict=True):
-            cut = (cuts[loop.structures.structure_index] == before.t) & (before.t > 0)
-            state = State(*(_detached(cut, x) for x in state[:2]), state.t)
-            state = _through(loop, [before, after], state, 1, backward)
+            if before.step > 0:
+                state = state.detached(cuts == before.step)
+            state = differentiable_path(loop, [before, after], state, 1, backward)
         return AdjointResult(state, backward)
