@@ -42,10 +42,10 @@ define environment
 	@touch $(1)/.installed
 endef
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt bpttviz/__init__.py
 	$(call environment,.venv,constraints.txt,test$(comma)mace)
 
-$(SEVENNET)/.installed: pyproject.toml constraints.txt constraints-sevennet.txt
+$(SEVENNET)/.installed: pyproject.toml constraints.txt constraints-sevennet.txt bpttviz/__init__.py
 	$(call environment,$(SEVENNET),constraints-sevennet.txt,test$(comma)sevennet)
 
 demo: $(STAMP)
@@ -73,11 +73,12 @@ lint: $(STAMP) lint-js
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m mypy
 
-# TypeScript's compiler reads the types in the widgets' comments and writes nothing.
+# TypeScript's compiler reads the types in the widgets' comments, and writes nothing.
+TSC := npx --yes --package typescript@7.0.2 tsc
 lint-js:
-	@if command -v npx >/dev/null; then cd bpttviz/widgets/frontend && \
-	  npx --yes --package $(TYPESCRIPT) tsc --project jsconfig.json; \
-	else echo "No Node.js on this machine: THE WIDGETS' JAVASCRIPT IS NOT CHECKED." >&2; fi
+	@if $(TSC) --version >/dev/null 2>&1; \
+	then $(TSC) --project bpttviz/widgets/frontend/jsconfig.json; \
+	else echo "No Node.js here, or no registry for it: THE WIDGETS' JAVASCRIPT IS NOT CHECKED." >&2; fi
 
 binder-check: $(STAMP)
 	$(BIN)/python binder/check.py $(ARGS)

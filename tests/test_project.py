@@ -1,76 +1,38 @@
 """The project around the code: what is shipped, pinned, imported and left behind."""
 
 import ast
+import importlib
+import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import bpttviz
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-# Modules in reading order: each may import only what stands above it. A package stands for all
-# that is in it; inside a package, what is imported must not import back.
-ORDER = [
-    "geometry",
-    "structures",
-    "linear",
-    "meters",
-    "calculator",
-    "potentials",
-    "contract",
-    "check",
-    "zero_modes",
-    "rules",
-    "iterate",
-    "adjoints",
-    "relax",
-    "losses",
-    "diagnose",
-    "datasets",
-    "defect",
-    "runs",
-    "objectives",
-    "finetune",
-    "background",
-    "learning",
-    "report",
-    "evaluate",
-    "cost",
-    "basins",
-    "palette",
-    "frames",
-    "plane",
-    "picture",
-    "scene",
-    "plane_plots",
-    "plots",
-    "landscape_plots",
-    "atom_plots",
-    "data_plots",
-    "terrain",
-    "valleys",
-    "widgets",
-    "lesson",
-    "pretrain",
-    "reproduce",
-    "compare",
-    "outcomes",
-    "named",
-    "commands",
-    "__main__",
-]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PACKAGE = ROOT / "bpttviz"
+MODULES = {
+    str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8")
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+TREES = {name: ast.parse(text) for name, text in MODULES.items()}
 
 
-# --- imports -------------------------------------------------------------------------------------
+# --- rooms ---------------------------------------------------------------------------------------
 
 
 def test_importing_the_package_is_quick_and_loads_no_heavy_library():
@@ -84,58 +46,75 @@ def test_importing_the_package_is_quick_and_loads_no_heavy_library():
     assert not {"torch", "matplotlib", "chgnet", "ase", "pymatgen"}.intersection(modules)
 
 
-def module_name(path: Path) -> str:
-    """`potentials.chgnet` for bpttviz/potentials/chgnet.py, `potentials` for its __init__.py."""
-    parts = path.relative_to(ROOT / "bpttviz").with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def test_rooms_import_as_the_contracts_in_pyproject_say():
+    command = [Path(sysconfig.get_path("scripts")) / "lint-imports", "--no-logo", "--no-cache"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-SOURCES = {module_name(path): path for path in sorted((ROOT / "bpttviz").rglob("*.py"))}
-SOURCES.pop("", None)  # the package's own __init__.py imports by name, on first use
+def test_the_generator_reads_little_of_the_package():
+    graph = grimp.build_graph("bpttviz", cache_dir=None)
+    generator = {"bpttviz.datasets.generate"} | graph.find_descendants("bpttviz.datasets.generate")
+    read = set().union(*map(graph.find_modules_directly_imported_by, generator)) - generator
+    around = {"bpttviz.datasets." + name for name in ("labels", "names", "compression")}
+    assert read <= {"bpttviz._files"} | around
 
 
-def imports_of(name: str) -> set[str]:
-    """Modules of this package that module `name` imports, anywhere in its text."""
-    path = SOURCES[name]
-    package = ["bpttviz", *name.split(".")]
-    if path.name != "__init__.py":
-        package.pop()
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            # `from package import module` names the module last
-            found.update({f"{base}.{alias.name}" for alias in node.names} | {base})
-    inside = {target.removeprefix("bpttviz.") for target in found if target.startswith("bpttviz.")}
-    return inside & set(SOURCES) - {name}
+def test_loading_a_shipped_set_executes_no_module_of_the_generator():
+    program = (
+        "import sys, bpttviz; bpttviz.load_dataset('si-defects'); "
+        "print([name for name in sys.modules if name.startswith('bpttviz.datasets.generate')])"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True)
+    assert printed.strip() == "[]"
 
 
-def test_the_order_of_modules_names_every_module():
-    assert {name.split(".")[0] for name in SOURCES} <= set(ORDER)
+def test_modules_and_functions_are_short():
+    long = {name: n for name, text in MODULES.items() if (n := len(text.splitlines())) > 400}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 60:
+                    long[f"{name}: {node.name}"] = lines
+    assert long == {}
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_module_imports_only_what_stands_above_it(name):
-    def place(module):
-        return ORDER.index(module.split(".")[0])
-
-    assert [target for target in imports_of(name) if place(target) > place(name)] == []
+# --- public names --------------------------------------------------------------------------------
 
 
-def test_no_module_imports_itself_through_others():
-    reached = {name: imports_of(name) for name in SOURCES}
-    for name in SOURCES:
-        if SOURCES[name].name == "__init__.py":  # a package's front gathers what is behind it
-            continue
-        seen, frontier = set(), set(reached[name])
-        while frontier:
-            module = frontier.pop()
-            seen.add(module)
-            frontier |= reached[module] - seen
-        assert name not in seen
+def stub_names(stub: Path) -> dict[str, tuple[str, str]]:
+    """What a stub's lines ``from .module import name as name`` offer: name to (module, name)."""
+    package = ".".join(stub.parent.relative_to(ROOT).parts)
+    offered = {}
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 1
+            module = f"{package}.{node.module}" if node.module else package
+            for alias in node.names:
+                assert alias.asname == alias.name, "a type checker would not see it"
+                offered[alias.name] = (module, alias.name)
+    return offered
+
+
+@pytest.mark.parametrize(
+    "stub", sorted(PACKAGE.rglob("*.pyi")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_a_stub_names_what_its_package_offers(stub):
+    package = importlib.import_module(".".join(stub.parent.relative_to(ROOT).parts))
+    offered = stub_names(stub)
+    print(f"{package.__name__}: {len(offered)} public names")
+    assert sorted(offered) == sorted(package.__all__)
+    for name, (module, attribute) in offered.items():
+        assert getattr(package, name) is getattr(importlib.import_module(module), attribute)
+        assert getattr(package, name).__doc__
+
+
+def test_one_version_and_one_command():
+    assert PROJECT["dynamic"] == ["version"]
+    assert importlib.metadata.version("bpttviz") == bpttviz.__version__, "make .venv again"
+    command = Path(sysconfig.get_path("scripts")) / "bpttviz"
+    assert "usage: " in subprocess.check_output([command, "--help"], text=True)
 
 
 # --- notebooks -----------------------------------------------------------------------------------
@@ -191,30 +170,56 @@ def test_no_tracked_file_is_large():
     assert {name: size for name, size in sizes.items() if size > 1.5e6} == {}
 
 
-def requirements() -> list[Requirement]:
-    """Every direct dependency in pyproject.toml, extras included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return [Requirement(line) for lines in (project["dependencies"], *extras) for line in lines]
+def requirements(*extras: str) -> list[Requirement]:
+    """The direct dependencies in pyproject.toml, those of `extras` included."""
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
+    return [Requirement(line) for line in lines]
 
 
-def constraints() -> dict[str, str]:
-    """Version by canonical name, from constraints.txt; fails on a line that is no exact pin."""
+def constraints(name: str = "constraints.txt") -> dict[str, str]:
+    """Version by canonical name, from a file of constraints and those that it includes.
+
+    Fails on a line that is no exact pin, and on a package pinned twice.
+    """
     pins = {}
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
+    for line in (ROOT / name).read_text().splitlines():
+        if line.startswith("-c "):
+            pins |= constraints(line.removeprefix("-c "))
+        elif line and not line.startswith("#"):
             requirement = Requirement(line)
             (pin,) = requirement.specifier
             assert pin.operator == "=="
             assert "+" not in pin.version, "a local build, which others cannot install"
+            assert canonicalize_name(requirement.name) not in pins
             pins[canonicalize_name(requirement.name)] = pin.version
     return pins
 
 
-@pytest.mark.parametrize("requirement", requirements(), ids=str)
-def test_direct_dependency_is_pinned_at_a_version_it_allows(requirement):
-    version = constraints()[canonicalize_name(requirement.name)]
-    assert requirement.specifier.contains(version)
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_direct_dependencies_are_pinned_at_versions_they_allow(extra):
+    pins = constraints("constraints-sevennet.txt" if extra == "sevennet" else "constraints.txt")
+    assert [
+        str(requirement)
+        for requirement in requirements(extra)
+        if not requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+    ] == []
+
+
+def test_what_is_imported_is_declared():
+    # What a package is called where it is not called like the module; GPAW is the system's own.
+    known = {"PIL": "pillow", "mace": "mace-torch", "gpaw": None}
+    used = set()
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                used.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                used.add(node.module)
+    outside = {name.split(".")[0] for name in used} - sys.stdlib_module_names - {"bpttviz"}
+    packages = {canonicalize_name(known.get(name, name) or "") for name in outside} - {""}
+    declared = {canonicalize_name(requirement.name) for requirement in requirements(*EXTRAS)}
+    assert {"torch", "mace-torch", "lazy-loader"} <= packages
+    assert packages - declared == set()
 
 
 def test_binder_has_the_same_versions_and_all_direct_dependencies():
@@ -224,8 +229,7 @@ def test_binder_has_the_same_versions_and_all_direct_dependencies():
     binder = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in pip}
     pins = constraints()
     assert binder == {name: pins[name] for name in binder}
-    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    needed = {canonicalize_name(Requirement(line).name) for line in core}
+    needed = {canonicalize_name(requirement.name) for requirement in requirements()}
     # torch is conda's: pip's build for Linux would bring CUDA
     assert needed - set(binder) == {"torch"}
     (conda,) = (item for item in listed if isinstance(item, str) and "pytorch-cpu" in item)
