@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from bpttviz._checks import instance_of, not_negative, whole_or_none
@@ -20,7 +19,7 @@ from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.rest import Relaxer, batches
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint, specification
-from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 
 TABLE = "report.csv"  # in the folder of an evaluation that can be resumed
@@ -29,7 +28,7 @@ TABLE = "report.csv"  # in the folder of an evaluation that can be resumed
 def evaluate(
     potentials: Mapping[str, Potential],
     references: RelaxationDataset,
-    rule: torch.nn.Module | None = None,
+    rule: UpdateRule | None = None,
     stop: StoppingCriterion | None = None,
     relaxer: Relaxer | None = None,
     progress: bool = True,
@@ -114,7 +113,7 @@ def _measure_all(
 def endpoint_errors(
     potential: Potential,
     references: RelaxationDataset,
-    rule: torch.nn.Module,
+    rule: UpdateRule,
     stop: StoppingCriterion,
     batch_size: int | None = None,
 ) -> np.ndarray:
@@ -190,7 +189,7 @@ def _named(potentials: Mapping[str, Potential]) -> dict[str, Potential]:
 
 def _require_parts(how: Protocol) -> None:
     """Refuse parts of another kind, with a sentence."""
-    instance_of("rule", how.rule, torch.nn.Module, "bv.GradientDescent()")
+    instance_of("rule", how.rule, UpdateRule, "bv.GradientDescent()")
     instance_of("stop", how.stop, StoppingCriterion, "bv.StoppingCriterion(max_steps=20)")
     instance_of("relaxer", how.relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
 

@@ -17,6 +17,7 @@ from bpttviz.evaluation.minima import basins
 from bpttviz.evaluation.rest import Relaxer, RestResult
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.relax import Relaxation, relax
+from bpttviz.relaxation.rules import UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import StructureError, Structures, concatenate
 
@@ -34,7 +35,7 @@ class Protocol:
         batch_size: structures in a call of the potential, see `Relaxer.run`.
     """
 
-    rule: torch.nn.Module
+    rule: UpdateRule
     stop: StoppingCriterion
     relaxer: Relaxer
     from_start: bool = False
@@ -140,13 +141,17 @@ def relaxed(
         except StructureError as error:
             if error.index is None and len(places) > 1:
                 return _relaxed_alone(potential, references, how)
-            lost = places.pop(error.index or 0)
-            refused[lost] = error.reason
-            _warn(references[lost].name, error.reason)
+            gone = places.pop(error.index or 0)
+            refused[gone] = error.reason
+            _warn(references[gone].name, error.reason)
             continue
         found: list[Relaxation | None] = [None] * len(references)
         for number, place in enumerate(places):
-            found[place] = together[number]
+            lost = together.diverged.get(number)
+            if lost is not None and lost.at_start:
+                refused[place] = lost.cause
+            else:
+                found[place] = together[number]
         return found, refused
     return [None] * len(references), refused
 

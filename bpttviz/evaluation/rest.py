@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from ase.optimize.optimize import Optimizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from bpttviz._checks import instance_of, positive, whole, whole_or_none
 from bpttviz.potentials.base import Potential, Prediction
-from bpttviz.relaxation.rules import FIRE, State
+from bpttviz.relaxation.rules import FIRE, UpdateRule
+from bpttviz.relaxation.state import State
 from bpttviz.structures import StructureError, Structures, concatenate
 
 # Atoms in one call of a potential. On a CPU more are no faster, and CHGNet's graph of as many fits
@@ -66,14 +67,14 @@ class Relaxer:
 
     fmax: float = 0.005
     max_steps: int = 500
-    optimizer: nn.Module | type[Optimizer] = field(default_factory=FIRE)
+    optimizer: UpdateRule | type[Optimizer] = field(default_factory=FIRE)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fmax", positive("fmax", self.fmax))
         object.__setattr__(self, "max_steps", whole("max_steps", self.max_steps))
         known = isinstance(self.optimizer, type) and issubclass(self.optimizer, Optimizer)
         if not known:
-            instance_of("optimizer", self.optimizer, nn.Module, "bv.FIRE() or ase.optimize.BFGS")
+            instance_of("optimizer", self.optimizer, UpdateRule, "bv.FIRE() or ase.optimize.BFGS")
 
     def closer(self, times: float) -> Relaxer:
         """The same, to a force so many times smaller."""
@@ -220,7 +221,7 @@ class _Pool:
             if not bool(torch.isfinite(placed).all()):
                 self._give_up(member, "the step is not finite")
                 continue
-            member.state = proposed._replace(positions=placed)
+            member.state = replace(proposed, positions=placed)
             member.steps += 1
             still.append(member)
         return still

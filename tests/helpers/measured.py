@@ -3,6 +3,7 @@
 import torch
 
 from bpttviz.evaluation.metrics import StructureResult
+from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential, Prediction
 
 
@@ -31,4 +32,6 @@ class Explodes(Potential):
     def forward(self, structures):
         x = structures.positions
         forces = torch.where(x.norm(dim=1, keepdim=True) > 8, torch.nan, 3 * x)
-        return Prediction(sum(x.sum(1)).reshape(1), forces)
+        return Prediction(
+            segment_sum(x.sum(1), structures.structure_index, len(structures)), forces
+        )
