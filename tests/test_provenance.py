@@ -166,6 +166,7 @@ def test_another_process_says_the_same():
                 if str(state) in {"x", "y", "z"}:
                     return None
                 return super().step(state, forces)
+        torch.manual_seed(0)
         net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.SiLU())
         rule = Own()
         rule.network, rule.again = (lambda x: net[1](x)), [rule]

@@ -112,15 +112,17 @@ class Progress:
         header, tensors = checkpoint.read(path)
         check_settings(header["settings"], self.run.settings, path)
         run = self.run
-        best = part(tensors, "best")
+        best, best_rule = part(tensors, "best"), part(tensors, "best rule")
         if best:  # checked on the way: it is what load_run gives
             load_into(run.potential, best, "potential", path)
+            if run.rule is not None:
+                load_into(run.rule, best_rule, "rule", path)
         load_into(run.potential, part(tensors, "potential"), "potential", path)
         if run.rule is not None:
             load_into(run.rule, part(tensors, "rule"), "rule", path)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         load_optimizer(self.optimizer, parameters, part(tensors, "optimizer"), path)
-        self.best = (best, part(tensors, "best rule")) if best else None
+        self.best = (best, best_rule) if best else None
         self.epoch, self.position = header["epoch"], header["position"]
         run.history, run.validations = header["history"], header["validations"]
         run.status = header["status"]
