@@ -7,6 +7,8 @@ from springs import network
 from taught import SETTINGS, objective, references, weights
 
 import bpttviz as bv
+from bpttviz.training.summary import left_out
+from bpttviz.training.updates import TrainingError
 
 
 def test_endpoints_alone_teach_and_the_original_is_left_alone():
@@ -100,16 +102,150 @@ def test_a_structure_without_usable_gradient_is_left_out_and_named():
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0), ("epochs", float("nan")), ("epochs", 2.5), ("epochs", "3"),
+        ("learning_rate", 0), ("learning_rate", -1), ("learning_rate", 1e30),
+        ("learning_rate", float("nan")), ("learning_rate", None), ("clip", 0), ("clip", -1),
+        ("clip", float("inf")), ("batch_size", 0), ("batch_size", 1.5), ("batch_size", True),
+        ("patience", 0), ("patience", -3), ("seed", -1), ("seed", 10**30), ("seed", "x"),
+    ],
+)  # fmt: skip
+def test_senseless_settings_are_refused(name, value):
+    with pytest.raises((ValueError, TypeError), match=rf"^{name}.* must be .*, got "):
+        bv.finetune(network(), references(1), objective(), **{**SETTINGS, name: value})
+
+
+def test_patience_needs_something_to_be_patient_with():
+    with pytest.raises(ValueError, match="patience needs validation"):
+        bv.finetune(network(), references(1), objective(), **SETTINGS, patience=2)
+
+
+def test_settings_come_in_an_object_or_one_by_one():
+    config = bv.TrainingConfig(epochs=2, learning_rate=0.02, seed=np.int64(5))
+    assert type(config.seed) is int
+    train = references(2)
+    one = bv.finetune(network(), train, objective(), config, progress=False)
+    other = bv.finetune(
+        network(), train, objective(), epochs=2, learning_rate=0.02, seed=5, progress=False
+    )
+    assert torch.equal(weights(one.potential), weights(other.potential))
+    changed = bv.finetune(network(), train, objective(), config, epochs=1, progress=False)
+    assert len(changed.history) == 2
+    with pytest.raises(TypeError, match="no training setting 'learningrate' .do you mean learning"):
+        bv.finetune(network(), train, objective(), learningrate=0.1)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
-        ({"learning_rate": 0}, "learning_rate must be a number above 0"),
-        ({"patience": 2}, "patience needs validation"),
+        ({"potential": "chgnet"}, "potential must be a Potential, such as bv.CHGNet()"),
+        ({"potential": bv.Springs}, "potential must be an object.*Springs"),
+        ({"data": [1, 2]}, "data must be a RelaxationDataset, such as bv.read_relaxations"),
+        ({"data": []}, "data must be a RelaxationDataset"),
+        ({"validation": [1]}, "validation must be a RelaxationDataset"),
+        ({"objective": bv.EndpointLoss}, r"objective must be an object.*EndpointLoss\(...\)"),
+        ({"objective": "endpoint"}, "objective must be an Objective, such as bv.EndpointLoss()"),
+        ({"config": 3}, r"config must be a TrainingConfig, such as bv.TrainingConfig\(epochs=3\)"),
+        ({"out": 3}, "out must be a folder's path, got a int"),
+        ({"metrics": ["loss"]}, "metrics must be a mapping"),
+        ({"metrics": {"mine": 3}}, "metrics must map names to functions"),
+        ({"metrics": {"lost": len}}, "cannot be called 'lost': that is a column"),
+        ({"metrics": {"value": len}}, "cannot be called 'value'"),
+        ({"stop": 20}, "no training setting 'stop'"),
     ],
 )
-def test_senseless_settings_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        bv.finetune(network(), references(), objective(), **{**SETTINGS, **change})
+def test_what_is_no_argument_is_answered_in_a_sentence(change, message):
+    usual = {"potential": network(), "data": references(1), "objective": objective()}
+    with pytest.raises((TypeError, ValueError), match=message):
+        bv.finetune(**usual | change)
+
+
+# --- what does not work out ----------------------------------------------------------------------
+
+
+class Spoiling(bv.EndpointLoss):
+    """Its gradient is beyond all bounds in the updates chosen, counted from 1."""
+
+    def __init__(self, spoilt, factor):
+        super().__init__(bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(3))
+        self.spoilt, self.factor, self.count = spoilt, factor, 0
+
+    def loss(self, potential, chosen):
+        self.count += 1
+        value = super().loss(potential, chosen)
+        return value * self.factor if self.count in self.spoilt else value
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_an_update_that_is_not_finite_is_undone(tmp_path, clip):
+    """The norm overflows with clip; without, Adam's memory does. Training goes on as if without."""
+    call = {**SETTINGS, "clip": clip}
+    with pytest.warns(UserWarning, match="update 2 was undone.*not finite"):
+        run = bv.finetune(network(), references(1), Spoiling({2}, 1e300), **call, out=tmp_path)
+    assert [h["undone"] for h in run.history] == [False, True, False]
+    assert torch.isfinite(weights(run.potential)).all()
+    straight = bv.finetune(network(), references(1), Spoiling((), 1.0), **{**call, "epochs": 2})
+    assert torch.equal(weights(run.potential), weights(straight.potential))
+    assert bv.load_run(tmp_path).history == run.history
+
+
+@pytest.mark.filterwarnings("ignore:.*was undone")
+def test_training_that_is_undone_again_and_again_ends(tmp_path):
+    call = {**SETTINGS, "epochs": 20, "out": tmp_path}
+    with pytest.raises(TrainingError, match="5 updates in a row were undone.*learning_rate=0.02"):
+        bv.finetune(network(), references(1), Spoiling(range(3, 99), 1e300), **call)
+    run = bv.load_run(tmp_path)
+    assert (len(run.history), run.status) == (7, "interrupted")
+    assert not torch.equal(weights(run.potential), weights(network()))
+
+
+def test_weights_that_are_not_finite_are_not_trained():
+    broken = network()
+    with torch.no_grad():
+        broken.stiffness[1] = torch.nan
+    with pytest.raises(ValueError, match="its weight stiffness is not finite"):
+        bv.finetune(broken, references(1), objective(), **SETTINGS)
+
+
+class Choosy(bv.Springs):
+    """Cannot describe one of the structures, and says so as a potential does."""
+
+    refused = ("r1",)
+
+    def energy(self, structures):
+        for index, name in enumerate(structures.names):
+            if name in self.refused:
+                raise bv.StructureError("has an atom without neighbours", index, name)
+        return super().energy(structures)
+
+
+def test_a_structure_that_cannot_be_described_is_left_out_and_counted(tmp_path):
+    data = references(3)
+    potential = Choosy.frustrated()
+    with pytest.warns(UserWarning, match="r1.*without neighbours|left out of an update"):
+        run = bv.finetune(potential, data, objective(), **{**SETTINGS, "batch_size": 3})
+    assert left_out(run) == {"r1": 3}
+    assert run.history[0]["structures"] != []
+    assert run.status == "finished"
+    without = bv.RelaxationDataset([data[0], data[2]])
+    same = bv.finetune(potential, without, objective(), **{**SETTINGS, "batch_size": 3})
+    assert torch.equal(weights(run.potential), weights(same.potential))
+    with pytest.warns(UserWarning, match="r1"):
+        run = bv.finetune(
+            potential, without, objective(), **{**SETTINGS, "epochs": 1}, validation=data
+        )
+    assert [v["lost"] for v in run.validations] == [["r1"], ["r1"]]
+
+
+@pytest.mark.filterwarnings("ignore:.*left out")
+def test_all_left_out_is_an_error(tmp_path):
+    class Never(Choosy):
+        refused = ("r0", "r1", "r2")
+
+    with pytest.raises(TrainingError, match=r"no structure gave .* whole epoch \(r0, r1, r2\)"):
+        bv.finetune(Never.frustrated(), references(3), objective(), **SETTINGS, out=tmp_path)
+    assert len(bv.load_run(tmp_path, potential=network()).history) == 3
 
 
 class Forgetful(bv.Springs):
@@ -203,10 +339,14 @@ def test_gradients_at_rest_teach_too(adjoint):
     assert np.mean(losses[-4:]) < 0.6 * np.mean(losses[:4])
 
 
-def test_a_structure_without_an_implicit_gradient_is_left_out_by_name():
+def test_a_structure_without_an_implicit_gradient_is_left_out_by_name(tmp_path):
     hasty = bv.ImplicitAdjoint(rest=bv.StoppingCriterion(1, fmax=1e-9))
     goal = bv.EndpointLoss(bv.GradientDescent(0.1), bv.StoppingCriterion(1), hasty)
-    with pytest.warns(UserWarning, match=r"left out of an update: .*\(r0\) is not at rest"):
-        run = bv.finetune(network(seed=1), references(1), goal, **{**SETTINGS, "epochs": 1})
+    with (
+        pytest.warns(UserWarning, match=r"left out of an update: .*\(r0\) is not at rest"),
+        pytest.raises(TrainingError, match=r"no structure gave .* \(r0\)"),
+    ):
+        bv.finetune(network(seed=1), references(1), goal, **{**SETTINGS, "epochs": 1}, out=tmp_path)
+    run = bv.load_run(tmp_path)
     assert run.history[0]["structures"] == []
     assert torch.equal(weights(run.potential), weights(network(seed=1)))
