@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bpttviz.datasets.consistency import Contents, require_same_atoms
 from bpttviz.datasets.labels import DataError, labels_of, remarks, settings_of
-from bpttviz.structures import StructureError, Structures
+from bpttviz.structures import StructureError, Structures, as_atoms
 
 
 def default_group(start: Atoms) -> str:
@@ -44,31 +44,23 @@ def group_of(start: Atoms, group: object) -> str:
     return str(group(start))
 
 
-def as_atoms(frames: object, name: str) -> list[Atoms]:
-    """Structures of ASE or pymatgen, as ASE's.
+def as_frames(name: str, frames: object) -> list[Atoms]:
+    """The frames of one relaxation; structures of pymatgen are converted.
 
     Raises:
-        TypeError: anything else.
-        DataError: none at all, or a pymatgen structure with partly occupied sites.
+        TypeError: something else, or a structure alone, which is no relaxation.
+        DataError: none at all.
+        StructureError: a pymatgen structure with partly occupied sites.
     """
-    hint = "from_ase takes the frames of one relaxation, ase.Atoms from its start to its end"
-    if isinstance(frames, (Atoms, str, bytes)) or not isinstance(frames, Iterable):
-        raise TypeError(f"{name}: {hint}; got {type(frames).__name__}")
-    result = []
-    for frame in frames:
-        if hasattr(frame, "to_ase_atoms"):  # pymatgen's, which is not imported for this
-            if not getattr(frame, "is_ordered", True):
-                raise DataError(
-                    f"{name}: a structure has partly occupied sites; a relaxation is of whole "
-                    "atoms: give an ordered one"
-                )
-            frame = frame.to_ase_atoms()
-        if not isinstance(frame, Atoms):
-            raise TypeError(f"{name}: {hint}; among them is a {type(frame).__name__}")
-        result.append(frame)
-    if not result:
+    if isinstance(frames, Atoms):
+        raise TypeError(
+            f"{name}: a relaxation is made of its frames, ase.Atoms from the start to the end; a "
+            "single one was given (in a list it would be start and end at once)"
+        )
+    atoms = as_atoms(f"frames of {name}", frames)
+    if not atoms:
         raise DataError(f"{name}: no frame was given")
-    return result
+    return atoms
 
 
 def labelled_frames(

@@ -124,9 +124,7 @@ def remarks(found: Sequence[FrameLabels]) -> list[str]:
             f"the trajectory is of the other {len(found) - len(without)}"
         )
     if without and without[-1] == len(found) - 1:
-        said.append(
-            "the last frame has no forces, so that nothing shows whether it is at rest"
-        )
+        said.append("the last frame has no forces, so that nothing shows whether it is at rest")
     no_energy = sum(x.energy is None for x in found if x.forces is not None)
     if no_energy:
         said.append(f"{no_energy} frames have forces but no energy, which counts as unknown")

@@ -23,7 +23,7 @@ from bpttviz.datasets.consistency import (
     require_small_displacements,
 )
 from bpttviz.datasets.from_ase import (
-    as_atoms,
+    as_frames,
     default_group,
     fixed_alike,
     group_of,
@@ -101,8 +101,9 @@ class ReferenceRelaxation:
     family: str = ""
 
     def __post_init__(self) -> None:
-        for which in ("start", "end"):
-            object.__setattr__(self, which, self._checked(which))
+        one_structure = self.end is self.start
+        object.__setattr__(self, "start", self._checked("start"))
+        object.__setattr__(self, "end", self.start if one_structure else self._checked("end"))
         if not self.family:
             object.__setattr__(self, "family", self.group.partition(":")[0])
         for what in ("name", "group", "family"):
@@ -180,11 +181,11 @@ class ReferenceRelaxation:
             DataError: no frame, or frames of different settings.
             StructureError: frames that do not fit together.
         """
-        atoms = as_atoms(frames, name)
+        atoms = as_frames(name, frames)
         found = labelled_frames(name, atoms, source or name) if trajectory else None
-        start, end = fixed_alike(
-            *(Structures.from_ase(a, [name], check=False) for a in (atoms[0], atoms[-1]))
-        )
+        start = end = Structures.from_ase(atoms[0], [name], check=False)
+        if len(atoms) > 1:
+            start, end = fixed_alike(start, Structures.from_ase(atoms[-1], [name], check=False))
         return cls(
             name=name,
             group=clean_name(group_of(atoms[0], group)),

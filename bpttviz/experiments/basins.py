@@ -112,7 +112,7 @@ def two_valleys(seed: int, training: int = 12, held_out: int = 20) -> Problem:
             truth, walkers(starts), GradientDescent(0.1), StoppingCriterion(3000, fmax=1e-6)
         ).final
     references = [
-        ReferenceRelaxation(f"walker-{i}", f"walker-{i}", walkers(start), walkers(end))
+        ReferenceRelaxation(f"walker-{i}", f"walker-{i}", walkers(start[None]), walkers(end[None]))
         for i, (start, end) in enumerate(zip(starts, places(ends.positions), strict=True))
     ]
     return Problem(

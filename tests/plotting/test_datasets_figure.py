@@ -14,9 +14,7 @@ def test_an_overview_counts_every_relaxation_once(name):
     assert sum(bar.get_width() for bar in counts.patches) == len(data)
     points = [line for line in distances.lines if line.get_linestyle() == "None"]
     shown = np.sort(np.concatenate([line.get_xdata() for line in points]))
-    expected = [
-        float(bv.delta_q(*(bv.Structures.from_ase(x) for x in (r.start, r.end)))) for r in data.all
-    ]
+    expected = bv.delta_q(data.all.starts(), data.all.ends()).numpy()
     assert shown == pytest.approx(np.sort(expected))
     assert len(forces.lines) == len(data)
     ends = sorted(line.get_ydata()[-1] for line in forces.lines)
