@@ -7,13 +7,14 @@ import uuid
 import ipywidgets
 import traitlets
 
+from bpttviz._checks import instance_of
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
 from bpttviz.plotting.figure import UNIT, AccessibleFigure
 from bpttviz.plotting.results import plot_frames
 from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
-from bpttviz.widgets.player import ENTRY, Canvas, Player
-from bpttviz.widgets.static import SelfContained
+from bpttviz.widgets.player import ENTRY, Canvas, Player, Viewer
+from bpttviz.widgets.static import REPORT_HINT, SelfContained
 
 
 class CompareRelaxations(SelfContained, ipywidgets.VBox):
@@ -45,6 +46,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         paths: the two `bpttviz.plotting.trajectory.AlignedTrajectory` (not a trait).
 
     Raises:
+        TypeError: something else than a report, or than a viewer.
         KeyError: the report holds no such structure or potential.
         traitlets.TraitError: when one that it does not hold is set later.
     """
@@ -62,15 +64,15 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         structure: int | str = 0,
         before: str | None = None,
         after: str | None = None,
-        viewer=None,
+        viewer: Viewer | None = None,
     ):
-        self.report = report
+        self.report = instance_of("report", report, Report, REPORT_HINT)
         before = report.potentials[0] if before is None else before
         after = report.potentials[-1] if after is None else after
         first = report.row(before, structure).structure
         report.row(after, first)
         super().__init__()
-        self.viewer = _default_viewer() if viewer is None else viewer
+        self.viewer = _default_viewer() if viewer is None else _checked_viewer(viewer)
         self.set_trait("structure", first)
         self.set_trait("before", before)
         self.set_trait("after", after)
@@ -157,7 +159,18 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         self._above.layout.display = "none" if self.player.missing else None
 
 
-def _default_viewer():
+def _checked_viewer(viewer: Viewer) -> Viewer:
+    if isinstance(viewer, type) or not isinstance(viewer, Viewer):
+        name = viewer.__name__ if isinstance(viewer, type) else type(viewer).__name__
+        kind = f"the class {name}" if isinstance(viewer, type) else name
+        raise TypeError(
+            f"viewer must be an object such as bpttviz.widgets.Canvas() or "
+            f"bpttviz.widgets.ngl.NGLPanes(), got {kind}"
+        )
+    return viewer
+
+
+def _default_viewer() -> Viewer:
     try:
         from bpttviz.widgets.ngl import NGLPanes  # slow to load, and not always there
     except ImportError:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 import anywidget
 import traitlets
 
+from bpttviz._checks import instance_of
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import bundle, stylesheet
-from bpttviz.widgets.static import SelfContained
+from bpttviz.widgets.static import REPORT_HINT, SelfContained
+
+if TYPE_CHECKING:
+    from bpttviz.widgets.compare_relaxations import CompareRelaxations
 
 ENTRY = "error_plane/index.js"
 
@@ -45,6 +50,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         plane: the `bpttviz.plotting.error_plane.ErrorPlaneData` of all layers (not a trait).
 
     Raises:
+        TypeError: something else than a report.
         KeyError: the report holds no such potential.
         ValueError: no layer.
         traitlets.TraitError: an unknown structure is selected, or an unknown layer or none shown.
@@ -61,7 +67,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     def __init__(
         self, report: Report, before: str | None = None, after: error_plane.After | None = None
     ):
-        self.report = report
+        self.report = instance_of("report", report, Report, REPORT_HINT)
         layers = after
         if after is None:
             start = report.potentials[0] if before is None else before
@@ -90,11 +96,19 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             raise traitlets.TraitError(f"one layer at least is shown, of {', '.join(titles)}")
         return [title for title in titles if title in proposal["value"]]
 
-    def link(self, compare) -> ErrorPlane:
+    def link(self, compare: CompareRelaxations) -> ErrorPlane:
         """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa.
 
         Where one layer alone is chosen to be shown, the comparison turns to its potential.
+
+        Raises:
+            TypeError: something else than a `CompareRelaxations`.
         """
+        if not (hasattr(compare, "report") and hasattr(compare, "structure")):
+            raise TypeError(
+                f"link() takes a CompareRelaxations, got {type(compare).__name__}; make one with "
+                "bv.CompareRelaxations(report)"
+            )
 
         def choose(change):
             if change["new"] and change["new"] in compare.report.structures:

@@ -5,9 +5,14 @@ One ES module, no library, no request: what it shows is what nglview shows, on a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
 import anywidget
+import ipywidgets
 import traitlets
 
+from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.bundle import bundle, stylesheet
 
 ENTRY = "player/index.js"
@@ -39,6 +44,22 @@ class Player(anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
 
 
+@runtime_checkable
+class Viewer(Protocol):
+    """What can show a `CompareRelaxations`'s atoms.
+
+    Attributes:
+        views: other widgets that show the atoms, one a path; none: the player draws them itself.
+        panes: what holds them, to stand above the player.
+    """
+
+    views: Sequence[ipywidgets.DOMWidget]
+    panes: Sequence[ipywidgets.Widget]
+
+    def load(self, paths: tuple[AlignedTrajectory, AlignedTrajectory], limit: float) -> None:
+        """Show the starts of two paths, colours ending at ``limit`` Å."""
+
+
 class Canvas:
     """How a `CompareRelaxations` shows atoms: with the player's own canvas.
 
@@ -47,8 +68,8 @@ class Canvas:
         panes: what holds them, to stand above the player.
     """
 
-    views = ()
-    panes = ()
+    views: Sequence[ipywidgets.DOMWidget] = ()
+    panes: Sequence[ipywidgets.Widget] = ()
 
-    def load(self, paths, limit: float) -> None:
+    def load(self, paths: tuple[AlignedTrajectory, AlignedTrajectory], limit: float) -> None:
         """Nothing to prepare: all that the canvas needs is in the player's payload."""

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from IPython.display import display
 
+from bpttviz._files import write_atomic
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.page import fragment, page
+
+REPORT_HINT = 'bv.evaluate({"before": potential, "after": run.potential}, references, rule, stop)'
 
 
 class WithPicture:
@@ -71,13 +74,19 @@ class SelfContained(WithPicture):
 
         The static picture is in it too, for readers without scripts.
 
+        Args:
+            path: the file; its folder must exist.
+
         Returns:
             the path written.
+
+        Raises:
+            OSError: it cannot be written.
         """
         path = Path(path)
         alone = {**self.view(), "live": ""}
         body = fragment(**alone, picture=self.picture())
-        path.write_text(page(self.heading(), body), encoding="utf-8")
+        write_atomic(path, page(self.heading(), body))
         return path
 
     def static_html(self, picture: AccessibleFigure) -> str:

@@ -43,6 +43,10 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
     Args:
         run: the run, or the folder it is in.
 
+    Raises:
+        TypeError: something else.
+        RunError: the folder holds no run.
+
     Attributes:
         data: what the browser shows (a trait).
         name: by which a page finds the view again.
@@ -55,6 +59,11 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, run: Run | str | Path):
+        if not isinstance(run, Run | str | Path):
+            raise TypeError(
+                "TrainingMonitor.of takes a run (as bv.finetune returns it) or the folder that "
+                f"holds one, got {type(run).__name__}"
+            )
         self._run = run if isinstance(run, Run) else load_run(run)
         super().__init__(name=f"training-{uuid.uuid4().hex}")
         self.set_trait("data", self._as_json())

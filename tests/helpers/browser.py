@@ -2,7 +2,6 @@
 
 import base64
 import os
-from pathlib import Path
 import secrets
 import shutil
 import socket
@@ -12,6 +11,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 
 import nbformat
 import numpy as np
