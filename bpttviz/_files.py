@@ -70,9 +70,6 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[Path], objec
     _sync_folder(target.parent)
 
 
-write_in_one_move = write = write_atomic  # names of before, until all callers have moved
-
-
 def _sync_folder(folder: Path) -> None:
     """Have the new name survive a loss of power too, where the system can."""
     with suppress(OSError):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bpttviz._files import write_atomic
+from bpttviz.cli.options import whole
+
 HELP = "how often each gradient leads to the right one of two minima"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--seeds", type=whole, default=5, help="how many")
     parser.add_argument(
         "--problem", choices=("landscape", "silicon"), default="landscape",
         help="two valleys in a plane (minutes), or interstitials in silicon with CHGNet (an hour)",
@@ -37,6 +40,6 @@ def run(choices: argparse.Namespace) -> int:
 
     counts = basins.count_basins(choices.problem, problem_of, range(choices.seeds), out, rest)
     text = basins.format_counts(counts)
-    (out.parent / "basins.txt").write_text(text + "\n", encoding="utf-8")
+    write_atomic(out.parent / "basins.txt", text + "\n")
     print(text)
     return 0

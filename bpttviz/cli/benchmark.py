@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_potential, add_recipe
+from bpttviz.cli.options import add_potential, add_recipe, load_several, whole
 
 HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
 
 EXAMPLES = """\
-  python -m bpttviz benchmark --potential chgnet painn --out table           train and measure
-  python -m bpttviz benchmark --potential chgnet --methods BPTT --out table  share the work
-  python -m bpttviz benchmark --out table                                    just make the table
+  bpttviz benchmark --potential chgnet painn --out table           train and measure
+  bpttviz benchmark --potential chgnet --methods BPTT --out table  share the work
+  bpttviz benchmark --out table                                    just make the table
 
 With --folds, --only shares the work too; a table needs the method "pretrained". A method's weights
 are in the last of the runs that POTENTIAL/PART-METHOD.json names as "chosen", in the folder of the
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_potential(parser, several=True)
     parser.add_argument("--dataset", default="si-defects", help="si-defects or crystals")
     parser.add_argument(
-        "--folds", type=int,
+        "--folds", type=whole,
         help="cross-validate with so many folds; by default 4 where the data has no test part",
     )  # fmt: skip
     parser.add_argument("--only", type=int, nargs="+", help="do just these folds (from 0)")
@@ -42,12 +42,10 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.experiments.benchmark import METHODS, SCALES, benchmark
     from bpttviz.experiments.benchmark_report import summarise
     from bpttviz.experiments.protocol import Recipe
-    from bpttviz.experiments.registry import load_potential
 
     out = Path(choices.out)
     data = load_dataset(choices.dataset)
-    for name in choices.potential or ():
-        named = load_potential(name, choices.device, choices.trust)
+    for name, named in load_several(choices).items():
         benchmark(
             named.potential,
             data,

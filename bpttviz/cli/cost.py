@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bpttviz._files import write_atomic
+from bpttviz.cli.options import whole
+
 HELP = "memory and time of one gradient against K, for every adjoint"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 20, 40, 80], help="the K")
+    parser.add_argument("--steps", type=whole, nargs="+", default=[5, 10, 20, 40, 80], help="the K")
     parser.add_argument(
-        "--repeats", type=int, default=5, help="of the comparison with force losses"
+        "--repeats", type=whole, default=5, help="of the comparison with force losses"
     )
 
 
@@ -25,7 +28,8 @@ def run(choices: argparse.Namespace) -> int:
     costs = cost.measure_costs(out, choices.steps, device=choices.device)
     paired = cost.measure_paired(out, repeats=choices.repeats, device=choices.device)
     text = cost.format_costs(costs, paired)
-    (out / "cost.txt").write_text(text + "\n", encoding="utf-8")
-    plot_costs(costs).savefig(out / "cost.png", dpi=150)
+    write_atomic(out / "cost.txt", text + "\n")
+    figure = plot_costs(costs)
+    write_atomic(out / "cost.png", lambda path: figure.savefig(path, dpi=150, format="png"))
     print(text)
     return 0

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_potential, add_relaxations, read_files, require_one_source
+from bpttviz._files import write_atomic
+from bpttviz.cli.options import (
+    add_potential,
+    add_relaxations,
+    load_several,
+    positive,
+    read_files,
+    require_one_source,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from bpttviz.datasets.relaxations import RelaxationDataset
 
 HELP = "compare where potentials' relaxations end, and their forces, with references"
 
 EXAMPLES = """\
-  python -m bpttviz evaluate held-out/*/OUTCAR --potential chgnet runs/mine --out measured
-  python -m bpttviz evaluate --dataset si-defects --part val --potential chgnet --out measured"""
+  bpttviz evaluate held-out/*/OUTCAR --potential chgnet runs/mine --out measured
+  bpttviz evaluate --dataset si-defects --part val --potential chgnet --out measured"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "si-defects-dense",
     )  # fmt: skip
     add_potential(parser, several=True)
-    parser.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
-    parser.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
-    parser.add_argument("--fmax", type=float, default=0.005, help="rest is below this force, eV/Å")
+    parser.add_argument("--steps", type=whole, default=20, help="K, steps of each relaxation")
+    parser.add_argument("--step-size", type=positive, default=0.06, help="eta, Å²/eV")
+    parser.add_argument(
+        "--fmax", type=positive, default=0.005, help="rest is below this force, eV/Å"
+    )
     parser.add_argument("--rest-steps", type=int, default=500, help="at most so many to get there")
     parser.add_argument(
         "--from-start", action="store_true",
@@ -39,26 +55,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes report.csv (a line a structure and potential, as they come) and report.txt."""
-    from tqdm.auto import tqdm
+    """Writes report.csv (a line a structure and potential, as they come) and report.txt.
 
-    from bpttviz._files import lock_settings, write
+    The exit status is 1 where a potential could not describe a structure.
+    """
     from bpttviz.evaluation.evaluate import evaluate
-    from bpttviz.evaluation.report import Report
+    from bpttviz.evaluation.metrics import UNDESCRIBED
     from bpttviz.evaluation.rest import Relaxer
-    from bpttviz.experiments.registry import load_potential
-    from bpttviz.provenance import fingerprint
     from bpttviz.relaxation.rules import GradientDescent
     from bpttviz.relaxation.stopping import StoppingCriterion
 
     references = _references(choices)
     if not choices.potential:
         raise ValueError("evaluate needs --potential and at least one name; the first is 'before'")
-    if len(set(choices.potential)) < len(choices.potential):
-        raise ValueError("a potential is listed twice")
-    named = {
-        name: load_potential(name, choices.device, choices.trust) for name in choices.potential
-    }
+    named = load_several(choices)
     for name, one in named.items():
         seen = [member for member in references.names if member in one.seen]
         if seen:
@@ -66,46 +76,26 @@ def run(choices: argparse.Namespace) -> int:
                 f"{name} has learned from relaxations named {', '.join(seen)}: if these are they, "
                 "their figures flatter it"
             )
-    potentials = {name: one.potential for name, one in named.items()}
-    rule, stop = GradientDescent(choices.step_size), StoppingCriterion(choices.steps)
-    rest = Relaxer(choices.fmax, choices.rest_steps)
-    out = Path(choices.out)
-    lock_settings(
-        out,
-        {
-            # a list, because the first is "before"
-            "potentials": [[name, fingerprint(p)] for name, p in potentials.items()],
-            "references": references.fingerprint(),
-            "rule": repr(rule),
-            "stop": repr(stop),
-            "rest": [rest.fmax, rest.steps],
-            "from_start": choices.from_start,
-        },
+    report = evaluate(
+        {name: one.potential for name, one in named.items()},
+        references,
+        GradientDescent(choices.step_size),
+        StoppingCriterion(choices.steps),
+        Relaxer(choices.fmax, choices.rest_steps),
+        progress=not choices.quiet,
+        from_start=choices.from_start,
+        out=choices.out,
     )
-    table = out / "report.csv"
-    rows = list(Report.from_csv(table).rows) if table.exists() else []
-    done = {row.structure for row in rows}
-    for reference in tqdm(references, desc="evaluate", disable=choices.quiet):
-        if reference.name in done:
-            continue
-        report = evaluate(
-            potentials,
-            references[[reference.name]],
-            rule,
-            stop,
-            rest,
-            progress=False,
-            from_start=choices.from_start,
-        )
-        rows += report.rows
-        write(table, Report(rows).to_csv())
-    text = str(Report(rows))
-    write(out / "report.txt", text + "\n")
+    text = str(report)
+    write_atomic(Path(choices.out) / "report.txt", text + "\n")
     print(text)
-    return 0
+    refused = [row for row in report.rows if row.diverged.startswith(UNDESCRIBED)]
+    for row in refused:
+        print(f"{row.structure} under {row.potential}: {row.diverged}", file=sys.stderr)
+    return 1 if refused else 0
 
 
-def _references(choices: argparse.Namespace):
+def _references(choices: argparse.Namespace) -> RelaxationDataset:
     """The relaxations to measure on, with the ends to judge by."""
     from bpttviz.datasets.library import load_dataset
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpttviz.cli.options import (
     add_adjoint,
@@ -11,18 +13,29 @@ from bpttviz.cli.options import (
     add_recipe,
     add_relaxations,
     adjoint_of,
+    load_chosen,
+    positive,
     read_files,
     require_one_source,
+    whole,
 )
 
-HELP = "fine-tune a potential so that its relaxations end where the references do"
+if TYPE_CHECKING:
+    from bpttviz.datasets.relaxations import RelaxationDataset
+    from bpttviz.datasets.splits import DatasetSplits
+    from bpttviz.training.objectives import Objective
+
+HELP = (
+    "fine-tune a potential so that its relaxations end where the references do (exit status 1: "
+    "something was left out on the way)"
+)
 
 EXAMPLES = """\
-  python -m bpttviz finetune train/*/OUTCAR --validation val/*/OUTCAR \\
+  bpttviz finetune train/*/OUTCAR --validation val/*/OUTCAR \\
       --potential chgnet --out runs/mine
-  python -m bpttviz finetune --pairs a/POSCAR a/CONTCAR b/POSCAR b/CONTCAR \\
+  bpttviz finetune --pairs a/POSCAR a/CONTCAR b/POSCAR b/CONTCAR \\
       --potential chgnet --out runs/mine --export mine.pth.tar
-  python -m bpttviz finetune *.traj --potential mace:model.model \\
+  bpttviz finetune *.traj --potential mace:model.model \\
       --trust --forces 0.1 --out runs/mine"""
 
 
@@ -33,18 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--validation", nargs="+", metavar="FILE", type=Path,
         help="relaxations that choose the epoch whose weights are kept (likewise in pairs)",
     )  # fmt: skip
-    parser.add_argument("--patience", type=int, help="stop after so many epochs without progress")
+    parser.add_argument("--patience", type=whole, help="stop after so many epochs without progress")
     add_potential(parser)
     add_recipe(parser)
-    parser.add_argument("--batch-size", type=int, default=1, help="structures an update")
+    parser.add_argument("--batch-size", type=whole, default=1, help="structures an update")
     parser.add_argument(
-        "--forces", type=float, metavar="WEIGHT",
+        "--forces", type=positive, metavar="WEIGHT",
         help="also match the forces of the frames, with this weight (amu^½ Å per eV/Å)",
     )  # fmt: skip
     parser.add_argument(
         "--forces-only", action="store_true", help="match forces and nothing else, as is usual"
     )
-    parser.add_argument("--frames", type=int, default=20, help="frames of a relaxation an update")
+    parser.add_argument("--frames", type=whole, default=20, help="frames of a relaxation an update")
     add_adjoint(parser)
     parser.add_argument(
         "--export", metavar="FILE", type=Path,
@@ -54,13 +67,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes a run, which `load_run` and --potential read."""
-    from bpttviz.experiments.registry import load_potential
+    """Writes a run, which `load_run` and --potential read.
+
+    The exit status is 1 where a structure was left out of an update, or an update undone.
+    """
+    from bpttviz.potentials.base import Exportable
     from bpttviz.training.finetune import finetune
+    from bpttviz.training.summary import left_out
 
     data, validation = _data(choices)
-    potential = load_potential(choices.potential, choices.device, choices.trust).potential
-    if choices.export and not hasattr(potential, "export"):
+    potential = load_chosen(choices.potential, choices).potential
+    if choices.export and not isinstance(potential, Exportable):
         raise ValueError(
             f"a {type(potential).__name__} has no checkpoint format of another package, so "
             "--export cannot write one; its run folder is all that is needed (load_run)"
@@ -82,13 +99,26 @@ def run(choices: argparse.Namespace) -> int:
     if run.status == "interrupted":
         print("the same command goes on from here")
         return 130
-    if choices.export:
-        _export(run.potential, choices.export)
+    if choices.export and isinstance(run.potential, Exportable):
+        choices.export.parent.mkdir(parents=True, exist_ok=True)
+        run.potential.export(choices.export)
         print(f"written for the potential's own package: {choices.export}")
-    return 0
+    return _complaints(left_out(run), sum(update["undone"] for update in run.history))
 
 
-def _data(choices: argparse.Namespace):
+def _complaints(lost: dict[str, int], undone: int) -> int:
+    """Say what did not take part; the exit status."""
+    if lost:
+        counts = ", ".join(f"{name} ({count} times)" for name, count in lost.items())
+        print(f"left out of updates: {counts}", file=sys.stderr)
+    if undone:
+        print(f"updates undone, as the weights would not be finite: {undone}", file=sys.stderr)
+    return 1 if lost or undone else 0
+
+
+def _data(
+    choices: argparse.Namespace,
+) -> tuple[DatasetSplits | RelaxationDataset, RelaxationDataset | None]:
     """(training data, validation relaxations or None)."""
     from bpttviz.datasets.library import load_dataset
 
@@ -101,7 +131,8 @@ def _data(choices: argparse.Namespace):
     return load_dataset(choices.dataset), None
 
 
-def _objective(choices: argparse.Namespace):
+def _objective(choices: argparse.Namespace) -> Objective:
+    """What --forces, --forces-only and the options of the relaxation stand for."""
     from bpttviz.relaxation.rules import GradientDescent
     from bpttviz.relaxation.stopping import StoppingCriterion
     from bpttviz.training.objectives import EndpointLoss, ForceLoss
@@ -115,13 +146,3 @@ def _objective(choices: argparse.Namespace):
         GradientDescent(choices.step_size), StoppingCriterion(choices.steps), adjoint_of(choices)
     )
     return endpoint if choices.forces is None else endpoint + choices.forces * forces
-
-
-def _export(potential, target: Path) -> None:
-    """Through another name, so that no reader ever finds half a checkpoint."""
-    import os
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{os.getpid()}.{target.name}")
-    potential.export(unfinished)
-    os.replace(unfinished, target)

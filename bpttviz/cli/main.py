@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from bpttviz import __version__
 from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce
-from bpttviz.cli.options import NAMES
+from bpttviz.cli.errors import sentence
+from bpttviz.cli.options import NAMES, folder, whole
 
 COMMANDS = {
     "relax": relax,
@@ -18,12 +24,13 @@ COMMANDS = {
     "cost": cost,
     "basins": basins,
 }
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Defaults shown where there are any, examples left as they are."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False) or action.required:
             return action.help
         return super()._get_help_string(action)
@@ -32,31 +39,66 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run what it asks for; returns the exit status.
 
-    What a user can put right is told in a sentence; ``--traceback`` shows where it happened.
+    0: all is done. 1: something is wrong that a sentence on stderr names, or not all structures
+    came through (the tables say which). 2: the command line itself makes no sense (argparse).
+    130: stopped by Ctrl-C. ``--traceback`` shows where an error happened.
     """
     choices = _parser().parse_args(arguments)
+    try:
+        with _short_warnings():
+            _prepare(choices)
+            return COMMANDS[choices.command].run(choices)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `bpttviz ... | head` has seen enough
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if choices.traceback:
+            raise
+        print(f"bpttviz {choices.command}: {sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _prepare(choices: argparse.Namespace) -> None:
+    """What all commands need: a place for results, a device, threads.
+
+    Raises:
+        ValueError: there is none such.
+    """
+    out = Path(choices.out)
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"--out {out}: {place} is a file, not a folder")
+        if place.is_symlink() and not place.exists():
+            raise ValueError(f"--out {out}: {place} is a link that leads nowhere")
 
     import torch  # after parsing, so that --help is instant
 
-    from bpttviz.training.runs import RunError
+    from bpttviz.potentials.requirements import require_device
 
+    require_device(choices.device)
     if choices.threads:
         torch.set_num_threads(choices.threads)
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Warnings in one line each, without the place in the code that they come from."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     warnings.filterwarnings("ignore", category=UserWarning, module="pymatgen")
     try:
-        return COMMANDS[choices.command].run(choices)
-    except (ValueError, ImportError, RunError) as error:
-        if choices.traceback:
-            raise
-        print(f"bpttviz {choices.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bpttviz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bpttviz", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"bpttviz {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         examples = getattr(command, "EXAMPLES", "")
@@ -70,11 +112,12 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--out",
             required=True,
+            type=folder,
             metavar="FOLDER",
             help="folder for results; resumed if it has any",
         )
         made.add_argument("--device", default="cpu", help="cpu or cuda")
-        made.add_argument("--threads", type=int, help="CPU threads; torch's choice if not given")
+        made.add_argument("--threads", type=whole, help="CPU threads; torch's choice if not given")
         made.add_argument("--traceback", action="store_true", help="show where an error happened")
         command.configure(made)
     return parser

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bpttviz._files import write_atomic
 from bpttviz.datasets.names import unique_names
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from bpttviz.datasets.relaxations import RelaxationDataset
+    from bpttviz.experiments.registry import PotentialEntry
+    from bpttviz.relaxation.adjoints.base import Adjoint
 
 ADJOINTS = ("full", "implicit", "guided")
 
@@ -17,6 +27,31 @@ NAMES = """\
   mace:small, mace:medium, ...          a MACE foundation model, downloaded (extra "mace")
   painn, transformer                    the small potentials that come with bpttviz
   FOLDER                                a run of `finetune`"""
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
+
+
+def folder(text: str) -> str:
+    """A folder's name, for argparse: not an empty one, which would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a folder needs a name")
+    return text
 
 
 def add_potential(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -31,21 +66,53 @@ def add_potential(parser: argparse.ArgumentParser, several: bool = False) -> Non
     parser.add_argument(
         "--trust", action="store_true", help="open a MACE file, which can run any program"
     )
+    parser.add_argument(
+        "--head", metavar="NAME", help="which head of a MACE that has several, or of a SevenNet"
+    )
+
+
+def load_chosen(name: str, choices: argparse.Namespace) -> PotentialEntry:
+    """The potential of that name, with --device, --trust and --head."""
+    from bpttviz.experiments.registry import load_potential
+
+    return load_potential(name, choices.device, choices.trust, head=choices.head)
+
+
+def load_several(choices: argparse.Namespace) -> dict[str, PotentialEntry]:
+    """Name → potential; --head is for those that have heads to choose from.
+
+    Raises:
+        ValueError: one is listed twice, or --head is for none of them.
+    """
+    from bpttviz.experiments.registry import load_potential
+
+    names = choices.potential or []
+    if len(set(names)) < len(names):
+        raise ValueError("a potential is listed twice")
+    with_heads = [n for n in names if n.partition(":")[0] in ("mace", "sevennet")]
+    if choices.head is not None and not with_heads:
+        raise ValueError(f"--head {choices.head}: none of the potentials has heads to choose from")
+    return {
+        name: load_potential(
+            name, choices.device, choices.trust, head=choices.head if name in with_heads else None
+        )
+        for name in names
+    }
 
 
 def add_recipe(parser: argparse.ArgumentParser, learning_rates: bool = False) -> None:
     """The options of `bpttviz.experiments.protocol.Recipe`."""
     recipe = parser.add_argument_group("how it is fine-tuned")
-    recipe.add_argument("--steps", type=int, default=20, help="K, steps of each relaxation")
-    recipe.add_argument("--step-size", type=float, default=0.06, help="eta, Å²/eV")
-    recipe.add_argument("--epochs", type=int, default=3, help="passes over the training data")
+    recipe.add_argument("--steps", type=whole, default=20, help="K, steps of each relaxation")
+    recipe.add_argument("--step-size", type=positive, default=0.06, help="eta, Å²/eV")
+    recipe.add_argument("--epochs", type=whole, default=3, help="passes over the training data")
     if learning_rates:
         recipe.add_argument(
-            "--learning-rate", type=float, nargs="+", default=[5e-4],
+            "--learning-rate", type=positive, nargs="+", default=[5e-4],
             help="of Adam; of several, each method takes the best on the validation part",
         )  # fmt: skip
     else:
-        recipe.add_argument("--learning-rate", type=float, default=5e-4, help="of Adam")
+        recipe.add_argument("--learning-rate", type=positive, default=5e-4, help="of Adam")
     recipe.add_argument("--seed", type=int, default=0, help="of the order of structures")
 
 
@@ -56,11 +123,11 @@ def add_adjoint(parser: argparse.ArgumentParser) -> None:
         help="gradient through all steps; at the resting place; or through a window of steps and "
         "at the resting place",
     )  # fmt: skip
-    parser.add_argument("--window", type=int, default=10, help="steps of a guided window")
+    parser.add_argument("--window", type=whole, default=10, help="steps of a guided window")
     parser.add_argument("--weight", type=float, default=1.0, help="of the guided window's loss")
 
 
-def adjoint_of(choices: argparse.Namespace):
+def adjoint_of(choices: argparse.Namespace) -> Adjoint:
     """The adjoint object that --adjoint, --window and --weight stand for."""
     from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
     from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
@@ -103,7 +170,7 @@ def require_one_source(choices: argparse.Namespace) -> None:
         raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
 
 
-def read_files(files: list[Path], pairs: bool):
+def read_files(files: list[Path], pairs: bool) -> RelaxationDataset:
     """The relaxations in files, each named so that no two have the same name."""
     from bpttviz.datasets.read import DataError, read_pairs, read_relaxations
 
@@ -117,12 +184,8 @@ def read_files(files: list[Path], pairs: bool):
     return read_pairs(couples, names=unique_names([start for start, _ in couples]))
 
 
-def write_frames(path: Path, frames: list) -> None:
+def write_frames(path: Path, frames: list[Atoms]) -> None:
     """Write extended XYZ in one move, so that no reader ever finds half a file."""
-    import os
-
     import ase.io
 
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    ase.io.write(unfinished, frames, format="extxyz")
-    os.replace(unfinished, path)
+    write_atomic(path, lambda place: ase.io.write(place, frames, format="extxyz"))

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bpttviz.cli.options import add_potential, write_frames
+from bpttviz._files import write_atomic
+from bpttviz.cli.options import add_potential, load_chosen, positive, whole, write_frames
 from bpttviz.datasets.names import unique_names
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from bpttviz.potentials.base import Potential
+    from bpttviz.relaxation.rules import UpdateRule
+    from bpttviz.relaxation.stopping import StoppingCriterion
 
 HELP = "relax structures with a potential, in a fixed cell (exit status 1: not all came to rest)"
 
 EXAMPLES = """\
-  python -m bpttviz relax POSCAR --potential chgnet --out relaxed
-  python -m bpttviz relax many.extxyz --potential sevennet --fmax 0.005 --out relaxed
-  python -m bpttviz relax OUTCAR --index -1 --potential runs/mine --out relaxed"""
+  bpttviz relax POSCAR --potential chgnet --out relaxed
+  bpttviz relax many.extxyz --potential sevennet --fmax 0.005 --out relaxed
+  bpttviz relax OUTCAR --index -1 --potential runs/mine --out relaxed"""
 COLUMNS = ("name", "atoms", "steps", "converged", "fmax", "energy", "note")
 
 
@@ -32,75 +40,137 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="fire: to rest in few steps; gradient-descent: the map that fine-tuning trains",
     )  # fmt: skip
     parser.add_argument(
-        "--step-size", type=float, default=0.06, help="Å²/eV, of gradient-descent and heavy-ball"
+        "--step-size", type=positive, default=0.06, help="Å²/eV, of gradient-descent and heavy-ball"
     )
-    parser.add_argument("--fmax", type=float, default=0.01, help="rest is below this force, eV/Å")
-    parser.add_argument("--steps", type=int, default=500, help="at most so many steps")
+    parser.add_argument(
+        "--fmax", type=positive, default=0.01, help="rest is below this force, eV/Å"
+    )
+    parser.add_argument("--steps", type=whole, default=500, help="at most so many steps")
 
 
 def run(choices: argparse.Namespace) -> int:
     """Writes NAME.extxyz (the path, with energies and forces), ends.extxyz and relax.csv.
 
-    The exit status is 1 where a structure did not come to rest.
+    The exit status is 1 where a structure did not come to rest. One that cannot be described is
+    named, and the others are relaxed.
     """
-    import torch
-
-    from bpttviz._files import lock_settings, write
-    from bpttviz.datasets.read import read_frames
-    from bpttviz.experiments.registry import load_potential
-    from bpttviz.provenance import fingerprint
-    from bpttviz.relaxation.relax import relax
-    from bpttviz.relaxation.rules import FIRE, GradientDescent, HeavyBall
+    from bpttviz._files import FolderLock, lock_settings
+    from bpttviz.evaluation.tables import to_csv
+    from bpttviz.provenance import fingerprint, specification
     from bpttviz.relaxation.stopping import StoppingCriterion
-    from bpttviz.structures import Structures
 
-    rule = {
-        "fire": FIRE,
-        "gradient-descent": lambda: GradientDescent(choices.step_size),
-        "heavy-ball": lambda: HeavyBall(choices.step_size),
-    }[choices.rule]()
-    starts = _starts(choices.files, choices.index, read_frames)
-    batch = {name: Structures.from_ase(atoms, [name]) for name, atoms in starts.items()}
+    rule = _rule(choices)
     stop = StoppingCriterion(choices.steps, fmax=choices.fmax)
-    potential = load_potential(choices.potential, choices.device, choices.trust).potential
+    starts = _starts(choices.files, choices.index)
+    potential = load_chosen(choices.potential, choices).potential
     out = Path(choices.out)
-    lock_settings(out, {"weights": fingerprint(potential), "rule": repr(rule), "stop": repr(stop)})
-    lines, ends = [], []
-    for name, start in batch.items():
-        path = out / f"{name}.extxyz"
-        if path.exists():
-            frames = read_frames(path, "extxyz")
-            _require_same(path, frames[0], starts[name])
-        else:
-            with torch.no_grad():
-                relaxation = relax(potential, start, rule, stop)
-            # A path that was given up has no positions after that step.
-            frames = [f for f in relaxation.frames() if f.calc is not None]
-            lost = relaxation.diverged.get(0)
-            for frame in frames:
-                frame.info["name"] = name
-            if lost:
-                frames[-1].info["note"] = f"given up at step {lost.step}: {lost.cause}"
-            write_frames(path, frames)
-        lines.append(_line(name, frames, choices.fmax))
-        ends.append(frames[-1])
-        print("  ".join(f"{key} {lines[-1][key]}" for key in COLUMNS if lines[-1][key] != ""))
-    write_frames(out / "ends.extxyz", ends)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write(out / "relax.csv", buffer.getvalue())
+    settings = {
+        "command": "relax",
+        "potential": specification(potential),
+        "weights": fingerprint(potential),
+        "rule": specification(rule),
+        "stop": specification(stop),
+    }
+    with FolderLock(out):
+        lock_settings(out, settings)
+        files = file_names(list(starts))
+        lines, ends = [], []
+        for name, atoms in starts.items():
+            path = out / files[name]
+            frames, note = _path_of(name, atoms, path, potential, rule, stop)
+            lines.append(_line(name, len(atoms), frames, note, choices.fmax))
+            ends += frames[-1:]
+            print("  ".join(f"{key} {lines[-1][key]}" for key in COLUMNS if lines[-1][key] != ""))
+        if ends:
+            write_frames(out / "ends.extxyz", ends)
+        write_atomic(out / "relax.csv", to_csv(lines, COLUMNS))
     return 0 if all(line["converged"] for line in lines) else 1
 
 
-def _starts(files: list[Path], index: str, read_frames) -> dict:
+def _rule(choices: argparse.Namespace) -> UpdateRule:
+    """What --rule and --step-size stand for."""
+    from bpttviz.relaxation.rules import FIRE, GradientDescent, HeavyBall
+
+    if choices.rule == "fire":
+        return FIRE()
+    kind = GradientDescent if choices.rule == "gradient-descent" else HeavyBall
+    return kind(choices.step_size)
+
+
+def file_names(names: Sequence[str]) -> dict[str, str]:
+    """Name → its file; no two are the same, and none is that of all ends."""
+    found: dict[str, str] = {}
+    taken = {"ends"}
+    for name in names:
+        file = name
+        while file.lower() in taken:
+            file += "_"
+        taken.add(file.lower())  # some systems tell no capitals
+        found[name] = f"{file}.extxyz"
+    return found
+
+
+def _path_of(
+    name: str,
+    atoms: Atoms,
+    path: Path,
+    potential: Potential,
+    rule: UpdateRule,
+    stop: StoppingCriterion,
+) -> tuple[list[Atoms], str]:
+    """The relaxation of one structure, from its file if it was done before, and what to note.
+
+    Raises:
+        ValueError: the file is the relaxation of another structure.
+    """
+    import torch
+
+    from bpttviz.datasets.formats import read_frames
+    from bpttviz.provenance import fingerprint_structures
+    from bpttviz.relaxation.relax import relax
+    from bpttviz.structures import StructureError, Structures
+
+    try:
+        start = Structures.from_ase(atoms, [name])
+    except StructureError as error:
+        return [], f"cannot be used: {error}"
+    identity = f"sha256:{fingerprint_structures(start)}"
+    if path.exists():
+        frames = read_frames(path, "extxyz")
+        if frames[0].info.get("start") != identity:
+            raise ValueError(
+                f"{path} is the relaxation of another structure of that name (other elements, "
+                "places, cell, masses or held atoms); choose another folder"
+            )
+        return frames, str(frames[-1].info.get("note", ""))
+    try:
+        with torch.no_grad():
+            relaxation = relax(potential, start, rule, stop)
+    except StructureError as error:
+        return [], f"cannot be described: {error}"
+    # A path that was given up has no positions after that step.
+    frames = [frame for frame in relaxation.frames() if frame.calc is not None]
+    lost = relaxation.diverged.get(0)
+    note = f"given up at step {lost.step}: {lost.cause}" if lost else ""
+    for frame in frames:
+        frame.info |= {"name": name, "start": identity}
+    if note:
+        frames[-1].info["note"] = note
+    write_frames(path, frames)
+    return frames, note
+
+
+def _starts(files: list[Path], index: str) -> dict[str, Atoms]:
     """Name → structure; those of a file with several are numbered."""
     from ase.io.formats import string2index
 
-    from bpttviz.datasets.read import DataError
+    from bpttviz.datasets.formats import read_frames
+    from bpttviz.datasets.labels import DataError
 
-    wanted = string2index(index)
+    try:
+        wanted = string2index(index)
+    except ValueError:
+        raise DataError(f"--index {index} is no index such as 0, -1 or 10:20:2") from None
     starts = {}
     for file, name in zip(files, unique_names(files), strict=True):
         frames = read_frames(file)
@@ -116,27 +186,16 @@ def _starts(files: list[Path], index: str, read_frames) -> dict:
     return starts
 
 
-def _require_same(path: Path, saved, start) -> None:
+def _line(name: str, atoms: int, frames: list[Atoms], note: str, fmax: float) -> dict[str, Any]:
+    """One line of relax.csv."""
     import numpy as np
 
-    if len(saved) != len(start) or not np.allclose(saved.positions, start.positions, atol=1e-5):
-        raise ValueError(
-            f"{path} is the relaxation of another structure of that name; choose another folder"
-        )
-
-
-def _line(name: str, frames: list, fmax: float) -> dict:
-    import numpy as np
-
-    end = frames[-1]
-    note = end.info.get("note", "")
-    largest = float(np.linalg.norm(end.get_forces(), axis=1).max())
-    return {
-        "name": name,
-        "atoms": len(end),
-        "steps": len(frames) - 1,
+    line = {"name": name, "atoms": atoms, "steps": max(len(frames) - 1, 0), "note": note}
+    if not frames:
+        return line | {"converged": False, "fmax": "", "energy": ""}
+    largest = float(np.linalg.norm(frames[-1].get_forces(), axis=1).max())
+    return line | {
         "converged": largest < fmax and not note,
         "fmax": round(largest, 6),
-        "energy": round(end.get_potential_energy(), 6),
-        "note": note,
+        "energy": round(frames[-1].get_potential_energy(), 6),
     }

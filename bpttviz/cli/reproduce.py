@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_adjoint, add_recipe, adjoint_of
+from bpttviz.cli.options import add_adjoint, add_recipe, adjoint_of, whole
 
 HELP = "cross-validated fine-tuning of a pretrained CHGNet on the shipped relaxations"
 
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", default="si-defects", help="si-defects or crystals")
     add_recipe(parser)
     add_adjoint(parser)
-    parser.add_argument("--folds", type=int, default=4, help="number of folds")
+    parser.add_argument("--folds", type=whole, default=4, help="number of folds")
     parser.add_argument("--only", type=int, nargs="*", help="do just these folds (from 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
