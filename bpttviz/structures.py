@@ -18,6 +18,7 @@ from bpttviz.geometry import closest_pair, reduced_cells, shortest_period
 # Shorter than any chemical bond (H2 is 0.74 Å): two atoms this close are a mistake in the input.
 OVERLAP = 0.5
 HEAVIEST = 118
+NO_ELEMENT = "atom {} has atomic number {}, which is no element; name every species in the file"
 
 
 class StructureError(ValueError):
@@ -154,10 +155,13 @@ class Structures:
         batch = as_atoms("atoms", atoms)
         if not batch:
             raise StructureError("no structures given; pass at least one ase.Atoms")
-        names = _names(names, batch)
         for index, member in enumerate(batch):
             if len(member) == 0:
                 raise StructureError("has no atoms", index)
+            if member.numbers.max() > HEAVIEST:  # ASE knows no name and no mass for it
+                atom = int(member.numbers.argmax())
+                raise StructureError(NO_ELEMENT.format(atom, member.numbers[atom]), index)
+        names = _names(names, batch)
         fixed = [
             _held(member, index, name)
             for index, (member, name) in enumerate(zip(batch, names, strict=True))
@@ -229,10 +233,7 @@ class Structures:
         )
         self._refuse(
             (numbers < 1) | (numbers > HEAVIEST),
-            lambda atom, row: (
-                f"atom {atom} has atomic number {int(numbers[row])}, which is no "
-                "element; name every species in the file"
-            ),
+            lambda atom, row: NO_ELEMENT.format(atom, int(numbers[row])),
         )
         self._refuse(
             ~((masses > 0) & torch.isfinite(masses)),

@@ -39,6 +39,29 @@ def test_minimum_image_leaves_open_directions_alone():
     assert found.tolist() == [[-1.0, 7.0, -1.0]]
 
 
+@pytest.mark.parametrize("pbc", list(itertools.product([False, True], repeat=3)), ids=str)
+def test_minimum_image_equals_a_search_over_many_images(pbc):
+    """Random tilted cells, each with directions that are not periodic (and must not matter)."""
+    rng = np.random.default_rng(3)
+    shifts = np.array(list(itertools.product(*[range(-12, 13) if on else (0,) for on in pbc])))
+    cells = rng.normal(scale=0.6, size=(25, 3, 3)) + 3 * np.eye(3)
+    cells[::2, 2] += 2.5 * cells[::2, 0]
+    raw = rng.normal(scale=3.0, size=(25, 8, 3))
+    found = minimum_image(
+        torch.tensor(raw.reshape(-1, 3)),
+        torch.tensor(cells),
+        torch.tensor([pbc] * 25),
+        torch.repeat_interleave(torch.arange(25), 8),
+    ).reshape(25, 8, 3)
+    for cell, moves, images in zip(cells, raw, found.numpy(), strict=True):
+        many = moves[:, None] + (shifts @ cell)[None]
+        expected = np.linalg.norm(many, axis=2).min(1)
+        assert np.linalg.norm(images, axis=1) == pytest.approx(expected, rel=1e-9)
+        turns = (images - moves) @ np.linalg.inv(cell)
+        assert turns == pytest.approx(turns.round(), abs=1e-9)
+        assert not turns.round()[:, ~np.array(pbc)].any()
+
+
 def test_minimum_image_gradient_is_the_identity():
     raw = torch.tensor([[7.0, 1.0, -3.1]], dtype=torch.float64, requires_grad=True)
     cell = torch.eye(3, dtype=torch.float64)[None] * 4

@@ -1,3 +1,8 @@
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +69,14 @@ def bad_overlap_through_the_boundary():
     return atoms
 
 
+def bad_mass():
+    atoms = silicon()
+    masses = atoms.get_masses()
+    masses[2] = np.inf
+    atoms.set_masses(masses)
+    return atoms
+
+
 def bad_bond():
     atoms = silicon()
     atoms.set_constraint(FixBondLength(0, 1))
@@ -77,6 +90,13 @@ def bad_bond():
         (bad_overlap(), "atoms 2 and 5 are 0.100 Å apart.*overlap"),
         (bad_overlap_through_the_boundary(), "atoms 0 and 1 are 0.100 Å apart"),
         (Atoms("XSi", [[0, 0, 0], [2, 0, 0]]), "atom 0 has atomic number 0, which is no element"),
+        (
+            Atoms(numbers=[14, 119], positions=[[0, 0, 0], [2, 0, 0]]),
+            "atom 1 has atomic number 119",
+        ),
+        (bad_mass(), "atom 2 has mass inf"),
+        (silicon(cell=[0.002, 5, 5]), "repeats itself within less than 0.5 Å"),
+        (silicon(cell=[[5, 0, 0], [5, 0.1, 0], [0, 0, 5]]), "repeats itself within less than"),
         (silicon(cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]]), "zero volume"),
         (silicon(cell=[0, 5, 5]), "zero volume"),
         (silicon(cell=[[5, 0, 0], [5, 0, 0], [0, 0, 5]], pbc=[1, 1, 0]), "zero volume"),
@@ -90,6 +110,73 @@ def test_unusable_structures_are_named(atoms, message):
     with pytest.raises(StructureError, match=f"structure 1.*{message}") as caught:
         Structures.from_ase([good, atoms])
     assert caught.value.index == 1
+
+
+def overlap_by_hand(atoms):
+    """The closest two atoms, over all pairs and images."""
+    images = np.array(list(itertools.product(*[range(-4, 5) if on else (0,) for on in atoms.pbc])))
+    apart = atoms.positions[:, None] - atoms.positions[None]
+    distance = np.linalg.norm(apart[:, :, None] + images @ atoms.cell.array, axis=3).min(2)
+    return np.where(np.eye(len(atoms), dtype=bool), np.inf, distance).min()
+
+
+@pytest.mark.parametrize("pbc", list(itertools.product([False, True], repeat=3)), ids=str)
+def test_overlaps_are_found_wherever_the_atoms_and_the_boundaries_are(pbc):
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        cell = rng.normal(scale=0.5, size=(3, 3)) + 2.5 * np.eye(3)
+        atoms = Atoms("H6", rng.normal(scale=0.8, size=(6, 3)), cell=cell, pbc=pbc)
+        expected = overlap_by_hand(atoms)
+        found.append(expected < 0.5)
+        if found[-1]:
+            with pytest.raises(StructureError, match=f"are {expected:.3f} Å apart"):
+                Structures.from_ase(atoms)
+        else:
+            Structures.from_ase(atoms)
+    assert 5 < sum(found) < 55
+
+
+def test_large_cells_are_checked_in_little_memory():
+    program = """
+from ase.build import bulk
+from bpttviz import Meter, Structures
+atoms = bulk("Si", cubic=True) * (9, 9, 8)
+Structures.from_ase(bulk("Si"))
+with Meter() as meter:
+    Structures.from_ase(atoms)
+print(len(atoms), meter.growth_bytes / 2**20, meter.peak_bytes / 2**20)
+"""
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    count, growth, peak = (float(word) for word in printed.split())
+    assert count > 5000
+    assert growth < 50
+    assert peak < 1000
+
+
+def test_what_is_one_structure_is_taken_and_the_rest_refused():
+    from pymatgen.core import Lattice, Structure
+
+    atoms = silicon()
+    expected = Structures.from_ase(atoms)
+    crystal = Structure(atoms.cell.array, ["Si"] * 8, atoms.get_scaled_positions())
+    for given in (crystal, [crystal], (atoms,), iter([atoms]), expected, [expected]):
+        found = Structures.from_ase(given)
+        assert len(found) == 1
+        torch.testing.assert_close(found.positions, expected.positions)
+        assert torch.equal(found.numbers, expected.numbers)
+    assert Structures.from_ase([crystal, atoms], ["a", "b"]).names == ("a", "b")
+    assert Structures.from_ase(atoms, "a crystal").names == ("a crystal",)
+    alloy = Structure(Lattice.cubic(4), [{"Al": 0.5, "Ni": 0.5}], [[0, 0, 0]])
+    with pytest.raises(StructureError, match="occupancies must be whole"):
+        Structures.from_ase(alloy)
+    for wrong in ("POSCAR", Path("POSCAR"), b"x", 3, None, {}, [atoms, "POSCAR"], [3], Atoms):
+        with pytest.raises(TypeError, match=r"^atoms(\[\d\])? must be an ase.Atoms, a pymatgen"):
+            Structures.from_ase(wrong)
+    with pytest.raises(TypeError, match="a file is read with"):
+        Structures.from_ase("POSCAR")
+    with pytest.raises(ValueError, match="1 names were given for 2 structures"):
+        Structures.from_ase([atoms, atoms], "two")
 
 
 def test_no_structures_at_all():

@@ -77,7 +77,7 @@ def plot_gradient(
         diagnoses: label → what `diagnose_gradient` found.
         factors: label → 1 - eta λ of the modes there (λ eV/Å², eigenvalues of the Hessian): what a
             step multiplies each mode of the gradient by. They are drawn below: between -1 and 1
-            a mode fades, outside it grows.
+            a mode vanishes, outside it grows.
         limits: of the left axis; the right one then goes up to 100 %. For pictures that are to be
             compared; by default the axes fit what is shown.
 
@@ -167,8 +167,8 @@ def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
     relative, _ = _relative(diagnosis)
     return (
         f"{label}: {diagnosis.verdict}; of a gradient of size 1 at step {diagnosis.steps}, "
-        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.effective_horizon} steps hold 90 % of "
-        "what θ learns from."
+        f"{relative[0]:.2g} arrive at the start; the last {diagnosis.effective_horizon} steps hold "
+        "90 % of what θ learns from."
     )
 
 
