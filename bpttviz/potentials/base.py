@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import ABC
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from bpttviz.potentials.calculator import Calculator
+from bpttviz.potentials.requirements import require_device, require_dtype_named
 from bpttviz.structures import Structures
+
+if TYPE_CHECKING:
+    from bpttviz.potentials.calculator import Calculator
 
 
 class Prediction(NamedTuple):
@@ -23,42 +29,74 @@ class Prediction(NamedTuple):
     forces: Tensor
 
 
-class Potential(nn.Module):
+class Potential(nn.Module, ABC):
     """Base of all potentials: define `energy`, and forces follow as its exact gradient.
 
     A model with forces of its own (not the gradient of an energy) overrides `forward` instead and
-    says ``conservative = False``.
+    says ``conservative = False``. A class that defines neither cannot be made.
 
     Attributes:
         conservative: forces are -dE/dx.
         equivariant: forces turn with the structure.
         net_force_free: forces on a structure add up to zero.
         exchangeable: atoms of one element may trade places in the list.
+        partial_pbc: structures that are periodic in some directions only, or in none, are described
+            too: slabs, chains, molecules.
+
+    Raises:
+        TypeError: (when made) the class defines neither `energy` nor `forward`.
     """
 
-    conservative = True
-    equivariant = True
-    net_force_free = True
-    exchangeable = True
+    conservative: bool = True
+    equivariant: bool = True
+    net_force_free: bool = True
+    exchangeable: bool = True
+    partial_pbc: bool = True
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        if missing := ", ".join(f"{name}()" for name in sorted(cls.__abstractmethods__)):
+            raise TypeError(f"{cls.__name__} is a base: make a class of it that defines {missing}")
+        if cls.energy is Potential.energy and cls.forward is Potential.forward:
+            raise TypeError(
+                f"{cls.__name__} defines neither energy() nor forward(); define "
+                "energy(structures), which returns (B,) eV, and forces follow as its gradient"
+            )
+        return super().__new__(cls)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, structures: Structures) -> Prediction: ...
 
     def energy(self, structures: Structures) -> Tensor:
-        """Total energy (B,) in eV, differentiable in positions and parameters."""
-        raise TypeError(f"{type(self).__name__} defines neither energy() nor forward()")
+        """Total energy (B,) in eV, differentiable in positions and parameters.
+
+        Raises:
+            TypeError: this potential has forces but no energy.
+            StructureError: structures that it cannot describe.
+        """
+        raise TypeError(
+            f"{type(self).__name__} predicts forces without an energy; call it for its forces"
+        )
 
     def forward(self, structures: Structures) -> Prediction:
         """Energy (B,) eV and forces (N, 3) eV/Å, in the positions' floating-point type.
 
         Where gradients are enabled the forces carry a graph to the parameters and, if the positions
         carry one, to whatever produced the positions: this is what lets a relaxation be
-        differentiated. Under ``torch.no_grad()`` both come back without a graph.
+        differentiated. Under ``torch.no_grad()`` and ``torch.inference_mode()`` both come back
+        without a graph.
 
         Raises:
             RuntimeError: the energy carries no graph to the positions. (Whether forces reach the
                 parameters shows only in a gradient; `finetune` refuses one that does not.)
+            StructureError: structures that it cannot describe.
         """
         wanted = torch.is_grad_enabled()
-        positions = structures.positions
-        with torch.enable_grad():
+        # Forces are a derivative, also where the caller wants none: inference mode, in which
+        # nothing can be differentiated, is left for a moment.
+        with torch.inference_mode(False), torch.enable_grad():
+            structures = _outside_inference(structures)
+            positions = structures.positions
             if not (wanted and positions.requires_grad):
                 positions = positions.detach().requires_grad_()
             energy = self.energy(structures.with_positions(positions))
@@ -74,33 +112,69 @@ class Potential(nn.Module):
         return Prediction(energy, -slope)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in (float64 for a potential without floating parameters)."""
+        kinds = (p.dtype for p in self.parameters() if p.is_floating_point())
+        return next(kinds, torch.float64)
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters live (CPU for a potential without any)."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    def config(self) -> dict:
-        """JSON-able constructor arguments: with the weights, all that a saved run needs."""
+    @property
+    def known_elements(self) -> tuple[int, ...] | None:
+        """Atomic numbers of the elements that can be described; None: any."""
+        return None
+
+    def config(self) -> dict[str, Any]:
+        """JSON-able constructor arguments: with the weights, all that a saved run needs.
+
+        Raises:
+            TypeError: this class cannot say.
+        """
         raise TypeError(
             f"{type(self).__name__} defines no config(), so it cannot rebuild itself from a file; "
             "pass the potential to load_run(..., potential=...)"
         )
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], device: str | torch.device = "cpu") -> Self:
+        """A potential from what `config` gave; its weights are yet to be loaded.
+
+        Raises:
+            TypeError, ValueError: the arguments are not those of this class.
+        """
+        arguments = dict(config)
+        if "dtype" in arguments:
+            arguments["dtype"] = require_dtype_named(arguments["dtype"])
+        return cls(**arguments).to(require_device(device))
+
     def calculator(self) -> Calculator:
-        """An ASE calculator over this potential."""
+        """An ASE calculator over this potential: the door out."""
+        from bpttviz.potentials.calculator import Calculator
+
         return Calculator(self)
 
 
-def require_device(device: str | torch.device) -> torch.device:
-    """The device, or a sentence about why there is none.
+@runtime_checkable
+class Exportable(Protocol):
+    """A potential that can write the file that its own package reads."""
 
-    Raises:
-        ValueError: CUDA was asked for and this torch sees no CUDA device.
-    """
-    device = torch.device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        build = "is a CPU-only build" if torch.version.cuda is None else "sees no GPU or driver"
-        raise ValueError(
-            f"device={str(device)!r} was asked for, but torch {torch.__version__} {build}; "
-            "use device='cpu', or install a CUDA build of torch (see the README)"
-        )
-    return device
+    def export(self, path: str | Path) -> None:
+        """Write the fine-tuned model in its package's own format.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        ...
+
+
+def _outside_inference(structures: Structures) -> Structures:
+    """The same structures; tensors made in inference mode are copied, as no graph can hold them."""
+    kept: dict[str, Any] = {
+        name: value.clone()
+        for name, value in vars(structures).items()
+        if isinstance(value, Tensor) and value.is_inference()
+    }
+    return replace(structures, **kept) if kept else structures

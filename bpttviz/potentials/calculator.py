@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 
+from bpttviz._checks import instance_of
+from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
 
 
 class Calculator(AseCalculator):
-    """Energy (eV) and forces (eV/Å) of a potential for ``ase.Atoms``.
+    """Energy (eV) and forces (eV/Å) of a potential for ``ase.Atoms``, as float64.
 
     Args:
-        potential: maps `Structures` to a prediction with ``energy`` (1,) and ``forces`` (N, 3).
+        potential: any `Potential`.
 
     Raises:
-        StructureError: from `calculate`, for atoms that the potential cannot describe.
+        TypeError: something else than a `Potential` was given.
+        StructureError: (when asked) atoms that the potential cannot describe.
     """
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's protocol)
 
-    def __init__(self, potential, **kwargs):
-        super().__init__(**kwargs)
-        self.potential = potential
+    def __init__(self, potential: Potential, **keywords: Any):
+        super().__init__(**keywords)
+        self.potential = instance_of("potential", potential, Potential, "bv.CHGNet()")
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Fill ``results``, as ASE asks for it.
+
+        Raises:
+            StructureError: atoms that the potential cannot describe.
+        """
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # ASE's own method has just set them
         unconstrained = self.atoms.copy()  # constraints are the optimiser's business
         unconstrained.set_constraint()
         structures = Structures.from_ase(unconstrained, check=False).to(self.potential.device)

@@ -100,10 +100,17 @@ def walkers(points: Values, names: Sequence[str] | None = None) -> Structures:
     Raises:
         TypeError, ValueError: no points of two numbers.
     """
-    one = len(np.shape(points)) == 1  # type: ignore[arg-type]
-    points = require_tensor("points", [points] if one else points, (None, 2))
-    batch = [walker(*point) for point in points.tolist()]
+    found = require_tensor("points", _in_rows(points), (None, 2))
+    batch = [walker(*point) for point in found.tolist()]
     return Structures.from_ase(batch, names or [f"walker {i}" for i in range(len(batch))])
+
+
+def _in_rows(points: Values) -> object:
+    """One point as a list of one."""
+    try:
+        return torch.as_tensor(points, dtype=torch.float64).reshape(-1, 2)
+    except (TypeError, ValueError, RuntimeError):
+        return points  # what is wrong with it is said elsewhere
 
 
 def walker(x: float, y: float) -> Atoms:
@@ -257,7 +264,7 @@ class NeuralLandscape(Landscape):
         Raises:
             TypeError, ValueError: no landscape, no points, no positive number of steps.
         """
-        instance_of("target", target, Landscape, "bv.MullerBrown()")
+        instance_of("target", target, Potential, "bv.MullerBrown()")
         points, steps = require_tensor("points", points, (None, 2)), whole("steps", steps)
         energy, force = target.energy_and_force(points)
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-2)

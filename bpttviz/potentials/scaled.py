@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from bpttviz._checks import instance_of, positive
 from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.structures import Structures
 
 
 class ScaledForces(Potential):
@@ -14,18 +18,32 @@ class ScaledForces(Potential):
     Args:
         potential: the potential to scale.
         scale: a positive number.
+
+    Raises:
+        TypeError: something else than a potential and a number.
+        ValueError: a scale that is not positive and finite.
     """
 
     def __init__(self, potential: Potential, scale: float):
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
-        self.potential, self.scale = potential, float(scale)
+        self.potential = instance_of("potential", potential, Potential, "bv.CHGNet()")
+        self.scale = positive("scale", scale)
         self.conservative = potential.conservative
         self.equivariant = potential.equivariant
         self.net_force_free = potential.net_force_free
         self.exchangeable = potential.exchangeable
+        self.partial_pbc = potential.partial_pbc
 
-    def forward(self, structures):
+    @property
+    def known_elements(self) -> tuple[int, ...] | None:
+        """Those of the potential that is scaled."""
+        return self.potential.known_elements
+
+    def config(self) -> dict[str, Any]:
+        """The potential itself, which is described in turn, and the scale."""
+        return {"potential": self.potential, "scale": self.scale}
+
+    def forward(self, structures: Structures) -> Prediction:
+        """Energy (B,) eV and forces (N, 3) eV/Å, times the scale."""
         energy, forces = self.potential(structures)
         return Prediction(self.scale * energy, self.scale * forces)

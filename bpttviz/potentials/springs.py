@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from bpttviz._checks import whole
 from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential
-from bpttviz.structures import StructureError, Structures
+from bpttviz.potentials.requirements import require_sizes, require_tensor
+from bpttviz.structures import Structures
+
+LAST_SEED = 2**63 - 1  # of torch's generators
+Values = Tensor | Sequence[Any]
 
 
 class Springs(Potential):
@@ -19,30 +27,44 @@ class Springs(Potential):
     in the positions: gradient descent is a linear map with the graph Laplacian as its Hessian.
 
     Args:
-        pairs: (P, 2) atom indices within a structure.
+        pairs: (P, 2) indices of two different atoms within a structure, from 0.
         stiffness: (P,) eV/Å², learnable.
         rest: (P, 3) Å, learnable. Both are kept in float64: this potential is there to be exact.
+
+    Raises:
+        TypeError, ValueError: no numbers, shapes that do not fit together, an index below 0.
+        StructureError: (when called) another number of atoms than the network joins.
     """
 
     equivariant = False  # rest vectors point in fixed directions
     exchangeable = False  # springs are tied to places in the list of atoms
 
-    def __init__(self, pairs: Tensor, stiffness: Tensor, rest: Tensor):
+    pairs: Tensor
+
+    def __init__(self, pairs: Values, stiffness: Values, rest: Values):
         super().__init__()
-        self.register_buffer("pairs", torch.as_tensor(pairs, dtype=torch.int64))
-        self.stiffness = nn.Parameter(torch.as_tensor(stiffness, dtype=torch.float64))
-        self.rest = nn.Parameter(torch.as_tensor(rest, dtype=torch.float64))
+        joined = require_tensor("pairs", pairs, (None, 2), torch.int64)
+        if bool((joined < 0).any()) or bool((joined[:, 0] == joined[:, 1]).any()):
+            raise ValueError("pairs must be indices of two different atoms each, counted from 0")
+        self.register_buffer("pairs", joined)
+        self.stiffness = nn.Parameter(require_tensor("stiffness", stiffness, (len(joined),)))
+        self.rest = nn.Parameter(require_tensor("rest", rest, (len(joined), 3)))
 
     @classmethod
     def frustrated(cls, atoms: int = 4, seed: int = 0) -> Springs:
-        """All pairs of ``atoms`` atoms joined by springs of random stiffness and rest vector."""
-        draw = torch.Generator().manual_seed(seed)
+        """All pairs of ``atoms`` atoms joined by springs of random stiffness and rest vector.
+
+        Raises:
+            TypeError, ValueError: fewer than 2 atoms, more than 1000, or no whole seed.
+        """
+        atoms = whole("atoms", atoms, least=2, most=1000)
+        draw = torch.Generator().manual_seed(whole("seed", seed, least=0, most=LAST_SEED))
         pairs = torch.combinations(torch.arange(atoms))
         stiffness = 0.5 + torch.rand(len(pairs), generator=draw, dtype=torch.float64)
         rest = 1.5 * torch.randn(len(pairs), 3, generator=draw, dtype=torch.float64)
         return cls(pairs, stiffness, rest)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {
             "pairs": self.pairs.tolist(),
             "stiffness": self.stiffness.tolist(),
@@ -50,14 +72,9 @@ class Springs(Potential):
         }
 
     def energy(self, structures: Structures) -> Tensor:
+        """Total energy (B,) eV."""
         size = int(self.pairs.max()) + 1
-        for index, count in enumerate(structures.counts):
-            if count != size:
-                raise StructureError(
-                    f"has {count} atoms; this spring network joins {size}",
-                    index,
-                    structures.names[index],
-                )
+        require_sizes(structures, size, f"this spring network joins {size}")
         first = torch.arange(len(structures), device=structures.device) * size
         pairs = (self.pairs[None] + first[:, None, None]).reshape(-1, 2)
         repeat = len(structures)

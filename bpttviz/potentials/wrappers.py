@@ -7,24 +7,31 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from bpttviz._checks import instance_of
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
+
+Function = Callable[[Structures, Tensor], Tensor]
 
 
 class _Function(Potential):
     """What the two wrappers share: the function, the weights behind it, and its number type."""
 
-    def __init__(self, function: Callable, module: nn.Module | None):
+    def __init__(self, function: Function, module: nn.Module | None):
         super().__init__()
+        _require_function(function, type(self).__name__)
+        if module is not None:
+            instance_of("module", module, nn.Module, "the torch.nn.Module that the function calls")
         self.function = function  # registered, and its weights trained, if it is a module
         if module is not None:
             self.module = module
 
-    def _call(self, structures: Structures, positions: Tensor):
-        dtype = next((p.dtype for p in self.parameters() if p.is_floating_point()), positions.dtype)
+    def _call(self, structures: Structures, positions: Tensor) -> object:
+        kinds = (p.dtype for p in self.parameters() if p.is_floating_point())
+        dtype = next(kinds, positions.dtype)
         return self.function(structures.to(dtype=dtype), positions.to(dtype))
 
-    def _require(self, value, shape: tuple[int, ...], what: str) -> Tensor:
+    def _require(self, value: object, shape: tuple[int, ...], what: str) -> Tensor:
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"the function of this {type(self).__name__} returned a {type(value).__name__} "
@@ -45,12 +52,16 @@ class EnergyFunction(_Function):
         function: called as ``function(structures, positions)`` with `Structures` and their
             positions (N, 3) Å, which carry the gradient; returns energies (B,) eV. Both arguments
             come in the floating-point type of the weights (where there are any). Distances must be
-            built in torch from ``positions``; ``structures.structure_index`` (N,) says which structure an
-            atom belongs to, `bpttviz.potentials.neighbors.neighbours` who its neighbours are.
+            built in torch from ``positions``; ``structures.structure_index`` (N,) says which
+            structure an atom belongs to, `bpttviz.potentials.neighbors.neighbours` who its
+            neighbours are. What it cannot describe it refuses by raising
+            ``StructureError(reason, index)``, which lets a relaxation give up that structure alone.
         module: the weights to train, where ``function`` is not a module itself but calls one.
-        equivariant, net_force_free, exchangeable: what the function claims; see `Potential`.
+        equivariant, net_force_free, exchangeable, partial_pbc: what the function claims; see
+            `Potential`.
 
     Raises:
+        TypeError: what was given cannot be called, or is a class or a potential itself.
         TypeError, ValueError: (when called) something else than (B,) energies came back.
 
     Example::
@@ -61,7 +72,7 @@ class EnergyFunction(_Function):
             graph = neighbours(structures, 4.0)
             distance = graph.vectors(positions).norm(dim=1, keepdim=True)  # (E, 1) Å
             pair = 0.5 * (net(distance) * (1 - distance / 4.0) ** 3).squeeze(1)  # (E,) eV
-            return sum_by_owner(pair, structures.owner[graph.first], len(structures))
+            return segment_sum(pair, structures.structure_index[graph.first], len(structures))
 
         potential = bv.EnergyFunction(energy, net)
         bv.check_potential(potential)
@@ -69,18 +80,20 @@ class EnergyFunction(_Function):
 
     def __init__(
         self,
-        function: Callable[[Structures, Tensor], Tensor],
+        function: Function,
         module: nn.Module | None = None,
         *,
         equivariant: bool = True,
         net_force_free: bool = True,
         exchangeable: bool = True,
+        partial_pbc: bool = True,
     ):
         super().__init__(function, module)
         self.equivariant, self.net_force_free = equivariant, net_force_free
-        self.exchangeable = exchangeable
+        self.exchangeable, self.partial_pbc = exchangeable, partial_pbc
 
     def energy(self, structures: Structures) -> Tensor:
+        """Total energy (B,) eV."""
         energy = self._call(structures, structures.positions)
         return self._require(energy, (len(structures),), "energies").to(structures.dtype)
 
@@ -95,29 +108,34 @@ class ForceFunction(_Function):
         function: called as ``function(structures, positions)`` like that of `EnergyFunction`;
             returns forces (N, 3) eV/Å that depend on ``positions`` and the weights by a graph.
         module: the weights to train, where ``function`` is not a module itself but calls one.
-        conservative, equivariant, net_force_free, exchangeable: what the function claims; a direct
-            force model usually claims none of the first three unless it is built that way.
+        conservative, equivariant, net_force_free, exchangeable, partial_pbc: what the function
+            claims; a direct force model usually claims none of the first three unless it is built
+            that way.
 
     Raises:
+        TypeError: what was given cannot be called, or is a class or a potential itself.
         TypeError, ValueError: (when called) something else than (N, 3) forces came back.
         RuntimeError: (when called) forces without a graph, where one is wanted.
     """
 
     def __init__(
         self,
-        function: Callable[[Structures, Tensor], Tensor],
+        function: Function,
         module: nn.Module | None = None,
         *,
         conservative: bool = False,
         equivariant: bool = False,
         net_force_free: bool = False,
         exchangeable: bool = True,
+        partial_pbc: bool = True,
     ):
         super().__init__(function, module)
         self.conservative, self.equivariant = conservative, equivariant
         self.net_force_free, self.exchangeable = net_force_free, exchangeable
+        self.partial_pbc = partial_pbc
 
     def forward(self, structures: Structures) -> Prediction:
+        """No energy: zeros (B,) eV; forces (N, 3) eV/Å."""
         positions = structures.positions
         forces = self._call(structures, positions)
         forces = self._require(forces, tuple(positions.shape), "forces").to(structures.dtype)
@@ -127,3 +145,18 @@ class ForceFunction(_Function):
                 "positions; compute them in torch, without detach(), no_grad() or numpy"
             )
         return Prediction(positions.new_zeros(len(structures)), forces)
+
+
+def _require_function(function: object, wrapper: str) -> None:
+    if isinstance(function, Potential):
+        raise TypeError(f"a {type(function).__name__} is a potential already: use it as it is")
+    if isinstance(function, type) and issubclass(function, nn.Module):
+        raise TypeError(
+            f"the class {function.__name__} itself was given; make a module of it: "
+            f"{wrapper}({function.__name__}(...))"
+        )
+    if not callable(function):
+        raise TypeError(
+            f"{wrapper} needs a function or module, called as function(structures, positions); "
+            f"got a {type(function).__name__}"
+        )

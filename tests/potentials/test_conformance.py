@@ -1,6 +1,7 @@
 """`check_potential`: a sound potential passes, and each way of being unsound is found and named."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -76,6 +77,18 @@ def unshifted(net, structures, positions):
     return net(structures, positions) + segment_sum(
         pair, structures.structure_index[first[apart]], len(structures)
     )
+
+
+def closed(net, structures, positions):
+    """Takes every cell vector for a period."""
+    return net(replace(structures, pbc=torch.ones_like(structures.pbc)), positions)
+
+
+def refuses_layers(net, structures, positions):
+    for index, pbc in enumerate(structures.pbc):
+        if not pbc.all():
+            raise bv.StructureError("needs a crystal", index)
+    return net(structures, positions)
 
 
 def sees_others(net, structures, positions):
@@ -178,13 +191,13 @@ def scaled(sound, structures, positions):
     return 1.1 * sound(structures.with_positions(positions)).forces
 
 
-FINITE, INPUT, TWICE = (clause.name for clause in CHECKS[:3])
+FINITE, INPUT, TWICE = (check.name for check in CHECKS[:3])
 
 BROKEN = {
     "energy of shape (B, 1)": (
         lambda: Spoiled(lambda p, e, f: Prediction(e[:, None], f)),
         FINITE,
-        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by structures.owner",
+        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by structures.structure_index",
     ),
     "float32 results": (
         lambda: Spoiled(lambda p, e, f: Prediction(e, f.float())),
@@ -229,7 +242,7 @@ BROKEN = {
     "forces that go round": (
         lambda: forces(swirl),
         "forces have no curl",
-        "Jacobian is not symmetric.*no energy of which they are the slope.*makes Implicit use",
+        "Jacobian is not symmetric.*no energy of which they are the slope.*makes ImplicitAdjoint use",
     ),
     "a constant pull": (
         lambda: Spoiled(lambda p, e, f: Prediction(e, f + 0.1)),
@@ -254,12 +267,22 @@ BROKEN = {
     "no periodic images": (
         lambda: energies(unshifted),
         "periodic images are the same",
-        "by a lattice vector changes.*images are missed.*graph.neighbours",
+        "by a lattice vector changes.*images are missed.*neighbors.neighbours",
+    ),
+    "pbc is not looked at": (
+        lambda: energies(closed),
+        "open directions are open",
+        "a layer of atoms changes by .*pbc is not looked at.*partial_pbc = False",
+    ),
+    "layers are refused": (
+        lambda: energies(refuses_layers),
+        "open directions are open",
+        r"it refuses a layer .*\(needs a crystal\).*partial_pbc = False",
     ),
     "the batch is seen": (
         lambda: energies(sees_others),
         "a batch equals its members",
-        "alone differs from the same one in a batch.*work by structures.owner",
+        "alone differs from the same one in a batch.*work by structures.structure_index",
     ),
     "positions detached": (
         lambda: forces(detached_positions),
@@ -301,66 +324,67 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_broken_is_found_and_explained(name):
-    make, clause, sentence = BROKEN[name]
-    check = bv.check_potential(make())
-    assert not check.ok
-    finding = check[clause]
-    assert finding.status == "fails", check
-    assert re.search(sentence, finding.sentence), finding.sentence
-    assert finding.sentence in repr(check)
+    make, check, sentence = BROKEN[name]
+    report = bv.check_potential(make())
+    assert not report.ok
+    result = report[check]
+    assert result.status == "fails", report
+    assert re.search(sentence, result.sentence), result.sentence
+    assert result.sentence in repr(report)
 
 
-def test_every_clause_is_broken_by_some_potential():
-    assert {clause for _, clause, _ in BROKEN.values()} == {clause.name for clause in CHECKS}
+def test_every_check_is_failed_by_some_potential():
+    assert {check for _, check, _ in BROKEN.values()} == {check.name for check in CHECKS}
 
 
 def test_a_sound_potential_passes_and_nothing_is_left_out():
-    check = bv.check_potential(pairs())
-    assert check.ok, check
-    assert [f.clause for f in check.findings] == [clause.name for clause in CHECKS]
-    assert {f.status for f in check.findings} == {"holds"}
-    assert repr(check).startswith(
+    report = bv.check_potential(pairs())
+    assert report.ok, report
+    assert [r.check for r in report.results] == [check.name for check in CHECKS]
+    assert {r.status for r in report.results} == {"holds"}
+    assert repr(report).startswith(
         "EnergyFunction keeps the contract (limits for float64; measured on Si2, Cl2Na2)\n"
     )
 
 
 def test_what_is_not_claimed_is_measured_and_told():
-    check = bv.check_potential(
+    report = bv.check_potential(
         energies(lopsided, equivariant=False, net_force_free=False, exchangeable=False)
     )
-    assert check.ok
-    turned = check["rotation turns the forces"]
+    assert report.ok
+    turned = report["rotation turns the forces"]
     assert turned.status == "not claimed"
     assert turned.figure > 0.01
     assert turned.sentence.startswith("not claimed, and indeed turning a whole structure changes")
-    assert check["forces add up to zero"].sentence == "not claimed, though it holds here"
-    assert "not claimed" in repr(check)
+    assert report["forces add up to zero"].sentence == "not claimed, though it holds here"
+    assert "not claimed" in repr(report)
 
 
 def test_what_does_not_apply_says_why():
     molecule = Atoms("Si3", positions=[[0, 0, 0], [2.3, 0.1, 0], [1.0, 2.0, 0.3]])
-    check = bv.check_potential(pairs(), molecule)
-    assert check.ok
-    told = {f.clause: f.sentence for f in check.findings if f.status == "does not apply"}
+    report = bv.check_potential(pairs(), molecule)
+    assert report.ok
+    told = {r.check: r.sentence for r in report.results if r.status == "does not apply"}
     assert told == {
         "periodic images are the same": "no structure is periodic",
+        "open directions are open": "no structure is periodic in all directions",
         "a batch equals its members": "one structure only; pass two or more to compare",
     }
 
 
 def test_where_nothing_can_be_evaluated_the_rest_is_not_reached():
-    first, *rest = bv.check_potential(Spoiled(not_a_number)).findings
+    first, *rest = bv.check_potential(Spoiled(not_a_number)).results
     assert first.status == "fails"
-    assert {f.status for f in rest} == {"not reached"}
+    assert {r.status for r in rest} == {"not reached"}
 
 
 def test_weights_that_were_not_handed_over_are_asked_for():
     net = Pairs()
-    check = bv.check_potential(bv.EnergyFunction(lambda s, x: net(s, x)))
-    finding = check["forces know the parameters"]
-    assert finding.status == "does not apply"
-    assert "no trainable parameters" in finding.sentence
-    assert "pass the module too" in finding.sentence
+    report = bv.check_potential(bv.EnergyFunction(lambda s, x: net(s, x)))
+    result = report["forces know the parameters"]
+    assert result.status == "does not apply"
+    assert "no trainable parameters" in result.sentence
+    assert "pass the module too" in result.sentence
 
 
 def test_mode_and_weights_are_left_as_they_were():
@@ -376,9 +400,9 @@ def test_mode_and_weights_are_left_as_they_were():
 
 def test_float32_has_limits_of_its_own():
     net = Pairs().float()
-    check = bv.check_potential(bv.EnergyFunction(net))
-    assert check.ok, check
-    assert check.precision == "float32"
+    report = bv.check_potential(bv.EnergyFunction(net))
+    assert report.ok, report
+    assert report.precision == "float32"
     worse = bv.check_potential(energies(half_detached, Pairs().float()))
     assert worse["forces are -dE/dx"].status == "fails"
 
@@ -387,19 +411,27 @@ def test_html_says_the_same_and_escapes():
     name = "<b>Si</b>"
     structures = bv.Structures.from_ase([bulk("Si"), bulk("Ge")], [name, "Ge"])
     structures = structures.with_positions(structures.positions + 0.1 * torch.rand(4, 3))
-    check = bv.check_potential(energies(absolute), structures)
-    page = check._repr_html_()
+    report = bv.check_potential(energies(absolute), structures)
+    page = report._repr_html_()
     assert "<b>Si</b>" not in page
     assert page.count("<tr>") == len(CHECKS) + 1
     assert "absolute coordinates enter somewhere" in page
 
 
 def test_what_cannot_be_checked_is_refused():
-    with pytest.raises(TypeError, match=r"a Pairs was given; wrap .* in EnergyFunction\(...\)"):
-        bv.check_potential(Pairs())
+    for wrong, name in ((Pairs(), "a Pairs"), ("chgnet", "a str"), (None, "a NoneType")):
+        sentence = rf"{name} was given where a Potential, .*; wrap .* in EnergyFunction\(...\)"
+        with pytest.raises(TypeError, match=sentence):
+            bv.check_potential(wrong)
+    with pytest.raises(TypeError, match=r"the class CHGNet itself was given.*CHGNet\(...\)"):
+        bv.check_potential(bv.CHGNet)
+    with pytest.raises(
+        TypeError, match="structures must be an ase.Atoms|atoms must be an ase.Atoms"
+    ):
+        bv.check_potential(pairs(), "POSCAR")
     with pytest.raises(bv.StructureError, match=r"cannot describe the examples.*pass some"):
         bv.check_potential(network())
     with pytest.raises(bv.StructureError, match="has 3 atoms"):
         bv.check_potential(network(4), starts(1, atoms=3))
-    with pytest.raises(KeyError, match="no clause 'beauty'; there are: energies and forces"):
+    with pytest.raises(KeyError, match="no check 'beauty'; there are: energies and forces"):
         bv.check_potential(pairs())["beauty"]

@@ -10,7 +10,7 @@ from models import rattled_silicon, require_exact_gradients
 
 import bpttviz as bv
 from bpttviz.experiments.pretrain import components, force_mae
-from bpttviz.potentials.small.elements import ElementEmbedding, place
+from bpttviz.potentials.small.elements import ElementEmbedding, row_and_column
 from bpttviz.potentials.small.painn import radial_basis
 
 
@@ -79,14 +79,14 @@ def test_forces_and_their_slope_fade_out_at_the_cutoff():
     assert inside[1] < 1e-2 * pull(2.5)[1]
 
 
-def test_waves_have_nodes_at_the_cutoff():
+def test_radial_functions_have_nodes_at_the_cutoff():
     distance = torch.linspace(0.5, 5.0, 10, dtype=torch.float64)[:, None]
-    waves, fade = radial_basis(distance, 5.0, 4)
-    assert waves.shape == (10, 4)
-    assert waves[-1].abs().max() < 1e-12
-    assert float(fade[-1]) == pytest.approx(0, abs=1e-12)
-    assert float(fade[0]) == pytest.approx(1, abs=1e-4)
-    assert (fade.diff(dim=0) < 0).all()
+    rbf, envelope = radial_basis(distance, 5.0, 4)
+    assert rbf.shape == (10, 4)
+    assert rbf[-1].abs().max() < 1e-12
+    assert float(envelope[-1]) == pytest.approx(0, abs=1e-12)
+    assert float(envelope[0]) == pytest.approx(1, abs=1e-4)
+    assert (envelope.diff(dim=0) < 0).all()
 
 
 def test_atoms_in_one_place_give_numbers():
@@ -125,13 +125,15 @@ PLACES = {
 
 
 def test_elements_have_their_place_in_the_table():
-    assert {symbol: place(atomic_numbers[symbol]) for symbol in PLACES} == PLACES
-    assert len({place(number) for number in range(1, 95)}) == 94  # all told apart
+    assert {symbol: row_and_column(atomic_numbers[symbol]) for symbol in PLACES} == PLACES
+    assert len({row_and_column(number) for number in range(1, 95)}) == 94  # all told apart
 
 
 def test_an_element_beyond_the_table_is_named():
     strange = bv.Structures.from_ase([bulk("Si"), Atoms("Am2", [[0, 0, 0], [3, 0, 0]])])
-    with pytest.raises(bv.StructureError, match=r"structure 1 \(Am2\): has element 95; only elem"):
+    with pytest.raises(
+        bv.StructureError, match=r"structure 1 \(Am2\): has element Am, .*H to Pu \("
+    ):
         ElementEmbedding(4)(strange)
 
 

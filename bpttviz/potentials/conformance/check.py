@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.conformance.context import CheckContext, CheckFailed, NotApplicable
 
+NAN = float("nan")
+
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One clause of the contract, measured.
+    """One check, measured.
 
     Attributes:
-        clause: what should hold.
+        check: what should hold.
         status: "holds", "fails", "not claimed", "does not apply", or "not reached" where the first
-            clause fails and nothing else can be asked.
+            check fails and nothing else can be asked.
         figure: the deviation found, NaN where there is none to give.
         limit: the largest deviation that passes.
         unit: of both; empty: relative.
@@ -37,10 +39,10 @@ class Check:
 
     Attributes:
         name: what should hold, in a few words.
-        measure: the deviation found in a bench; may raise `CheckFailed` or `NotApplicable`.
+        measure: the deviation found in a context; may raise `CheckFailed` or `NotApplicable`.
         limit: the largest deviation that passes.
         unit: of both.
-        fault: the sentence for a deviation; ``{figure}`` stands for it.
+        failure_message: the sentence for a deviation; ``{figure}`` stands for it.
         claimed: whether a potential claims it. None: every potential must keep it.
     """
 
@@ -52,33 +54,31 @@ class Check:
     claimed: Callable[[Potential], bool] | None = None
 
     def run(self, context: CheckContext) -> CheckResult:
-        limit = self.limit(context)
-        claimed = self.claimed is None or self.claimed(context.potential)
-        figure = float("nan")
+        """Measure it; whatever the potential raises meanwhile is a result."""
+        limit, figure = self.limit(context), NAN
         try:
             figure = self.measure(context)
         except NotApplicable as reason:
             return self.unmeasured("does not apply", str(reason))
-        except CheckFailed as broken:
-            failure_message = str(broken)
-        except Exception as error:  # whatever a stranger's model raises is a finding
-            failure_message = f"evaluating it raised {type(error).__name__}: {error}"
+        except CheckFailed as failure:
+            message = str(failure)
+        except Exception as error:  # whatever a stranger's model raises
+            message = f"evaluating it raised {type(error).__name__}: {error}"
         else:
-            if figure <= limit:  # NaN is not
-                if claimed:
-                    return CheckResult(self.name, "holds", figure, limit, self.unit, "")
-                note = "not claimed, though it holds here"
-                return CheckResult(self.name, "not claimed", figure, limit, self.unit, note)
-            failure_message = self.failure_message.format(
-                figure=f"{figure:.2g} {self.unit}".strip()
+            message = self.failure_message.format(figure=f"{figure:.2g} {self.unit}".strip())
+        holds = figure <= limit  # NaN is not
+        claimed = self.claimed is None or self.claimed(context.potential)
+        if claimed:
+            status, sentence = ("holds", "") if holds else ("fails", message)
+        else:
+            # What was found, without the advice to change it.
+            found = message.split(";")[0].split(":")[0]
+            status = "not claimed"
+            sentence = (
+                f"{status}, though it holds here" if holds else f"{status}, and indeed {found}"
             )
-        if not claimed:
-            # What the clause found, without the advice to change it.
-            found = failure_message.split(";")[0].split(":")[0]
-            note = f"not claimed, and indeed {found}"
-            return CheckResult(self.name, "not claimed", figure, limit, self.unit, note)
-        return CheckResult(self.name, "fails", figure, limit, self.unit, failure_message)
+        return CheckResult(self.name, status, figure, limit, self.unit, sentence)
 
     def unmeasured(self, status: str, reason: str) -> CheckResult:
-        nan = float("nan")
-        return CheckResult(self.name, status, nan, nan, self.unit, reason)
+        """The result where nothing could be measured."""
+        return CheckResult(self.name, status, NAN, NAN, self.unit, reason)

@@ -50,11 +50,16 @@ class CheckFailed(Exception):
 
 
 class NotApplicable(Exception):
-    """A clause that cannot be asked of this potential or these structures; says why."""
+    """A check that cannot be asked of this potential or these structures; says why."""
 
 
 class CheckContext:
-    """A potential, structures, and what several clauses ask about them."""
+    """A potential, structures, and what several checks ask about them.
+
+    Args:
+        potential: what is checked.
+        structures: B structures with N atoms, where.
+    """
 
     def __init__(self, potential: Potential, structures: Structures):
         self.potential = potential
@@ -73,22 +78,21 @@ class CheckContext:
     def at(self, positions: Tensor) -> Prediction:
         """Energy and forces elsewhere, without gradient."""
         with torch.no_grad():
-            return self.potential(_copy(self.structures.with_positions(positions)))
+            return self.potential(copy_of(self.structures.with_positions(positions)))
 
     @cached_property
     def here(self) -> Prediction:
+        """Energy and forces at the structures as they are."""
         return self.at(self.structures.positions)
 
     @cached_property
     def along(self) -> dict[int, tuple[Prediction, Prediction]]:
         """Predictions a step ahead and a step behind, along two random directions."""
-        return {
-            seed: tuple(
-                self.at(self.structures.positions + sign * self.precision.step * self.random(seed))
-                for sign in (1, -1)
-            )
-            for seed in (0, 1)
-        }
+        positions, found = self.structures.positions, {}
+        for seed in (0, 1):
+            step = self.precision.step * self.random(seed)
+            found[seed] = (self.at(positions + step), self.at(positions - step))
+        return found
 
     def force_slope(self, seed: int) -> Tensor:
         """dF/dx along a random direction (N, 3) eV/Å², by central differences."""
@@ -101,10 +105,16 @@ class CheckContext:
         return max(self.precision.smallest, float(self.here.forces.abs().max()))
 
     def per_structure(self, values: Tensor) -> Tensor:
+        """Sums (B, ...) of per-atom values (N, ...)."""
         return segment_sum(values, self.structures.structure_index, len(self.structures))
 
     def weights(self) -> list[Tensor]:
-        weights = [p for p in self.potential.parameters() if p.requires_grad]
+        """The trainable parameters.
+
+        Raises:
+            NotApplicable: there are none.
+        """
+        weights: list[Tensor] = [p for p in self.potential.parameters() if p.requires_grad]
         if not weights:
             raise NotApplicable(
                 "it has no trainable parameters, so it can be relaxed with but not fine-tuned "
@@ -113,6 +123,6 @@ class CheckContext:
         return weights
 
 
-def _copy(structures: Structures) -> Structures:
+def copy_of(structures: Structures) -> Structures:
     """Tensors of its own, which a potential may spoil."""
     return replace(structures, **{f: getattr(structures, f).clone() for f in TENSORS})

@@ -7,22 +7,7 @@ from __future__ import annotations
 
 from bpttviz.potentials.conformance.check import Check
 from bpttviz.potentials.conformance.context import CheckContext
-from bpttviz.potentials.conformance.measures import (
-    _batch,
-    _curl,
-    _energy_slope,
-    _images,
-    _input,
-    _net_force,
-    _output,
-    _parameters,
-    _permutation,
-    _repeat,
-    _rotation,
-    _second_derivative,
-    _symmetric_places,
-    _translation,
-)
+from bpttviz.potentials.conformance import measures
 
 
 def _same(context: CheckContext) -> float:
@@ -32,7 +17,7 @@ def _same(context: CheckContext) -> float:
 CHECKS = (
     Check(
         "energies and forces are finite",
-        _output,
+        measures.output,
         lambda context: 0,
         "values",
         "{figure} of energy or forces are NaN or infinite; an atom without neighbours, a division "
@@ -41,14 +26,14 @@ CHECKS = (
     ),
     Check(
         "input is left alone",
-        _input,
+        measures.input_left_alone,
         lambda context: 0,
         "",
         "",
     ),
     Check(
         "the same twice",
-        _repeat,
+        measures.repeat,
         _same,
         "eV/Å",
         "two calls differ by {figure}; something random is left on in eval() mode (dropout, "
@@ -57,7 +42,7 @@ CHECKS = (
     ),
     Check(
         "forces are -dE/dx",
-        _energy_slope,
+        measures.energy_slope,
         lambda context: context.precision.slope * context.force_scale,
         "eV/Å",
         "forces differ from the slope of the energy by {figure}; part of the energy is probably "
@@ -68,17 +53,17 @@ CHECKS = (
     ),
     Check(
         "forces have no curl",
-        _curl,
+        measures.curl,
         lambda context: context.precision.derivative,
         "",
         "the forces' Jacobian is not symmetric (by {figure} of its size); there is no energy of "
         "which they are the slope, so that relaxations may go round in circles: derive forces "
-        "from an energy, or say conservative = False, which makes Implicit use GMRES",
+        "from an energy, or say conservative = False, which makes ImplicitAdjoint use GMRES",
         lambda potential: potential.conservative,
     ),
     Check(
         "forces add up to zero",
-        _net_force,
+        measures.net_force,
         lambda context: 10 * _same(context),
         "eV/Å",
         "forces on a structure add up to {figure}; something knows absolute positions, or forces "
@@ -88,7 +73,7 @@ CHECKS = (
     ),
     Check(
         "translation changes nothing",
-        _translation,
+        measures.translation,
         _same,
         "eV/Å",
         "moving a whole structure changes energy or forces by {figure}; absolute coordinates "
@@ -98,7 +83,7 @@ CHECKS = (
     ),
     Check(
         "rotation turns the forces",
-        _rotation,
+        measures.rotation,
         _same,
         "eV/Å",
         "turning a whole structure changes the energy, or the forces do not turn with it, by "
@@ -108,7 +93,7 @@ CHECKS = (
     ),
     Check(
         "the order of atoms does not matter",
-        _permutation,
+        measures.permutation,
         _same,
         "eV/Å",
         "listing the atoms in another order changes energy or forces by {figure}; an atom's place "
@@ -118,25 +103,35 @@ CHECKS = (
     ),
     Check(
         "periodic images are the same",
-        _images,
+        measures.periodic_images,
         _same,
         "eV/Å",
         "moving an atom by a lattice vector changes energy or forces by {figure}; periodic images "
         "are missed or counted wrongly (no shifts, a wrapped copy of the positions, a neighbour "
-        "list from other positions): take pairs and shifts from potentials.graph.neighbours",
+        "list from other positions): take pairs and shifts from potentials.neighbors.neighbours",
+    ),
+    Check(
+        "open directions are open",
+        measures.partial_periodicity,
+        _same,
+        "eV/Å",
+        "a layer of atoms changes by {figure} with the vector of the direction in which it is not "
+        "periodic; pbc is not looked at, or that vector is used although it is no period: take "
+        "pairs from potentials.neighbors.neighbours, or say partial_pbc = False",
+        lambda potential: potential.partial_pbc,
     ),
     Check(
         "a batch equals its members",
-        _batch,
+        measures.batch,
         _same,
         "eV/Å",
         "a structure alone differs from the same one in a batch by {figure}; structures of a "
         "batch see each other (a normalisation, an attention or a mean over all atoms, a wrong "
-        "index offset): work by structures.owner, and keep batch normalisation out",
+        "index offset): work by structures.structure_index, and keep batch normalisation out",
     ),
     Check(
         "forces know their positions",
-        _second_derivative,
+        measures.second_derivative,
         lambda context: context.precision.derivative,
         "",
         "the derivative of the forces by positions is off by {figure} of its size; part of the "
@@ -145,7 +140,7 @@ CHECKS = (
     ),
     Check(
         "forces know the parameters",
-        _parameters,
+        measures.parameter_gradient,
         lambda context: context.precision.parameters,
         "",
         "the gradient through two steps is off by {figure} from central differences over the "
@@ -154,7 +149,7 @@ CHECKS = (
     ),
     Check(
         "finite at symmetric places",
-        _symmetric_places,
+        measures.symmetric_places,
         lambda context: 0,
         "values",
         "{figure} of the second derivatives are NaN, infinite or beyond 1e6, on ideal straight "

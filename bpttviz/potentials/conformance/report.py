@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ase import Atoms
 from ase.build import bulk
+from ase.data import chemical_symbols, covalent_radii
 
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.conformance.check import CheckResult
@@ -25,7 +28,7 @@ class ConformanceReport:
         potential: name of the class.
         precision: the floating-point type that the limits are for.
         structures: names of the structures used.
-        findings: one a clause, in order.
+        results: one a check, in order.
     """
 
     potential: str
@@ -35,7 +38,8 @@ class ConformanceReport:
 
     @property
     def failures(self) -> tuple[CheckResult, ...]:
-        return tuple(f for f in self.results if f.status == "fails")
+        """The results of checks that fail."""
+        return tuple(r for r in self.results if r.status == "fails")
 
     @property
     def ok(self) -> bool:
@@ -46,14 +50,14 @@ class ConformanceReport:
         for result in self.results:
             if result.check == check:
                 return result
-        raise KeyError(f"no clause {check!r}; there are: {', '.join(c.name for c in CHECKS)}")
+        raise KeyError(f"no check {check!r}; there are: {', '.join(c.name for c in CHECKS)}")
 
     @property
     def _summary(self) -> str:
         verdict = (
             "keeps the contract"
             if self.ok
-            else f"breaks {len(self.failures)} of {len(self.results)} clauses"
+            else f"breaks {len(self.failures)} of {len(self.results)} checks"
         )
         return (
             f"{self.potential} {verdict} (limits for {self.precision}; "
@@ -61,26 +65,19 @@ class ConformanceReport:
         )
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
-        def number(value, unit):
-            if value != value:
-                return ""
-            if value == 0 or unit == "values":
-                return f"{value:.0f}"
-            return f"{value:.1e} {unit or 'relative'}"
-
         return [
-            (f.check, f.status, number(f.figure, f.unit), number(f.limit, f.unit))
-            for f in self.results
+            (r.check, r.status, _number(r.figure, r.unit), _number(r.limit, r.unit))
+            for r in self.results
         ]
 
     def __repr__(self) -> str:
-        rows = [("clause", "", "measured", "allowed"), *self._rows()]
+        rows = [("check", "", "measured", "allowed"), *self._rows()]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         lines = [self._summary]
         for row in rows:
             text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append(f"{MARKS.get(row[1], ' ')} {text}".rstrip())
-        lines += [f"{MARKS[f.status]} {f.check}: {f.sentence}" for f in self._notable]
+        lines += [f"{MARKS[r.status]} {r.check}: {r.sentence}" for r in self._notable]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -92,12 +89,12 @@ class ConformanceReport:
             for check, status, measured, allowed in self._rows()
         )
         notes = "".join(
-            f"<li><b>{html.escape(f.check)}</b>: {html.escape(f.sentence)}</li>"
-            for f in self._notable
+            f"<li><b>{html.escape(r.check)}</b>: {html.escape(r.sentence)}</li>"
+            for r in self._notable
         )
         return (
             f"<p>{html.escape(self._summary)}</p><table><thead><tr>"
-            "<th scope='col' style='text-align:left'>clause</th>"
+            "<th scope='col' style='text-align:left'>check</th>"
             "<th scope='col' style='text-align:left'>verdict</th>"
             "<th scope='col'>measured</th><th scope='col'>allowed</th></tr></thead>"
             f"<tbody>{body}</tbody></table><ul>{notes}</ul>"
@@ -107,13 +104,21 @@ class ConformanceReport:
     def _notable(self) -> list[CheckResult]:
         """What there is a sentence about: failures, what is not claimed, what does not apply."""
         order = ("fails", "not claimed", "does not apply")
-        return sorted((f for f in self.results if f.sentence), key=lambda f: order.index(f.status))
+        return sorted((r for r in self.results if r.sentence), key=lambda r: order.index(r.status))
+
+
+def _number(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return ""
+    if value == 0 or unit == "values":
+        return f"{value:.0f}"
+    return f"{value:.1e} {unit or 'relative'}"
 
 
 def check_potential(
-    potential: Potential, structures: Structures | Atoms | list[Atoms] | None = None
+    potential: Potential, structures: Structures | Atoms | Sequence[Atoms] | None = None
 ) -> ConformanceReport:
-    """Measure every clause of the contract that `Potential` describes.
+    """Run every check of the contract that `Potential` describes.
 
     About thirty evaluations of the potential: small structures make it quick. It is put into
     ``eval()`` mode meanwhile, as it is when it is used, and its weights are left as they were.
@@ -129,35 +134,18 @@ def check_potential(
         ``failures`` for programs.
 
     Raises:
-        TypeError: not a `Potential`.
+        TypeError: not a `Potential`, or no structures.
         StructureError: the potential cannot describe the structures.
     """
     if not isinstance(potential, Potential):
-        raise TypeError(
-            f"a {type(potential).__name__} was given; wrap what gives energies in "
-            "EnergyFunction(...), what gives forces in ForceFunction(...)"
-        )
-    given = structures is not None
-    if not given:
-        structures = _examples()
-    elif not isinstance(structures, Structures):
-        structures = Structures.from_ase(structures)
-    context = CheckContext(potential, structures.to(potential.device))
+        raise TypeError(_no_potential(potential))
+    batch = _examples(potential) if structures is None else _as_batch(structures)
+    context = CheckContext(potential, batch.to(potential.device))
     modes = [(module, module.training) for module in potential.modules()]
     try:
         potential.eval()
-        try:
-            context.at(context.structures.positions)
-        except StructureError as error:
-            if given:
-                raise
-            raise StructureError(
-                f"the potential cannot describe the examples that stand in for your structures "
-                f"({error}); pass some: check_potential(potential, structures)"
-            ) from error
-        except Exception:  # the first clause says what happened
-            pass
-        results = []
+        _require_describable(context, given=structures is not None)
+        results: list[CheckResult] = []
         for check in CHECKS:
             if results and results[0].status == "fails":
                 results.append(check.unmeasured("not reached", ""))
@@ -167,14 +155,57 @@ def check_potential(
         for module, training in modes:
             module.training = training
     return ConformanceReport(
-        type(potential).__name__, context.precision.name, structures.names, tuple(results)
+        type(potential).__name__, context.precision.name, batch.names, tuple(results)
     )
 
 
-def _examples() -> Structures:
-    """Two crystals, displaced: no symmetry is left, and bonds are ordinary."""
-    silicon = bulk("Si")
-    salt = bulk("NaCl", "rocksalt", a=5.6) * (2, 1, 1)
-    for seed, atoms in enumerate((silicon, salt)):
+def _as_batch(structures: Structures | Atoms | Sequence[Atoms]) -> Structures:
+    return structures if isinstance(structures, Structures) else Structures.from_ase(structures)
+
+
+def _no_potential(value: object) -> str:
+    if isinstance(value, type) and issubclass(value, Potential):
+        name = value.__name__
+        return f"the class {name} itself was given; make a potential of it: {name}(...)"
+    return (
+        f"a {type(value).__name__} was given where a Potential, as bv.CHGNet(), was expected; wrap "
+        "what gives energies in EnergyFunction(...), what gives forces in ForceFunction(...)"
+    )
+
+
+def _require_describable(context: CheckContext, given: bool) -> None:
+    """Refuse structures that the potential refuses; other errors are for the first check to tell."""
+    try:
+        context.at(context.structures.positions)
+    except StructureError as error:
+        if given:
+            raise
+        raise StructureError(
+            f"the potential cannot describe the examples that stand in for your structures "
+            f"({error}); pass some: check_potential(potential, structures)"
+        ) from error
+    except Exception:
+        pass
+
+
+def _examples(potential: Potential) -> Structures:
+    """Two crystals, displaced: no symmetry is left, and bonds are ordinary.
+
+    Silicon and rock salt; other elements where the potential does not know these.
+    """
+    known = potential.known_elements
+    usual = known is None or {11, 14, 17} <= set(known)
+    one, two, three = (14, 11, 17) if known is None or usual else (known[0], known[0], known[-1])
+    name, salt = chemical_symbols[one], chemical_symbols[two] + chemical_symbols[three]
+    crystals = [
+        bulk(name, "diamond", a=4 / 3**0.5 * _bond(one, one)),
+        bulk(salt, "rocksalt", a=2 * _bond(two, three)) * (2, 1, 1),
+    ]
+    for seed, atoms in enumerate(crystals):
         atoms.rattle(0.1, seed=seed)
-    return Structures.from_ase([silicon, salt])
+    return Structures.from_ase(crystals)
+
+
+def _bond(one: int, other: int) -> float:
+    """An ordinary distance (Å) between atoms of two elements."""
+    return 1.05 * float(covalent_radii[one] + covalent_radii[other])

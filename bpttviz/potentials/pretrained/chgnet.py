@@ -8,14 +8,26 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from typing import Any
 
 import chgnet
 import torch
+from chgnet.graph import CrystalGraph
 from chgnet.model.model import CHGNet as Network
 from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
-from bpttviz.potentials.base import Potential, require_device
+from bpttviz._files import write_atomic
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
+from bpttviz.potentials.requirements import (
+    require_choice,
+    require_device,
+    require_dtype,
+    require_elements,
+    require_finite,
+    require_periodic,
+)
 from bpttviz.structures import StructureError, Structures
 
 CHECKPOINTS = {
@@ -23,7 +35,7 @@ CHECKPOINTS = {
     "0.2.0": "0.2.0/chgnet_0.2.0_e30f77s348m32.pth.tar",
     "r2scan": "r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
 }
-LAST_ELEMENT = 94
+ELEMENTS = tuple(range(1, 95))  # H to Pu
 
 
 class CHGNet(Potential):
@@ -41,11 +53,12 @@ class CHGNet(Potential):
         dtype: what the network computes in; float32 as trained, float64 for gradient checks.
 
     Raises:
-        ValueError: unknown checkpoint.
-        RuntimeError: no CUDA where it was asked for.
+        ValueError: unknown checkpoint, device or floating-point type.
         StructureError: (when called) an element beyond Pu, a cell not periodic in all directions,
-            or an atom with no neighbour within the cutoff.
+            positions that are not finite, or an atom with no neighbour within the cutoff.
     """
+
+    partial_pbc = False
 
     def __init__(
         self,
@@ -54,33 +67,36 @@ class CHGNet(Potential):
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
-        if checkpoint not in CHECKPOINTS:
-            raise ValueError(
-                f"no CHGNet checkpoint {checkpoint!r}; choose one of {', '.join(CHECKPOINTS)}"
-            )
-        device = require_device(device)
+        advice = " (files are not read here: what was fine-tuned is loaded by load_run)"
+        require_choice(checkpoint, CHECKPOINTS, "CHGNet checkpoint", advice)
+        device, dtype = require_device(device), require_dtype(dtype)
         self.checkpoint = checkpoint
-        self.network = _load(checkpoint).to(device=device, dtype=dtype).eval()
+        self.network: Any = _load(checkpoint).to(device=device, dtype=dtype).eval()
         if self.network.composition_model is not None:
             # It sees the formula only, builds its input in float32 and adds no force.
             self.network.composition_model.float()
         self.network.graph_converter.set_isolated_atom_response("ignore")  # we name the atom
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint, "dtype": str(self.dtype).removeprefix("torch.")}
-
-    @classmethod
-    def from_config(cls, config: dict, device="cpu") -> CHGNet:
-        return cls(config["checkpoint"], device, getattr(torch, config["dtype"]))
 
     @property
     def dtype(self) -> torch.dtype:
+        """What the network computes in (its composition model aside)."""
         return self.network.mlp.layers[0].weight.dtype
+
+    @property
+    def known_elements(self) -> tuple[int, ...]:
+        """H to Pu."""
+        return ELEMENTS
 
     def export(self, path: str | Path) -> None:
         """Write a checkpoint that the ``chgnet`` package reads: ``CHGNet.from_file(path)``.
 
         Weights are written in float32, the type in which the package rebuilds its networks.
+
+        Raises:
+            OSError: the file cannot be written.
         """
         content = self.network.as_dict()
         # Not among the arguments that the network remembers of itself.
@@ -89,53 +105,43 @@ class CHGNet(Potential):
             k: v.detach().cpu().float() if v.is_floating_point() else v.cpu()
             for k, v in content["state_dict"].items()
         }
-        torch.save({"model": {"model_args": arguments, "state_dict": weights}}, path)
+        saved = {"model": {"model_args": arguments, "state_dict": weights}}
+        write_atomic(path, lambda place: torch.save(saved, place))
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
-        graphs = []
-        coordinates = structures.split(structures.positions)
-        numbers = structures.split(structures.numbers)
-        for index, (positions, species) in enumerate(zip(coordinates, numbers, strict=True)):
-            graphs.append(self._graph(structures, index, positions, species))
+        require_elements(structures, ELEMENTS, "CHGNet")
+        require_finite(structures)
+        require_periodic(structures, "CHGNet")
+        members = zip(
+            structures.split(structures.positions),
+            structures.split(structures.numbers),
+            strict=True,
+        )
+        graphs = [self._graph(structures, index, *member) for index, member in enumerate(members)]
         energy = self.network(graphs, task="e")["e"]
         if self.network.is_intensive:
             energy = energy * energy.new_tensor(structures.counts)
         return energy.to(structures.dtype)
 
-    def _graph(self, structures: Structures, index: int, positions: Tensor, numbers: Tensor):
+    def _graph(
+        self, structures: Structures, index: int, positions: Tensor, numbers: Tensor
+    ) -> CrystalGraph:
         """The crystal graph of one structure, its fractional coordinates tied to ``positions``."""
-        name = structures.names[index]
-        if int(numbers.max()) > LAST_ELEMENT:
-            raise StructureError(
-                f"has element {int(numbers.max())}; CHGNet knows elements 1 to {LAST_ELEMENT} "
-                "(H to Pu)",
-                index,
-                name,
-            )
-        if not bool(torch.isfinite(positions).all()):
-            raise StructureError("has positions that are not finite", index, name)
-        if not bool(structures.pbc[index].all()):
-            raise StructureError(
-                "is not periodic in all three directions, which CHGNet needs; give it a cell with "
-                "vacuum and pbc=True",
-                index,
-                name,
-            )
         cell = structures.cell[index].double()
         fractional = positions.double() @ torch.linalg.inv(cell)
         frozen = fractional.detach().cpu().numpy()
         crystal = Structure(Lattice(cell.cpu().numpy()), numbers.tolist(), frozen)
         graph = self.network.graph_converter(crystal)
-        spring_hessian = torch.zeros(len(numbers), dtype=torch.bool)
-        spring_hessian[graph.atom_graph.reshape(-1, 2)[:, 0].long()] = True
-        if not spring_hessian.all():
-            atom = int((~spring_hessian).nonzero()[0])
+        connected = torch.zeros(len(numbers), dtype=torch.bool)
+        connected[graph.atom_graph.reshape(-1, 2)[:, 0].long()] = True
+        if not bool(connected.all()):
+            atom = int((~connected).nonzero()[0])
             raise StructureError(
                 f"atom {atom} has no neighbour within {graph.atom_graph_cutoff} Å; CHGNet cannot "
                 "describe an isolated atom",
                 index,
-                name,
+                structures.names[index],
             )
         graph = graph.to(structures.device)
         graph.lattice = cell.to(self.dtype)
@@ -148,7 +154,8 @@ class CHGNet(Potential):
 def _load(checkpoint: str) -> Network:
     """The network from the package's own file, read as plain tensors (no code is executed)."""
     path = Path(chgnet.__file__).parent / "pretrained" / CHECKPOINTS[checkpoint]
-    saved = torch.load(path, map_location="cpu", weights_only=True)["model"]
+    wanted = "the chgnet package its files back: pip install --force-reinstall chgnet"
+    saved = read_checkpoint(path, wanted)["model"]
     with contextlib.redirect_stdout(io.StringIO()):  # it announces its parameter count
         network = Network(
             **saved["model_args"], mlp_out_bias=checkpoint == "0.2.0", version=checkpoint

@@ -6,21 +6,33 @@ that `mace-torch` downloads.
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bpttviz.potentials.base import Potential, require_device
-from bpttviz.potentials.neighbors import neighbours, require_elements
+from bpttviz._files import write_atomic
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.neighbors import neighbours
+from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, quiet, without_codegen
+from bpttviz.potentials.requirements import (
+    require_choice,
+    require_device,
+    require_dtype,
+    require_dtype_named,
+    require_elements,
+)
 from bpttviz.structures import Structures
 
 BLOCKS = ("interaction_cls", "interaction_cls_first", "readout_cls")
 IRREPS = ("hidden_irreps", "MLP_irreps", "edge_irreps")
 ARRAYS = ("atomic_energies", "atomic_inter_scale", "atomic_inter_shift")
 UNSUPPORTED = ("cueq_config", "embedding_specs")
+WANTED = "the file that MACE writes at the end of a training (.model), not a training checkpoint"
 
 
 class MACE(Potential):
@@ -40,8 +52,10 @@ class MACE(Potential):
 
     Raises:
         ImportError: the package ``mace-torch`` is not installed.
-        ValueError: a file without ``trusted``, another kind of model, an unknown head.
-        RuntimeError: no CUDA where it was asked for.
+        TypeError: neither a model nor a path.
+        ValueError: a file without ``trusted`` or without a model in it, another kind of model; an
+            unknown head, or none where one has to be chosen: names those there are; no such device
+            or floating-point type.
         StructureError: (when called) an element that the model was not trained on.
     """
 
@@ -58,15 +72,15 @@ class MACE(Potential):
         device = require_device(device)
         import_extra("mace.modules", "mace-torch", "mace")
         if not isinstance(model, nn.Module):
-            model = _open(Path(model), trusted)
+            model = _open(model, trusted)
         self.architecture = _describe(model)
-        dtype = dtype or next(model.parameters()).dtype
+        dtype = require_dtype(next(model.parameters()).dtype if dtype is None else dtype)
+        self.head = _choose(head, self.architecture["heads"])
         with without_codegen():
-            self.network = _rebuild(self.architecture, model.state_dict(), dtype)
+            self.network: Any = _rebuild(self.architecture, model.state_dict(), dtype)
         for ours, theirs in zip(self.network.parameters(), model.parameters(), strict=True):
             ours.requires_grad_(theirs.requires_grad)
         self.network.to(device).eval()
-        self.head = _choose(head, self.architecture["heads"])
 
     @classmethod
     def foundation(
@@ -87,41 +101,39 @@ class MACE(Potential):
         """
         import_extra("mace.modules", "mace-torch", "mace")
         models = import_extra("mace.calculators.foundations_models", "mace-torch", "mace")
-        if name not in models.mace_mp_urls:
-            raise ValueError(
-                f"no MACE foundation model {name!r}; choose one of {', '.join(models.mace_mp_urls)}"
-            )
+        require_choice(name, models.mace_mp_urls, "MACE foundation model")
         try:
             path = models.download_mace_mp_checkpoint(name)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             raise RuntimeError(
                 f"the MACE model {name!r} could not be downloaded ({error}). On a machine with "
                 f"access to the network get {models.mace_mp_urls[name]}, copy the file here and "
-                "use MACE(path, trusted=True)"
+                "use MACE(path, trusted=True), or mace:PATH --trust on the command line"
             ) from error
         return cls(path, device, dtype, head, trusted=True)
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         dtype = str(self.dtype).removeprefix("torch.")
         return {"architecture": self.architecture, "dtype": dtype, "head": self.head}
 
     @classmethod
-    def from_config(cls, config: dict, device="cpu") -> MACE:
+    def from_config(cls, config: dict[str, Any], device: str | torch.device = "cpu") -> MACE:
         """The same network with weights yet to be loaded; no file of MACE's is needed."""
         import_extra("mace.modules", "mace-torch", "mace")
-        dtype = getattr(torch, config["dtype"])
+        dtype = require_dtype_named(config["dtype"])
         with without_codegen():
             network = _rebuild(config["architecture"], None, dtype)
         return cls(network, device, dtype, config["head"])
 
     @property
-    def dtype(self) -> torch.dtype:
-        return next(self.network.parameters()).dtype
+    def known_elements(self) -> tuple[int, ...]:
+        """Atomic numbers of the elements that the model was trained on."""
+        return tuple(self.architecture["atomic_numbers"])
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
+        require_elements(structures, self.known_elements, "this MACE")
         known = self.network.atomic_numbers
-        require_elements(structures, known, "this MACE")
         graph = neighbours(structures, float(self.network.r_max))
         one_hot = structures.numbers[:, None] == known[None]
         sizes = torch.bincount(structures.structure_index, minlength=len(structures))
@@ -140,35 +152,41 @@ class MACE(Potential):
         return self.network(data, training=True, compute_force=False)["energy"].to(structures.dtype)
 
     def export(self, path: str | Path) -> None:
-        """Write MACE's native checkpoint, for ``MACECalculator(model_paths=path)`` and the like."""
+        """Write MACE's native checkpoint, for ``MACECalculator(model_paths=path)`` and the like.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         weights = {k: v.detach().cpu() for k, v in self.network.state_dict().items()}
         native = _rebuild(self.architecture, weights, self.dtype)
         for theirs, ours in zip(native.parameters(), self.network.parameters(), strict=True):
             theirs.requires_grad_(ours.requires_grad)
         with quiet():
-            torch.save(native, path)
+            write_atomic(path, lambda place: torch.save(native, place))
 
 
-def _open(path: Path, trusted: bool) -> nn.Module:
-    if not path.is_file():
+def _open(file: object, trusted: bool) -> nn.Module:
+    if not isinstance(file, (str, Path)):
+        raise TypeError(
+            f"model must be a mace.modules.ScaleShiftMACE or the path of a file, got a "
+            f"{type(file).__name__}"
+        )
+    path = Path(file)
+    if not path.exists():
         raise ValueError(f"there is no file {path}; for a foundation model use MACE.foundation()")
-    if not trusted:
+    if path.is_file() and not trusted:
         raise ValueError(
             f"{path} is a Python pickle, as all MACE checkpoints are: opening it can run any "
             "program that its author put inside. If you know where it comes from, say so: "
             "MACE(path, trusted=True)"
         )
-    with quiet():
-        model = torch.load(path, map_location="cpu", weights_only=False)
+    model = read_checkpoint(path, WANTED, trusted=trusted)
     if not isinstance(model, nn.Module):
-        raise ValueError(
-            f"{path} holds a {type(model).__name__}, not a model; give the file that MACE writes "
-            "at the end of a training (.model), not a training checkpoint (.pt)"
-        )
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a model; give {WANTED}")
     return model
 
 
-def _describe(model: nn.Module) -> dict:
+def _describe(model: nn.Module) -> dict[str, Any]:
     """All that is needed to build the network again, JSON-able."""
     from mace.tools.scripts_utils import extract_config_mace_model
 
@@ -198,7 +216,10 @@ def _describe(model: nn.Module) -> dict:
     return found
 
 
-def _rebuild(architecture: dict, weights: dict[str, Tensor] | None, dtype) -> nn.Module:
+def _rebuild(
+    architecture: dict[str, Any], weights: dict[str, Tensor] | None, dtype: torch.dtype
+) -> nn.Module:
+    """The network of an architecture, as plain PyTorch where codegen is off."""
     from e3nn import o3
     from mace.modules import ScaleShiftMACE, blocks
 
@@ -221,9 +242,18 @@ def _rebuild(architecture: dict, weights: dict[str, Tensor] | None, dtype) -> nn
 
 
 def _choose(head: str | None, heads: list[str]) -> str:
+    """The head asked for; without one, the only one or the one called "default".
+
+    Raises:
+        ValueError: there is no such head, or none of several is the natural one.
+    """
     if head is None:
-        named = [name for name in heads if name.lower() == "default"]
-        head = heads[0] if len(heads) == 1 else next(iter(named), None)
-    if head not in heads:
-        raise ValueError(f"no head {head!r} in this MACE model; choose one of {', '.join(heads)}")
-    return head
+        natural = heads if len(heads) == 1 else [n for n in heads if n.lower() == "default"]
+        if not natural:
+            raise ValueError(
+                f"this MACE model has {len(heads)} heads and none is called default; choose one of "
+                f"{', '.join(heads)}: MACE(..., head={heads[0]!r}), or --head {heads[0]} on the "
+                "command line"
+            )
+        return natural[0]
+    return require_choice(head, heads, "head of this MACE model called")

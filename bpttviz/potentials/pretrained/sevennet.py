@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bpttviz.potentials.base import Potential, require_device
-from bpttviz.potentials.neighbors import neighbours, require_elements
+from bpttviz._files import write_atomic
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.neighbors import neighbours
+from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, without_codegen
+from bpttviz.potentials.requirements import require_device, require_dtype, require_elements
 from bpttviz.structures import Structures
 
 CHECKPOINTS = {
@@ -25,6 +29,7 @@ CHECKPOINTS = {
     "7net-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
     "7net-mf-0": "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth",
 }
+WANTED = "a checkpoint that SevenNet wrote while training (.pth)"
 
 
 class SevenNet(Potential):
@@ -45,9 +50,8 @@ class SevenNet(Potential):
 
     Raises:
         ImportError: the package ``sevenn`` is not installed.
-        ValueError: unknown checkpoint or modality, or none where one is needed; names those there
-            are.
-        RuntimeError: no CUDA where it was asked for.
+        ValueError: unknown checkpoint, a file that holds none, no such device or floating-point
+            type; unknown modality, or none where one is needed: names those there are.
         StructureError: (when called) an element that the network was not trained on.
     """
 
@@ -59,33 +63,27 @@ class SevenNet(Potential):
         modality: str | None = None,
     ):
         super().__init__()
-        device = require_device(device)
-        saved = _read(_find(checkpoint))
+        device, dtype = require_device(device), require_dtype(dtype)
+        path = _find(checkpoint)
         self.checkpoint = str(checkpoint)
-        network, config = _build(saved)
-        self.network = network.to(device=device, dtype=dtype).eval()
+        saved = _read(path)
+        network, config = _build(saved, path)
+        self.network: Any = network.to(device=device, dtype=dtype).eval()
         self.description = {"config": config, "epoch": saved.get("epoch")}  # for export
         self.modality = _choose(modality, self.network.modal_map or {}, self.checkpoint)
-        self.register_buffer(
-            "elements", torch.tensor(sorted(self.network.type_map), device=device), False
-        )
 
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         dtype = str(self.dtype).removeprefix("torch.")
         return {"checkpoint": self.checkpoint, "dtype": dtype, "modality": self.modality}
 
-    @classmethod
-    def from_config(cls, config: dict, device="cpu") -> SevenNet:
-        dtype = getattr(torch, config["dtype"])
-        return cls(config["checkpoint"], device, dtype, config["modality"])
-
     @property
-    def dtype(self) -> torch.dtype:
-        return next(self.network.parameters()).dtype
+    def known_elements(self) -> tuple[int, ...]:
+        """Atomic numbers of the elements that the network was trained on."""
+        return tuple(sorted(self.network.type_map))
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
-        require_elements(structures, self.elements, "this SevenNet")
+        require_elements(structures, self.known_elements, "this SevenNet")
         graph = neighbours(structures, self.network.cutoff)
         kinds = self.network.z_to_onehot_tensor.to(structures.device)[structures.numbers]
         sizes = torch.bincount(structures.structure_index, minlength=len(structures))
@@ -111,9 +109,13 @@ class SevenNet(Potential):
 
         Optimiser states of the original training are left out. Weights are written in float32, the
         type in which the package rebuilds its networks.
+
+        Raises:
+            OSError: the file cannot be written.
         """
         weights = {k: v.detach().cpu().float() for k, v in self.network.state_dict().items()}
-        torch.save(self.description | {"model_state_dict": weights}, path)
+        saved = self.description | {"model_state_dict": weights}
+        write_atomic(path, lambda place: torch.save(saved, place))
 
 
 def _find(checkpoint: str | Path) -> Path:
@@ -124,10 +126,17 @@ def _find(checkpoint: str | Path) -> Path:
         ValueError: neither a name nor a file.
     """
     package = import_extra("sevenn.util", "sevenn", "sevennet")
-    if checkpoint in CHECKPOINTS:
-        return Path(package.__file__).parent / "pretrained_potentials" / CHECKPOINTS[checkpoint]
+    given: object = checkpoint
+    if not isinstance(given, (str, Path)) or not str(given):
+        raise ValueError(
+            f"checkpoint must be a SevenNet checkpoint file or one of {', '.join(CHECKPOINTS)}, "
+            f"got {checkpoint!r}"
+        )
+    if str(checkpoint) in CHECKPOINTS:
+        folder = Path(str(package.__file__)).parent / "pretrained_potentials"
+        return folder / CHECKPOINTS[str(checkpoint)]
     path = Path(checkpoint)
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(
             f"{str(checkpoint)!r} is neither a SevenNet checkpoint file nor one of "
             f"{', '.join(CHECKPOINTS)}"
@@ -150,8 +159,12 @@ def _choose(modality: str | None, known: dict[str, int], checkpoint: str) -> str
     )
 
 
-def _read(path: Path) -> dict:
-    """A checkpoint's content without its optimiser."""
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint's content without its optimiser.
+
+    Raises:
+        ValueError: it cannot be read, or holds something else.
+    """
     numeric = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")]
     # Files written with NumPy 1 name the same function by its old place.
     rebuild = np.empty(0).__reduce__()[0]
@@ -162,17 +175,21 @@ def _read(path: Path) -> dict:
         np.dtype,
         *numeric,
     ]
-    with torch.serialization.safe_globals(allowed):
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved = read_checkpoint(path, WANTED, allowed=allowed)
+    if not isinstance(saved, dict) or not {"config", "model_state_dict"} <= saved.keys():
+        raise ValueError(f"{path} holds no SevenNet; give {WANTED}")
     return {k: v for k, v in saved.items() if k in ("config", "epoch", "model_state_dict")}
 
 
-def _build(saved: dict) -> tuple[torch.nn.Module, dict]:
+def _build(saved: dict[str, Any], origin: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The network of a checkpoint, as plain PyTorch, and the settings to export it with.
 
     The package takes a file only, and would run code from it: it gets a copy of what was read here.
     It also brings the weights of older versions into today's order, which is done once only: the
     settings say so by the version they carry.
+
+    Raises:
+        ValueError: the settings and weights in the file do not make a network.
     """
     import sevenn
     from sevenn.util import model_from_checkpoint
@@ -180,5 +197,11 @@ def _build(saved: dict) -> tuple[torch.nn.Module, dict]:
     with without_codegen(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pth"
         torch.save(saved, path)
-        network, config = model_from_checkpoint(str(path))
+        try:
+            network, config = model_from_checkpoint(str(path))
+        except Exception as error:  # whatever settings of something else provoke
+            raise ValueError(
+                f"{origin} holds no SevenNet that sevenn {sevenn.__version__} can rebuild "
+                f"({type(error).__name__}); give {WANTED}"
+            ) from error
     return network, config | {"version": sevenn.__version__}

@@ -11,38 +11,51 @@ Shapes below: N atoms of B structures, E directed edges, F features, R radial fu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bpttviz._checks import positive, whole
 from bpttviz.geometry import safe_norm, segment_sum
-from bpttviz.potentials.base import Potential, require_device
 from bpttviz.potentials.neighbors import neighbours
+from bpttviz.potentials.requirements import require_device, require_dtype
 from bpttviz.potentials.small.elements import LAST_ELEMENT, ElementEmbedding
-from bpttviz.potentials.small.weights import load_weights
+from bpttviz.potentials.small.pretrainable import (
+    MOST_FEATURES,
+    MOST_LAYERS,
+    PretrainablePotential,
+)
 from bpttviz.structures import Structures
 
 CLOSEST = 0.1  # Å; nothing is this near, and directions stay finite for what is
 
 
-class PaiNN(Potential):
+class PaiNN(PretrainablePotential):
     """An equivariant, conservative potential small enough to be trained on a laptop.
 
     ``PaiNN()`` has random weights (``torch.manual_seed`` decides which); ``PaiNN.pretrained()`` has
-    those that come with the package, see ``potentials/weights/README.md``.
+    those that come with the package, see ``potentials/small/shipped/README.md``.
 
     Args:
         features: F, scalars and vectors an atom.
         layers: how many times messages are passed; an atom feels others up to layers × cutoff away.
-        cutoff: Å, how far neighbours reach. Their influence fades out smoothly.
+        cutoff: Å, how far neighbours reach. Their influence vanishes smoothly there.
         radial: R, functions of the distance.
         device: "cpu" or "cuda".
-        dtype: what the network computes in.
+        dtype: what the network computes in, torch.float32 or torch.float64.
+        elements: those that the weights were trained on; others are refused. None: new weights,
+            which take every element up to Pu.
 
     Raises:
-        RuntimeError: no CUDA where it was asked for.
-        StructureError: (when called) an element beyond Pu, or positions that are not finite.
+        TypeError, ValueError: a number out of range, no such device or element.
+        StructureError: (when called) an element that the weights were not trained on, or positions
+            that are not finite.
     """
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -52,11 +65,17 @@ class PaiNN(Potential):
         radial: int = 12,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        elements: Iterable[str | int] | None = None,
     ):
         super().__init__()
-        self.features, self.cutoff, self.radial = features, cutoff, radial
-        self.embedding = ElementEmbedding(features)
-        self.layers = nn.ModuleList(Interaction(features, radial) for _ in range(layers))
+        features = self.features = whole("features", features, most=MOST_FEATURES)
+        self.cutoff = positive("cutoff", cutoff)
+        self.radial = whole("radial", radial, most=MOST_FEATURES)
+        self.embedding = ElementEmbedding(features, elements)
+        self.layers = nn.ModuleList(
+            Interaction(features, self.radial)
+            for _ in range(whole("layers", layers, most=MOST_LAYERS))
+        )
         self.readout = nn.Sequential(
             nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 1)
         )
@@ -66,38 +85,26 @@ class PaiNN(Potential):
         self.register_buffer("scale", torch.ones(LAST_ELEMENT + 1, dtype=torch.float64))
         self.to(require_device(device))
         for part in (self.embedding, self.layers, self.readout):
-            part.to(dtype)
+            part.to(require_dtype(dtype))
 
-    @classmethod
-    def pretrained(cls, device="cpu", dtype: torch.dtype = torch.float32) -> PaiNN:
-        """The weights that come with the package: distilled from CHGNet, fitted to PBE forces."""
-        return load_weights(cls, device=device, dtype=dtype)
-
-    def config(self) -> dict:
+    def config(self) -> dict[str, Any]:
         return {
             "features": self.features,
             "layers": len(self.layers),
             "cutoff": self.cutoff,
             "radial": self.radial,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "elements": self.embedding.known_symbols(),
         }
-
-    @classmethod
-    def from_config(cls, config: dict, device="cpu") -> PaiNN:
-        return cls(**config | {"dtype": getattr(torch, config["dtype"])}, device=device)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.readout[0].weight.dtype
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
         scalars = self.embedding(structures)  # (N, F)
         vectors = None  # (N, 3, F), once there are any
         graph = neighbours(structures, self.cutoff)
-        vectors = graph.vectors(structures.positions).to(self.dtype)  # (E, 3) Å, first → second
-        distance = safe_norm(vectors).clamp(min=CLOSEST)[:, None]  # (E, 1) Å
-        direction = vectors / distance  # (E, 3)
+        edges = graph.vectors(structures.positions).to(self.dtype)  # (E, 3) Å, first → second
+        distance = safe_norm(edges).clamp(min=CLOSEST)[:, None]  # (E, 1) Å
+        direction = edges / distance  # (E, 3)
         rbf, envelope = radial_basis(distance, self.cutoff, self.radial)  # (E, R), (E, 1)
         for layer in self.layers:
             scalars, vectors = layer(
@@ -109,7 +116,12 @@ class PaiNN(Potential):
 
 
 class Interaction(nn.Module):
-    """One round: messages from the neighbours, then an update of each atom by itself."""
+    """One round: messages from the neighbours, then an update of each atom by itself.
+
+    Args:
+        features: F.
+        radial: R.
+    """
 
     def __init__(self, features: int, radial: int):
         super().__init__()
@@ -132,34 +144,36 @@ class Interaction(nn.Module):
         rbf: Tensor,  # (E, R)
         envelope: Tensor,  # (E, 1)
     ) -> tuple[Tensor, Tensor]:
-        # What the second atom of each edge says, filtered by how far away it is. (index_select
-        # instead of brackets: its gradient is added up in one order, whatever the threads.)
+        # The message of the second atom of each edge, filtered by how far away it is.
+        # (index_select instead of brackets: its gradient is added up in one order, whatever the
+        # threads.) ds changes scalars; the gates weigh the neighbour's vectors and the direction.
         messages = self.message(scalars).index_select(0, second)  # (E, 3F)
         messages = messages * (self.filter(rbf) * envelope)
-        ds, pass_on, gate_directions = messages.chunk(3, 1)  # (E, F) each
+        ds, gate_vectors, gate_directions = messages.chunk(3, 1)  # (E, F) each
         vector_messages = direction[:, :, None] * gate_directions[:, None]  # (E, 3, F)
         if vectors is not None:
-            vector_messages = vector_messages + vectors.index_select(0, second) * pass_on[:, None]
+            neighbour_vectors = vectors.index_select(0, second)  # (E, 3, F)
+            vector_messages = vector_messages + neighbour_vectors * gate_vectors[:, None]
         scalars = scalars + segment_sum(ds, first, len(scalars))  # (N, F)
-        new = segment_sum(vector_messages, first, len(scalars))  # (N, 3, F)
-        vectors = new if vectors is None else vectors + new
+        dv = segment_sum(vector_messages, first, len(scalars))  # (N, 3, F)
+        vectors = dv if vectors is None else vectors + dv
 
         # Scalars from vectors by lengths and inner products, vectors from vectors by factors: the
         # only ways that turn with the structure. The length is smooth at zero, where symmetry puts
         # vectors: the root itself has an infinite second derivative there.
         left, right = self.mix(vectors).chunk(2, 2)  # (N, 3, F) each
         length = ((right * right).sum(1) + 1).sqrt() - 1  # (N, F)
-        add, multiply, stretch = self.update(torch.cat([scalars, length], 1)).chunk(3, 1)
-        scalars = scalars + add + multiply * (left * right).sum(1)
-        return scalars, vectors + left * stretch[:, None]
+        ds, gate_products, gate_left = self.update(torch.cat([scalars, length], 1)).chunk(3, 1)
+        scalars = scalars + ds + gate_products * (left * right).sum(1)
+        return scalars, vectors + left * gate_left[:, None]
 
 
 def radial_basis(distance: Tensor, cutoff: float, count: int) -> tuple[Tensor, Tensor]:
-    """Standing waves sin(nπr/c)/r, and a fade-out, of distances (E, 1) Å: (E, count) and (E, 1).
+    """Radial basis functions sin(nπr/c)/r, and the envelope that takes them to zero at the cutoff.
 
-    The fade-out is 1 - 28x⁶ + 48x⁷ - 21x⁸ with x = r/c (Gasteiger et al., ICLR 2020): slope and
-    curvature vanish at the cutoff too, so that not even the gradient *of forces* jumps when a
-    neighbour comes or goes.
+    Of distances (E, 1) Å: (E, count) 1/Å, and (E, 1). The envelope is 1 - 28x⁶ + 48x⁷ - 21x⁸ with
+    x = r/c (both are from Gasteiger et al., ICLR 2020): slope and curvature vanish at the cutoff
+    too, so that not even the gradient *of forces* jumps when a neighbour comes or goes.
     """
     n = torch.arange(1, count + 1, dtype=distance.dtype, device=distance.device)
     x = distance / cutoff

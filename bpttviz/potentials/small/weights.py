@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from bpttviz._files import write_atomic
 from bpttviz.potentials.base import Potential
+from bpttviz.potentials.requirements import require_dtype
 
 KEY = "bpttviz-weights"
 SHELF = Path(str(files("bpttviz") / "potentials" / "small" / "shipped"))
+P = TypeVar("P", bound=Potential)
 
 
-def save_weights(potential: Potential, card: dict, path: Path) -> None:
+def save_weights(potential: Potential, card: dict[str, Any], path: Path) -> None:
     """Write weights (floating-point ones as they are), the class with its arguments, and a card.
 
     Args:
-        card: JSON-able: what the weights were made from, and how good they are.
+        potential: gives its arguments by ``config()``.
+        card: JSON-able: what the weights were made from, and how good they are. ``"elements"``
+            (symbols) are those that were trained on; others will be refused.
+        path: a ``.safetensors`` file.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    header = {"class": type(potential).__name__, "config": potential.config(), "card": card}
+    config = potential.config() | {"elements": card["elements"]}
+    header = {"class": type(potential).__name__, "config": config, "card": card}
     tensors = {k: v.detach().cpu().contiguous() for k, v in potential.state_dict().items()}
-    save_file(tensors, path, {KEY: json.dumps(header)})
+    write_atomic(path, lambda place: save_file(tensors, place, {KEY: json.dumps(header)}))
 
 
 def weights_file(kind: type[Potential]) -> Path:
@@ -32,23 +43,38 @@ def weights_file(kind: type[Potential]) -> Path:
     return SHELF / f"{kind.__name__.lower()}.safetensors"
 
 
-def read_header(path: Path) -> dict:
-    """ "class", "config" and "card" of a file of weights."""
-    with safe_open(path, "pt") as content:
-        return json.loads(content.metadata()[KEY])
+def read_header(path: Path) -> dict[str, Any]:
+    """ "class", "config" and "card" of a file of weights.
+
+    Raises:
+        ValueError: the file is missing, damaged, or holds something else.
+    """
+    try:
+        with safe_open(path, "pt") as content:
+            return json.loads((content.metadata() or {})[KEY])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as weights of a small potential; it is missing, damaged, or "
+            "was not written by bpttviz.experiments.pretrain"
+        ) from error
 
 
 def load_weights(
-    kind: type[Potential], path: Path | None = None, device="cpu", dtype: torch.dtype | None = None
-) -> Potential:
-    """A potential of class ``kind`` with the weights in ``path``; None: those shipped.
+    kind: type[P],
+    path: Path | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> P:
+    """A potential of class ``kind`` with the weights in ``path``.
 
     Args:
+        kind: the class.
+        path: a file that `save_weights` wrote; None: the one shipped.
         device: "cpu" or "cuda".
         dtype: what the network is to compute in; None: as stored.
 
     Raises:
-        ValueError: the weights are another class's.
+        ValueError: the weights are another class's, or the file cannot be read.
     """
     path = weights_file(kind) if path is None else path
     header = read_header(path)
@@ -56,7 +82,7 @@ def load_weights(
         raise ValueError(f"{path} holds the weights of a {header['class']}, not a {kind.__name__}")
     config = header["config"]
     if dtype is not None:
-        config = config | {"dtype": str(dtype).removeprefix("torch.")}
+        config = config | {"dtype": str(require_dtype(dtype)).removeprefix("torch.")}
     potential = kind.from_config(config, device)
     with safe_open(path, "pt") as content:
         potential.load_state_dict({key: content.get_tensor(key) for key in content.keys()})  # noqa: SIM118

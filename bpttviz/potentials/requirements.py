@@ -1,0 +1,243 @@
+"""What a potential refuses, each in one sentence that names the structure: what it cannot describe.
+
+Every complaint about a member of a batch carries its index, so that a relaxation can give up that
+one alone and go on with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from numbers import Integral
+
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+from torch import Tensor
+
+from bpttviz.structures import StructureError, Structures
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+SHOWN = 20  # elements that a sentence lists before it says how many more there are
+
+
+def require_device(device: str | torch.device) -> torch.device:
+    """The device, or a sentence about why there is none.
+
+    Raises:
+        ValueError: no such device, or CUDA was asked for and this torch sees none.
+    """
+    found = _device(device)
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device must be 'cpu' or 'cuda', got {device!r} (others lack double precision or "
+            "second derivatives)"
+        )
+    if found.type == "cuda" and not torch.cuda.is_available():
+        build = "is a CPU-only build" if torch.version.cuda is None else "sees no GPU or driver"
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but torch {torch.__version__} {build}; "
+            "use device='cpu', or install a CUDA build of torch (see the README)"
+        )
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but there are {torch.cuda.device_count()} CUDA "
+            "devices, counted from 0"
+        )
+    return found
+
+
+def require_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float32 or float64, which potentials compute in.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not any(dtype is known for known in DTYPES.values()):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype!r}")
+    return dtype
+
+
+def require_dtype_named(name: str) -> torch.dtype:
+    """The floating-point type that a configuration names: "float32" or "float64".
+
+    Raises:
+        ValueError: anything else.
+    """
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be named 'float32' or 'float64', got {name!r}")
+    return DTYPES[name]
+
+
+def require_choice(value: object, known: Collection[str], what: str, advice: str = "") -> str:
+    """A name among those there are.
+
+    Args:
+        value: what the caller gave.
+        known: the names there are.
+        what: they are names of, as "CHGNet checkpoint".
+        advice: what else to do, for the end of the sentence.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"no {what} {value!r}; choose one of {', '.join(known)}{advice}")
+    return value
+
+
+def require_tensor(
+    name: str, value: object, shape: tuple[int | None, ...], dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """A tensor of its own of finite numbers, from whatever holds them.
+
+    Args:
+        name: of the argument, for the message.
+        value: a tensor, an array, nested lists.
+        shape: expected; None where any length (but 0) will do.
+        dtype: to convert to.
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another shape, or numbers that are not finite.
+    """
+    wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
+    try:
+        found = torch.as_tensor(value, dtype=dtype).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be numbers of shape {wanted}, got a {type(value).__name__}"
+        ) from error
+    fits = found.ndim == len(shape) and all(
+        length == expected or (expected is None and length > 0)
+        for length, expected in zip(found.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be of shape {wanted}, got {tuple(found.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{name} must be finite, and holds NaN or infinity")
+    return found
+
+
+def require_elements(
+    structures: Structures, known: Iterable[int], model: str, advice: str = ""
+) -> None:
+    """Refuse an element that a model does not know.
+
+    Args:
+        structures: the batch.
+        known: atomic numbers.
+        model: what does not know it, as "this MACE".
+        advice: what to do about it.
+
+    Raises:
+        StructureError: names the unknown elements of the first structure that has any, and those
+            that are known.
+    """
+    known = sorted(known)
+    accepted = torch.tensor(known, dtype=torch.int64, device=structures.device)
+    strange = ~torch.isin(structures.numbers, accepted)
+    if not bool(strange.any()):
+        return
+    index = int(structures.structure_index[strange][0])
+    here = strange & (structures.structure_index == index)
+    unknown = symbols(sorted(set(structures.numbers[here].tolist())))
+    word = "element" if len(unknown) == 1 else "elements"
+    raise _complaint(
+        structures,
+        index,
+        f"has {word} {', '.join(unknown)}, which {model} does not know; it knows "
+        f"{_listed(known)}" + (f". {advice}" if advice else ""),
+    )
+
+
+def require_periodic(structures: Structures, model: str) -> None:
+    """Refuse a structure that is not periodic in all three directions.
+
+    Raises:
+        StructureError: names the first such structure.
+    """
+    open_ones = ~structures.pbc.all(1)
+    if bool(open_ones.any()):
+        raise _complaint(
+            structures,
+            int(open_ones.nonzero()[0]),
+            f"is not periodic in all three directions, which {model} needs; give it a cell with "
+            "vacuum and pbc=True",
+        )
+
+
+def require_finite(structures: Structures) -> None:
+    """Refuse positions that are NaN or infinite.
+
+    Raises:
+        StructureError: names the first such structure.
+    """
+    lost = ~torch.isfinite(structures.positions.detach()).all(1)
+    if bool(lost.any()):
+        index = int(structures.structure_index[lost][0])
+        raise _complaint(structures, index, "has positions that are not finite")
+
+
+def require_sizes(structures: Structures, size: int, explanation: str) -> None:
+    """Refuse a structure of another number of atoms.
+
+    Args:
+        structures: the batch.
+        size: atoms in each.
+        explanation: why it must have so many, as the end of the sentence "has 3 atoms; ...".
+
+    Raises:
+        StructureError: names the first such structure.
+    """
+    for index, count in enumerate(structures.counts):
+        if count != size:
+            raise _complaint(structures, index, f"has {count} atoms; {explanation}")
+
+
+def symbols(numbers: Iterable[int]) -> list[str]:
+    """Chemical symbols of atomic numbers; "element 200" where there is none."""
+    return [
+        chemical_symbols[number] if 0 <= number < len(chemical_symbols) else f"element {number}"
+        for number in numbers
+    ]
+
+
+def numbers_of(elements: Iterable[str | int]) -> tuple[int, ...]:
+    """Sorted atomic numbers of elements given as symbols or numbers.
+
+    Raises:
+        ValueError: one of them is no element.
+    """
+    given: object = elements
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise ValueError(f"elements must be a list, as ['Si', 'P'], got {elements!r}")
+    return tuple(sorted({_number_of(element) for element in elements}))
+
+
+def _number_of(element: object) -> int:
+    number = atomic_numbers.get(element) if isinstance(element, str) else element
+    number = int(number) if isinstance(number, Integral) else 0
+    if not 0 < number < len(chemical_symbols):
+        raise ValueError(f"there is no element {element!r}; give symbols, as ['Si', 'P']")
+    return number
+
+
+def _device(device: object) -> torch.device | None:
+    if not isinstance(device, (str, torch.device)):
+        return None
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        return None
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Elements for a sentence; a range of the periodic table where they are one."""
+    names = symbols(numbers)
+    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{names[0]} to {names[-1]} (atomic numbers {numbers[0]} to {numbers[-1]})"
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _complaint(structures: Structures, index: int, reason: str) -> StructureError:
+    return StructureError(reason, index, structures.names[index])
