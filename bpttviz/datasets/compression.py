@@ -24,8 +24,12 @@ def is_compressed(path: Path) -> bool:
     return path.suffix.lower() in OPENERS
 
 
-def pieces(path: Path, limit: int = MAX_UNPACKED) -> Iterator[bytes]:
+def pieces(path: Path, limit: int | None = None) -> Iterator[bytes]:
     """The content of a compressed file, a megabyte at a time.
+
+    Args:
+        path: the file.
+        limit: bytes, by default `MAX_UNPACKED`.
 
     Raises:
         DataError: more than ``limit`` bytes, or a file packed twice.
@@ -33,7 +37,7 @@ def pieces(path: Path, limit: int = MAX_UNPACKED) -> Iterator[bytes]:
     """
     if is_compressed(path.with_suffix("")):
         raise DataError(f"{path} is compressed twice: unpack it once by hand")
-    total = 0
+    limit, total = MAX_UNPACKED if limit is None else limit, 0
     with OPENERS[path.suffix.lower()](path, "rb") as packed:
         while piece := packed.read(PIECE):
             total += len(piece)

@@ -58,8 +58,9 @@ def read_frames(path: str | Path, format: str | None = None) -> list[Atoms]:
     except DataError:
         raise
     except Exception as error:  # ASE's readers raise whatever the parser tripped over
+        what = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path} could not be read ({type(error).__name__}: {error}); it may be truncated or "
+            f"{path} could not be read ({type(error).__name__}: {what}); it may be truncated or "
             "in a format that ASE does not recognise by the file's name"
         ) from error
     if not frames:
