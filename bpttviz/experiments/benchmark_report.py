@@ -7,266 +7,130 @@ potential; only potentials pretrained elsewhere count in the average.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from bpttviz._files import write
-from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.statistics import MIN_SAMPLES
-from bpttviz.experiments.benchmark import FORCES, LABELS, METHODS, table_of
-from bpttviz.experiments.protocol import BPTT, PRETRAINED, change_in_words
+from bpttviz._files import write_atomic
+from bpttviz.evaluation.statistics import METHOD, group_interval
+from bpttviz.evaluation.tables import format_table
+from bpttviz.evaluation.tables import to_csv as rows_to_csv
+from bpttviz.experiments.benchmark_result import (
+    ENDPOINT,
+    FORCE,
+    Average,
+    BenchmarkResult,
+    Unfinished,
+    read_benchmark_result,
+)
+from bpttviz.experiments.methods import LABELS, METHODS
+from bpttviz.experiments.protocol import PRETRAINED
 
-RESAMPLES = 10_000
-ENDPOINT, FORCE = "dq_rest", "force_mae"
-
-
-@dataclass(frozen=True, eq=False)
-class BenchmarkResult:
-    """All methods on one potential, as far as they have been done.
-
-    Attributes:
-        name: of the potential.
-        external: pretrained elsewhere, so that it counts in the average.
-        caveat: what is to be remembered when its numbers are read.
-        family: its class; several checkpoints of one architecture share it.
-        report: rows of the parts that all methods present have finished.
-        evaluations: method → differentiated force evaluations spent, over those parts.
-        done, parts: how many parts those are, and how many there will be.
-        informed: groups that the recipe was chosen on.
-        seen: relaxations that it was pretrained on; none of them is measured.
-        unfamiliar: structures of a family, or with an element, that its training relaxations lack.
-    """
-
-    name: str
-    external: bool
-    caveat: str
-    family: str
-    report: Report
-    evaluations: dict[str, int]
-    done: int
-    parts: int
-    development_groups: frozenset[str]
-    seen: tuple[str, ...] = ()
-    unfamiliar: frozenset[str] = frozenset()
-
-    @property
-    def methods(self) -> list[str]:
-        return self.report.potentials
-
-    def log_ratios(self, column: str, method: str) -> dict[str, float]:
-        """Structure → ln(after/before) of one column, where both are known and positive."""
-        before, after = (self.report.column(column, m) for m in (PRETRAINED, method))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(after / before)
-        names = self.report.structures
-        return {name: x for name, x in zip(names, logs, strict=True) if np.isfinite(x)}
-
-    def direction(self, column: str, method: str) -> str:
-        """ "falls", "rises", or "" where these structures cannot tell."""
-        try:
-            return self.report.compare(column, PRETRAINED, method).direction
-        except ValueError:
-            return ""
-
-    def verdict(self, method: str = BPTT) -> str:
-        """Whether both halves of the paradox hold for a method, in a sentence."""
-        compared = min(len(self.log_ratios(column, method)) for column in (ENDPOINT, FORCE))
-        if compared < MIN_SAMPLES:
-            return f"{method}: {compared} structures are too few for a verdict on the paradox."
-        falls = self.direction(ENDPOINT, method) == "falls"
-        rises = self.direction(FORCE, method) == "rises"
-        halves = {
-            (True, True): "both halves hold: the endpoint improves and the force error rises",
-            (True, False): "the endpoint improves; that the force error rises is not borne out",
-            (False, True): "the force error rises; that the endpoint improves is not borne out",
-            (False, False): "neither half is borne out",
-        }
-        return f"{method}: {halves[falls, rises]}."
-
-    def __str__(self) -> str:
-        kind = "pretrained elsewhere" if self.external else "a small student of ours"
-        title = f"{self.name} ({kind}), {self.done} of {self.parts} parts"
-        lines = [title, "=" * len(title)]
-        if self.caveat:
-            lines.append(f"Mind: {self.caveat}.")
-        if self.seen:
-            lines.append(f"Not measured, as pretrained on: {', '.join(self.seen)}.")
-        lines += ["", str(self.report), ""]
-        spent = (f"{m} {n}" for m, n in self.evaluations.items() if n)
-        lines.append(f"differentiated force evaluations spent: {', '.join(spent)}")
-        trained = [m for m in self.methods if m != PRETRAINED]
-        rows = self.report.rows
-        subsets = {
-            "groups not looked at before": [
-                r for r in rows if r.group not in self.development_groups
-            ],
-            "known family and elements": [r for r in rows if r.structure not in self.unfamiliar],
-            "family or element not trained on": [r for r in rows if r.structure in self.unfamiliar],
-        }
-        for method in trained:
-            lines.append(f"{PRETRAINED} → {method}")
-            for column in ("dq_k", "dq_rest", "dq_k_rest", "dq_from_start", "force_mae"):
-                lines.append("  " + change_in_words(self.report, column, method))
-            if len({row.group for row in rows}) < len(self.report.structures):
-                for column in (ENDPOINT, FORCE):
-                    lines.append("  " + change_in_words(self.report, column, method, by_group=True))
-            lines.append(
-                "  same basin under both: " + change_in_words(self.report, ENDPOINT, method, True)
-            )
-            for name, subset in subsets.items():
-                if 0 < len(subset) < len(rows):
-                    change = change_in_words(Report(subset), ENDPOINT, method)
-                    lines.append(f"  {name}: {change}")
-        if {FORCES, BPTT} <= set(trained):
-            lines.append(f"{FORCES} → {BPTT}")
-            for column in (ENDPOINT, FORCE):
-                lines.append("  " + change_in_words(self.report, column, BPTT, before=FORCES))
-        lines += [self.verdict(method) for method in trained if method == BPTT]
-        return "\n".join(lines)
-
-
-def read_benchmark_result(folder: Path) -> BenchmarkResult:
-    """What `benchmark` has written into a folder so far.
-
-    Raises:
-        ValueError: no part has been finished by the pretrained potential and another method.
-    """
-    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-    parts = list(settings["parts"])
-    present = [m for m in METHODS if any(table_of(folder, p, m).exists() for p in parts)]
-    done = [p for p in parts if all(table_of(folder, p, m).exists() for m in present)]
-    if not done or present[:1] != [PRETRAINED] or len(present) < 2:
-        raise ValueError(f"{folder}: no part is finished yet")
-    tables = {m: [table_of(folder, p, m) for p in done] for m in present}
-    records = {
-        m: [json.loads(t.with_suffix(".json").read_text(encoding="utf-8")) for t in tables[m]]
-        for m in present
-    }
-    about = settings["about"]
-    return BenchmarkResult(
-        name=about["name"],
-        external=about["external"],
-        caveat=about.get("caveat", ""),
-        family=settings["potential"],
-        report=Report(
-            [row for m in present for table in tables[m] for row in Report.from_csv(table).rows],
-            noise_floor=settings["noise_floor"],
-            labels={m: LABELS[m] for m in present},
-        ),
-        evaluations={m: sum(r["evaluations"] for r in records[m]) for m in present},
-        done=len(done),
-        parts=len(parts),
-        development_groups=frozenset(settings["informed"]),
-        seen=tuple(settings["seen"]),
-        unfamiliar=frozenset(settings["unfamiliar"]),
-    )
+ACCOUNT, TABLE = "table.txt", "table.csv"
 
 
 def read_benchmark(folder: str | Path) -> list[BenchmarkResult]:
-    """One `BenchmarkResult` for each potential's folder in ``folder``; external ones first, then by name.
+    """One `BenchmarkResult` for each potential's folder in ``folder``; external ones first.
 
     Potentials of which no part is finished yet are left out.
+
+    Warns:
+        UserWarning: names each potential that is left out because a file of it is damaged.
     """
-    found = []
-    for settings in sorted(Path(folder).glob("*/settings.json")):
+    results, damaged = _read_all(Path(folder))
+    for name, why in damaged.items():
+        warnings.warn(f"{name} is left out of the comparison: {why}", stacklevel=2)
+    return results
+
+
+def _read_all(folder: Path) -> tuple[list[BenchmarkResult], dict[str, str]]:
+    """The results, and folder → why it could not be read."""
+    found, damaged = [], {}
+    for settings in sorted(folder.glob("*/settings.json")):
         try:
             found.append(read_benchmark_result(settings.parent))
-        except ValueError:
+        except Unfinished:
             continue
-    return sorted(found, key=lambda result: (not result.external, result.name))
+        except (ValueError, OSError) as error:
+            damaged[settings.parent.name] = str(error)
+    return sorted(found, key=lambda result: (not result.external, result.name)), damaged
 
 
-@dataclass(frozen=True)
-class Average:
-    """Mean change over potentials: geometric over structures, then over potentials.
-
-    Attributes:
-        ratio: after/before; below 1 is better.
-        interval: 95 % bootstrap interval over structures, which all potentials have in common.
-        potentials: how many.
-    """
-
-    ratio: float
-    interval: tuple[float, float]
-    potentials: int
-
-    def __str__(self) -> str:
-        low, high = (100 * (x - 1) for x in self.interval)
-        return f"{100 * (self.ratio - 1):+.1f} % ({low:+.1f} to {high:+.1f})"
-
-
-def average(
-    results: Sequence[BenchmarkResult],
-    column: str,
-    method: str,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Average:
+def average(results: Sequence[BenchmarkResult], column: str, method: str) -> Average:
     """Average over potentials of the change that a method makes to a column.
 
-    Structures are drawn once for all potentials, as their errors on one structure are no
+    Groups are left out for all potentials at once, as their errors on one structure are no
     independent evidence. Values that a potential lacks leave its other structures in.
 
     Raises:
         ValueError: nothing to average.
     """
     logs = [result.log_ratios(column, method) for result in results]
-    logs = [one for one in logs if one]
-    names = list(dict.fromkeys(name for one in logs for name in one))
+    known = [one for one in logs if one]
+    names = list(dict.fromkeys(name for one in known for name in one))
     if not names:
         raise ValueError(f"no potential has {column} both before and after {method}")
-    table = np.array([[one.get(name, np.nan) for name in names] for one in logs])
-    draws = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
-    known = np.isfinite(table)
-    sums = np.where(known, table, 0.0)[:, draws].sum(2)  # (potentials, resamples)
-    counts = known[:, draws].sum(2)
-    with np.errstate(invalid="ignore"):
-        means = np.nanmean(sums / counts, axis=0)
-    low, high = np.exp(np.nanpercentile(means, [2.5, 97.5]))
-    ratio = float(np.exp(np.nanmean(table, axis=1).mean()))
-    return Average(ratio, (float(low), float(high)), len(logs))
+    groups = {name: group for result in results for name, group in result.groups.items()}
+    table = np.array([[one.get(name, np.nan) for name in names] for one in known])
+
+    def mean(chosen: np.ndarray) -> float:
+        """Over structures, then over the potentials that have any of them."""
+        part = table[:, chosen]
+        part = part[np.isfinite(part).any(1)]
+        return float(np.nanmean(part, axis=1).mean()) if len(part) else float("nan")
+
+    low, high = group_interval(mean, [groups[name] for name in names])
+    ratio = float(np.exp(mean(np.ones(len(names), bool))))
+    return Average(ratio, (float(np.exp(low)), float(np.exp(high))), len(known))
 
 
-def format_benchmark(results: Sequence[BenchmarkResult]) -> str:
-    """The whole account: the average first, then each potential."""
+def format_benchmark(
+    results: Sequence[BenchmarkResult], damaged: Mapping[str, str] | None = None
+) -> str:
+    """The whole account: the average first, then each potential.
+
+    Args:
+        results: see `read_benchmark`.
+        damaged: folder → why its potential is missing.
+    """
+    missing = [f"{name} is missing here: {why}" for name, why in (damaged or {}).items()]
     if not results:
-        return "No potential has been compared yet."
-    return "\n\n\n".join([_headline(results), *map(str, results)])
+        return "\n".join(["No potential has been compared yet.", *missing])
+    return "\n\n\n".join(["\n".join([_headline(results), *missing]), *map(str, results)])
 
 
 def _headline(results: Sequence[BenchmarkResult]) -> str:
+    """The average over potentials, each potential's change, and what is to be minded."""
     external = [result for result in results if result.external]
-    lines = ["Change against the pretrained potential: geometric mean (95 % interval)", ""]
-    cells = [["potential", "method", "ΔQ at rest", "force MAE", "beyond chance"]]
+    rows = []
     for method in METHODS[1:]:
-        mine = [o for o in external if method in o.methods]
+        mine = [result for result in external if method in result.methods]
         if len(mine) > 1:
-            name = f"mean of {len(mine)} pretrained elsewhere"
             falls, rises = (
-                sum(o.direction(c, method) == d for o in mine)
-                for c, d in ((ENDPOINT, "falls"), (FORCE, "rises"))
+                sum(result.direction(column, method) == direction for result in mine)
+                for column, direction in ((ENDPOINT, "falls"), (FORCE, "rises"))
             )
             verdict = f"endpoint improves in {falls}, force error rises in {rises}"
-            cells.append([name, method, *_changes(mine, method), verdict])
+            name = f"mean of {len(mine)} pretrained elsewhere"
+            rows.append([name, method, *_changes(mine, method), verdict])
     for result in results:
         for method in result.methods[1:]:
-            found = (
+            verdict = (
                 f"endpoint {result.direction(ENDPOINT, method) or 'open'}, "
                 f"force error {result.direction(FORCE, method) or 'open'}"
             )
             name = result.name + ("" if result.external else " (student)")
-            cells.append([name, method, *_changes([result], method), found])
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines += [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+            rows.append([name, method, *_changes([result], method), verdict])
+    columns = ["potential", "method", "ΔQ at rest", "force MAE", "beyond chance"]
+    lines = [
+        f"Change against the pretrained potential: geometric mean ({METHOD})",
+        "",
+        format_table(pd.DataFrame(rows, columns=columns), rule=False),
+        "",
     ]
-    lines.append("")
     families = sorted({result.family for result in external})
     if len(families) < 2:
         which = f"{families[0]} only" if families else "none so far"
@@ -274,12 +138,13 @@ def _headline(results: Sequence[BenchmarkResult]) -> str:
             f"Architectures pretrained elsewhere: {which}. Whether this holds across architectures "
             "is not settled here."
         )
-    lines += [f"{o.name}: mind that {o.caveat}." for o in results if o.caveat]
-    lines += [f"{o.name}: {o.done} of {o.parts} parts so far." for o in results if o.done < o.parts]
+    lines += [f"{r.name}: mind that {r.caveat}." for r in results if r.caveat]
+    lines += [f"{r.name}: {r.done} of {r.parts} parts so far." for r in results if r.done < r.parts]
     return "\n".join(lines)
 
 
 def _changes(results: Sequence[BenchmarkResult], method: str) -> list[str]:
+    """The average changes of endpoint and force error, as cells."""
     cells = []
     for column in (ENDPOINT, FORCE):
         try:
@@ -293,45 +158,46 @@ def to_csv(results: Sequence[BenchmarkResult]) -> str:
     """One line for each potential and method: means, counts, and changes against pretrained."""
     lines = []
     for result in results:
-        for line in result.report.summary():
-            method = line.pop("potential")
-            row = {
-                "potential": result.name,
-                "external": result.external,
-                "method": method,
-                "labels": LABELS[method],
-                "evaluations": result.evaluations[method],
-                **line,
-            }
-            basins = result.report.column("basin", method).tolist()
-            row |= {kind: basins.count(kind) for kind in ("equivalent", "different", "unknown")}
-            for column in ("dq_from_start", *(f"force_mae_{x}" for x in
-                           ("near", "far", "weak", "strong"))):  # fmt: skip
-                row[column] = result.report.mean(column, method)
-            lines.append(row)
-            if method == PRETRAINED:
-                continue
-            for column in (ENDPOINT, FORCE):
-                try:
-                    change = average([result], column, method)
-                except ValueError:
-                    continue
-                row[f"{column} ratio"] = change.ratio
-                row[f"{column} low"], row[f"{column} high"] = change.interval
-    names = list(dict.fromkeys(name for row in lines for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+        for summary in result.report.summary():
+            lines.append(_csv_row(result, summary))
+    return rows_to_csv(lines)
+
+
+def _csv_row(result: BenchmarkResult, summary: Mapping[str, object]) -> dict[str, object]:
+    """A line of `to_csv` from a line of `Report.summary`."""
+    method = str(summary["potential"])
+    row: dict[str, object] = {
+        "potential": result.name,
+        "external": result.external,
+        "method": method,
+        "labels": LABELS[method],
+        "evaluations": result.evaluations[method],
+    }
+    row |= {key: value for key, value in summary.items() if key not in ("potential", "labels")}
+    basins = result.report.column("basin", method).tolist()
+    row |= {kind: basins.count(kind) for kind in ("equivalent", "different", "unknown")}
+    parts = (f"force_mae_{part}" for part in ("near", "far", "weak", "strong"))
+    for column in ("dq_from_start", "dq_rest_near", *parts):
+        row[column] = result.report.mean(column, method)
+    for column in (ENDPOINT, FORCE) if method != PRETRAINED else ():
+        try:
+            change = average([result], column, method)
+        except ValueError:
+            continue
+        row[f"{column} ratio"] = change.ratio
+        row[f"{column} low"], row[f"{column} high"] = change.interval
+    return row
 
 
 def summarise(folder: str | Path) -> str:
-    """Read all potentials' folders in ``folder``; write and return the whole account."""
+    """Read all potentials' folders in ``folder``; write and return the whole account.
+
+    A potential of which a file is damaged is named in the account, with what is wrong.
+    """
     folder = Path(folder)
-    results = read_benchmark(folder)
-    text = format_benchmark(results)
+    results, damaged = _read_all(folder)
+    text = format_benchmark(results, damaged)
     if results:
-        write(folder / "table.txt", text + "\n")
-        write(folder / "table.csv", to_csv(results))
+        write_atomic(folder / ACCOUNT, text + "\n")
+        write_atomic(folder / TABLE, to_csv(results))
     return text

@@ -106,8 +106,8 @@ def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: s
     Returns:
         For the force losses and both gradients a list of {"seconds", "user", "system"}: time on the
         clock, and the processor's time spent computing and, on behalf of the process, in the
-        system's kernel (which hands out memory: `FullBPTT` keeps about 0.2 GB a step, and pages that a
-        process is given anew have to be cleared). And where the time goes: seconds of one
+        system's kernel (which hands out memory: `FullBPTT` keeps about 0.2 GB a step, and pages
+        that a process is given anew have to be cleared). And where the time goes: seconds of one
         evaluation without a graph, with one, of its backward pass to the parameters alone (what a
         force loss needs) and to parameters and positions (what BPTT needs).
     """

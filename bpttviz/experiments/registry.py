@@ -86,8 +86,8 @@ def _has_run(name: str) -> bool:
 def _load_run(name: str, device: str, head: str | None) -> PotentialEntry:
     """The potential of a run of `finetune`, in the folder ``name``."""
     folder = Path(name).expanduser()
-    if not _has_run(name):
-        if folder.exists():
+    if not _has_run(name) or not name:
+        if name and folder.exists():
             raise ValueError(
                 f"{name!r} is no run of finetune: there is no {FILE} in it. A model file is given "
                 "as FAMILY:FILE (mace:FILE, sevennet:FILE, painn:FILE)"

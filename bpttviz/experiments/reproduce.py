@@ -1,21 +1,22 @@
 """The paper's experiment on the shipped data: cross-validated fine-tuning through relaxations.
 
 The recipe is fixed here and the same for all folds. It was chosen while looking at some of the
-data (`DatasetSplits.development_groups`), so the result without those groups is reported beside that of all. Each
-fold fine-tunes on the other folds' relaxations and is measured on its own; the scalar baseline gets
-one force scale fitted on the same training structures.
+data (`DatasetSplits.development_groups`), so the result without those groups is reported beside
+that of all. Each fold fine-tunes on the other folds' relaxations and is measured on its own; the
+scalar baseline gets one force scale fitted on the same training structures.
 
-Everything is written as it comes, and a repeated call goes on
-where the last one stopped.
+Everything is written as it comes, and a repeated call goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bpttviz._files import lock_settings, write
+from bpttviz._checks import instance_of, whole
+from bpttviz._files import lock_settings, write_atomic
+from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.report import Report
@@ -23,9 +24,13 @@ from bpttviz.experiments.protocol import (
     BPTT,
     PRETRAINED,
     SCALAR,
+    SCALES_FILE,
+    Question,
     Recipe,
     best_scale,
-    change_in_words,
+    format_change,
+    format_questions,
+    question_of,
 )
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
@@ -52,80 +57,118 @@ def cross_validate(
         recipe: `Recipe` by default.
         folds: number of folds.
         only: do just these folds (several processes can share the work, one folder between them).
+        progress: show bars.
 
     Returns:
         The merged `Report` (rows only) when all folds are done, else None.
 
     Raises:
-        ValueError: ``out`` holds results of another recipe or other data.
+        ValueError: ``out`` holds results of another recipe or other data, a damaged table, or there
+            is no such fold.
+        TypeError: an argument of the wrong kind.
     """
-    recipe = Recipe() if recipe is None else recipe
-    out = Path(out)
+    instance_of("potential", potential, Potential, "bv.CHGNet()")
+    instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
+    recipe = instance_of("recipe", Recipe() if recipe is None else recipe, Recipe, "Recipe()")
+    folds, out = whole("folds", folds, least=2), Path(out)
+    pairs = data.folds(folds)
+    unknown = [number for number in only or () if not 0 <= number < folds]
+    if unknown:
+        raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
     settings = {
-        "recipe": {**asdict(recipe), "adjoint": repr(recipe.adjoint)},
+        "recipe": specification(recipe),
         "potential": specification(potential),
         "weights": fingerprint(potential),
         "data": data.all.fingerprint(),
         "folds": folds,
     }
     lock_settings(out, settings)
-    pairs = data.folds(folds)
-    unknown = [number for number in only or () if not 0 <= number < folds]
-    if unknown:
-        raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
     for number in range(folds) if only is None else only:
-        table = out / f"fold-{number}.csv"
-        if table.exists():
-            continue
-        training, held_out = pairs[number]
+        if not _table_of(out, number).exists():
+            training, held_out = pairs[number]
+            fold = _Fold(number, training, held_out, out, progress)
+            if not fold.done(potential, recipe):
+                return None
+    tables = [_table_of(out, number) for number in range(folds)]
+    if not all(table.exists() for table in tables):
+        return None
+    rows = [row for table in tables for row in Report.from_csv(table).rows]
+    report = Report(rows, noise_floor=data.noise_floor)
+    questions = {r.name: question_of(r, training) for training, held in pairs for r in held}
+    text = format_cross_validation(report, data.development_groups, questions)
+    write_atomic(out / "report.csv", report.to_csv())
+    write_atomic(out / "report.txt", text + "\n")
+    return report
+
+
+def format_cross_validation(
+    report: Report,
+    development_groups: Collection[str] = (),
+    questions: Mapping[str, Question] | None = None,
+) -> str:
+    """The report's table, and what changed in each of its quantities.
+
+    Args:
+        report: rows of all folds.
+        development_groups: groups that the recipe was chosen on; the change without them is added.
+        questions: structure → what it asks of its fold's training; told apart where given.
+    """
+    names = dict(zip(report.structures, report.groups, strict=True))
+    new = report.subset([name for name, group in names.items() if group not in development_groups])
+    lines = [str(report), ""]
+    for after in (SCALAR, BPTT):
+        lines.append(f"{PRETRAINED} → {after}")
+        for column in ("dq_k", "dq_rest", "dq_k_rest", "rmsd_k", "rmsd_rest", "force_mae"):
+            lines.append("  " + format_change(report, column, after))
+        lines.append("  same basin under both: " + format_change(report, "dq_rest", after, True))
+        if 0 < len(new.structures) < len(report.structures):
+            lines.append("  groups not looked at before: " + format_change(new, "dq_rest", after))
+        asked = format_questions(report, dict(questions or {}), ["dq_rest"], after)
+        lines += [f"  {line}" for line in asked]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold: what it is trained on and measured on."""
+
+    number: int
+    training: RelaxationDataset
+    held_out: RelaxationDataset
+    out: Path
+    progress: bool
+
+    def done(self, potential: Potential, recipe: Recipe) -> bool:
+        """Train and measure, and write the table; False where training was interrupted."""
+        folder = self.out / f"fold-{self.number}"
         run = finetune(
             potential,
-            training,
+            self.training,
             EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint),
             epochs=recipe.epochs,
             learning_rate=recipe.learning_rate,
             clip=recipe.clip,
             batch_size=recipe.batch_size,
             seed=recipe.seed,
-            out=out / f"fold-{number}",
-            progress=progress,
+            out=folder,
+            progress=self.progress,
         )
         if run.status == "interrupted":
-            return None
-        scale = best_scale(potential, training, recipe, out / "scales.json", progress)
+            return False
+        scales = self.out / SCALES_FILE
+        scale = best_scale(potential, self.training, recipe, scales, self.progress)
         report = evaluate(
             {PRETRAINED: potential, SCALAR: ScaledForces(potential, scale), BPTT: run.potential},
-            held_out,
+            self.held_out,
             recipe.rule,
             recipe.stop,
-            progress=progress,
-            noise_floor=data.noise_floor,
+            progress=self.progress,
+            out=folder / "evaluation",
         )
-        write(table, report.to_csv())
-    tables = [out / f"fold-{number}.csv" for number in range(folds)]
-    if not all(table.exists() for table in tables):
-        return None
-    rows = [row for table in tables for row in Report.from_csv(table).rows]
-    report = Report(rows, noise_floor=data.noise_floor)
-    write(out / "report.csv", report.to_csv())
-    write(out / "report.txt", format_cross_validation(report, data.development_groups) + "\n")
-    return report
+        write_atomic(_table_of(self.out, self.number), report.to_csv())
+        return True
 
 
-def format_cross_validation(report: Report, development_groups: Collection[str] = ()) -> str:
-    """The report's table, and what changed in each of its quantities.
-
-    ``development_groups``: groups that the recipe was chosen on; the change without them is added.
-    """
-    uninformed = Report([row for row in report.rows if row.group not in development_groups])
-    lines = [str(report), ""]
-    for after in (SCALAR, BPTT):
-        lines.append(f"{PRETRAINED} → {after}")
-        for column in ("dq_k", "dq_rest", "dq_k_rest", "rmsd_k", "rmsd_rest", "force_mae"):
-            lines.append("  " + change_in_words(report, column, after))
-        lines.append("  same basin under both: " + change_in_words(report, "dq_rest", after, True))
-        if 0 < len(uninformed.structures) < len(report.structures):
-            lines.append(
-                "  groups not looked at before: " + change_in_words(uninformed, "dq_rest", after)
-            )
-    return "\n".join(lines)
+def _table_of(out: Path, number: int) -> Path:
+    """The file with a fold's rows."""
+    return out / f"fold-{number}.csv"

@@ -14,28 +14,37 @@ from taught import labelled
 import bpttviz as bv
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.rest import Relaxer
-from bpttviz.experiments import benchmark as compare
-from bpttviz.experiments.benchmark import (
-    FORCES_THEN_BPTT,
-    FORCES,
-    METHODS,
-    Split,
-    benchmark,
-    parts_of,
-    allocate_budget,
-    stages_of,
-)
+from bpttviz.experiments import benchmark as comparing
+from bpttviz.experiments import methods as training
+from bpttviz.experiments.benchmark import benchmark, parts_of
 from bpttviz.experiments.benchmark_report import (
+    Unfinished,
     average,
     format_benchmark,
     read_benchmark,
     read_benchmark_result,
     summarise,
 )
-from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, Recipe
+from bpttviz.experiments.methods import (
+    FORCES,
+    FORCES_THEN_BPTT,
+    METHODS,
+    Split,
+    allocate_budget,
+    stages_of,
+)
+from bpttviz.experiments.protocol import (
+    BPTT,
+    PRETRAINED,
+    SCALAR,
+    Question,
+    Recipe,
+    question_of,
+)
 
-RECIPE = Recipe(step_size=0.1, steps=6, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
-CALL = {"recipe": RECIPE, "folds": 2, "rest": Relaxer(fmax=0.01, optimizer=BFGS), "progress": False}
+RECIPE = Recipe(step_size=0.1, steps=15, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
+RELAXER = Relaxer(fmax=0.01, optimizer=BFGS)
+CALL = {"recipe": RECIPE, "folds": 2, "relaxer": RELAXER, "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +103,21 @@ def test_a_large_set_has_parts_of_its_own():
 @pytest.mark.parametrize("method", [FORCES, BPTT, FORCES_THEN_BPTT])
 def test_all_methods_spend_what_is_said(data, method):
     """Evaluations are counted while the method trains, and compared with those declared."""
-    training, count = data.all, 0
+    references, count = data.all, 0
 
     def note(*_):
         nonlocal count
         count += torch.is_grad_enabled()
 
     potential = network()
-    stages = stages_of(method, potential, training, RECIPE)
+    stages = stages_of(method, potential, references, RECIPE)
     handle = potential.register_forward_pre_hook(note)
     for stage in stages:
-        bv.finetune(potential, training, stage.objective, epochs=stage.epochs, progress=False)
+        bv.finetune(potential, references, stage.objective, epochs=stage.epochs, progress=False)
     handle.remove()
     declared = sum(stage.evaluations for stage in stages)
     assert count == declared
-    budget = RECIPE.epochs * RECIPE.steps * len(training)
+    budget = RECIPE.epochs * RECIPE.steps * len(references)
     assert 0.9 * budget <= declared <= budget
 
 
@@ -119,14 +128,14 @@ def test_every_method_is_measured_on_every_structure(data, finished):
     assert sorted(springs.report.structures) == sorted(data.all.names)
     assert (springs.done, springs.parts) == (2, 2)
     assert springs.evaluations[PRETRAINED] == springs.evaluations[SCALAR] == 0
-    assert springs.evaluations[BPTT] == 2 * 2 * 2 * 6
+    assert springs.evaluations[BPTT] == 2 * 2 * 2 * 15
     assert springs.report.compare("dq_rest", PRETRAINED, BPTT).ratio < 1
     assert springs.report.compare("force_mae", PRETRAINED, FORCES).ratio < 1
     # One force scale moves no minimum, and leaves the way there to the same optimiser.
     assert springs.report.compare("dq_rest", PRETRAINED, SCALAR).ratio == pytest.approx(1, abs=0.01)
     assert (springs.report.column("from_start", BPTT) == "at rest").all()
-    unfamiliar = [n for train, out in data.folds(2) for n in train.out_of_distribution(out)]
-    assert springs.unfamiliar == set(unfamiliar)
+    asked = {r.name: question_of(r, train) for train, out in data.folds(2) for r in out}
+    assert springs.questions == asked
 
 
 def test_the_account_names_what_a_reader_needs(finished):
@@ -155,14 +164,14 @@ def test_a_repeated_call_does_nothing_and_a_shared_folder_is_filled(data, tmp_pa
     assert "1 of 2 parts" in str(outcome)
     benchmark(network(), data, tmp_path, **CALL)
     assert read_benchmark_result(tmp_path).done == 2
-    monkeypatch.setattr(compare, "evaluate", None)  # a call would fail
+    monkeypatch.setattr(training, "evaluate", None)  # a call would fail
     benchmark(network(), data, tmp_path, **CALL)
     with pytest.raises(ValueError, match="other settings"):
         benchmark(network(seed=8), data, tmp_path, **CALL)
 
 
 def test_interrupted_and_resumed_gives_the_same_tables(data, finished, tmp_path, monkeypatch):
-    calls, measure = [], compare.evaluate
+    calls, measure = [], training.evaluate
 
     def stop_at_third(*arguments, **named):
         calls.append(1)
@@ -170,7 +179,7 @@ def test_interrupted_and_resumed_gives_the_same_tables(data, finished, tmp_path,
             raise KeyboardInterrupt
         return measure(*arguments, **named)
 
-    monkeypatch.setattr(compare, "evaluate", stop_at_third)
+    monkeypatch.setattr(training, "evaluate", stop_at_third)
     about = {"name": "springs 1", "external": True}
     with pytest.raises(KeyboardInterrupt):
         benchmark(network(), data, tmp_path, **CALL, about=about)
@@ -183,7 +192,7 @@ def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
     """Learning rate and epoch are those with the best validation, and nothing else is looked at."""
     everything = data.all
     part = Split(0, "test", everything[:2], everything[3:], everything[2:3])
-    monkeypatch.setattr(compare, "parts_of", lambda *_: [part])
+    monkeypatch.setattr(comparing, "parts_of", lambda *_: [part])
     rates = (1e-5, 0.02)
     call = {k: v for k, v in CALL.items() if k != "folds"}
     benchmark(network(), data, tmp_path, **call, learning_rates=rates, methods=[BPTT])
@@ -191,7 +200,7 @@ def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
     scores = {
         (rate, epoch): json.loads(
             (
-                tmp_path / "runs" / f"test-BPTT-{rate:g}-0" / f"epoch-{epoch}" / "score.json"
+                tmp_path / "runs" / f"test-BPTT-{rate}-0" / f"epoch-{epoch}" / "score.json"
             ).read_text()
         )
         for rate in rates
@@ -200,12 +209,12 @@ def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
     chosen = record["chosen"]
     best_rate, best_epoch = min(scores, key=scores.get)
     assert (chosen["learning_rate"], chosen["epochs"]) == (best_rate, [best_epoch])
-    assert chosen["runs"] == [f"runs/test-BPTT-{best_rate:g}-0/epoch-{best_epoch}"]
+    assert chosen["runs"] == [f"runs/test-BPTT-{best_rate}-0/epoch-{best_epoch}"]
     assert chosen["validation"] == min(scores.values()) < max(scores.values())
-    best = tmp_path / "runs" / f"test-BPTT-{best_rate:g}-0" / f"epoch-{best_epoch}"
+    best = tmp_path / "runs" / f"test-BPTT-{best_rate}-0" / f"epoch-{best_epoch}"
     report = bv.evaluate(
         {"x": bv.load_run(best).potential}, part.validation, RECIPE.rule, RECIPE.stop,
-        CALL["rest"], progress=False,
+        CALL["relaxer"], progress=False,
     )  # fmt: skip
     assert report.mean("dq_rest", "x") == pytest.approx(chosen["validation"])
 
@@ -232,14 +241,16 @@ def made_up(folder, name, external, endpoint, force, **about):
     folder.mkdir(parents=True)
     names = [f"s{n}" for n in range(8)]
     settings = {
-        "about": {"name": name, "external": external, **about}, "potential": "Springs",
-        "parts": {"test": names}, "noise_floor": None, "informed": [], "seen": [],
-        "unfamiliar": ["s1", "s7"],
+        "about": {"name": name, "external": external, **about},
+        "potential": {"class": "Springs"}, "parts": {"test": names}, "noise_floor": None,
+        "development_groups": [], "seen": [],
+        "questions": {n: Question.NEW_FAMILY.value if n in ("s1", "s7") else
+                      Question.KNOWN_END.value for n in names},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
     for method, (a, b) in {PRETRAINED: (1, 1), BPTT: (endpoint, force)}.items():
         rows = [row(s, method, a * (1 + n), 0.1 * b) for n, s in enumerate(names)]
-        table = compare.table_of(folder, "test", method)
+        table = training.table_of(folder, "test", method)
         Report(rows).to_csv(table)
         table.with_suffix(".json").write_text(json.dumps({"evaluations": 5}))
 
@@ -260,8 +271,12 @@ def test_the_average_counts_pretrained_ones_only(tmp_path):
     assert "both halves hold" in str(results[0])
     assert "is not borne out" in str(results[1])
     assert results[0].verdict().startswith("BPTT: both halves hold")
-    assert "known family and elements: dq_rest: -50.0 %" in text
-    assert "0 of 6 worse" in text  # the two others are of an unfamiliar kind
+    assert "known end, new start" in text
+    table = results[0].question_table()
+    assert table["question"].tolist() == [Question.KNOWN_END.value, Question.NEW_FAMILY.value]
+    assert table["structures"].tolist() == ["6", "2"]
+    assert table["ΔQ at rest"][0].startswith("-50.0 %")
+    assert table["worse"].tolist() == ["0/6", "0/2"]
     few = Report([r for r in results[0].report.rows if r.structure < "s5"])
     assert "5 structures are too few" in replace(results[0], report=few).verdict()
 
@@ -272,6 +287,8 @@ def test_the_average_draws_structures_once_for_all_potentials(tmp_path):
     logs = {f"s{n}": x for n, x in enumerate(rng.normal(size=12))}
 
     class Copy:
+        groups = {name: name for name in logs}  # noqa: RUF012
+
         def log_ratios(self, column, method):
             return logs
 
@@ -283,3 +300,59 @@ def test_the_average_draws_structures_once_for_all_potentials(tmp_path):
 
 def test_nothing_finished_yet(tmp_path):
     assert summarise(tmp_path) == "No potential has been compared yet."
+
+
+def test_a_damaged_file_does_not_make_a_potential_vanish(tmp_path):
+    for name, endpoint in (("a", 0.5), ("b", 0.8), ("c", 0.7)):
+        made_up(tmp_path / name, name, True, endpoint, 1.2)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "settings.json").write_text('{"parts": ["test"]}')  # just begun
+    table = training.table_of(tmp_path / "b", "test", BPTT)
+    table.write_text(table.read_text()[:-40])
+    training.table_of(tmp_path / "c", "test", BPTT).with_suffix(".json").write_text("{")
+    with pytest.warns(UserWarning, match="is damaged") as found:
+        results = read_benchmark(tmp_path)
+    assert [result.name for result in results] == ["a"]
+    named = [str(warning.message).partition(":")[0] for warning in found]
+    assert named == [f"{name} is left out of the comparison" for name in "bc"]
+    text = summarise(tmp_path)
+    assert "b is missing here: " in text
+    assert "test-BPTT.csv is damaged: line 9 has" in text
+    assert "test-BPTT.json is damaged" in text
+    assert "d is missing" not in text
+    with pytest.raises(Unfinished):
+        read_benchmark_result(tmp_path / "d")
+
+
+def test_the_three_questions():
+    def reference(name, group, family=""):
+        return replace(labelled(1)[0], name=name, group=group, family=family)
+
+    trained = bv.RelaxationDataset([reference("x", "sub:P"), reference("y", "vac:Si")])
+    asked = [question_of(reference("z", group), trained) for group in ("sub:P", "sub:As", "tet:P")]
+    assert asked == [Question.KNOWN_END, Question.NEW_SPECIES, Question.NEW_FAMILY]
+    named = reference("z", "something", family="vac")
+    assert question_of(named, trained) is Question.NEW_SPECIES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": replace(RECIPE, step_size=0.1 + 1e-9)},
+        {"recipe": replace(RECIPE, adjoint=bv.TruncatedBPTT(3))},
+        {"relaxer": Relaxer(fmax=0.0100001, optimizer=BFGS)},
+        {"learning_rates": [0.02 + 1e-9]},
+        {"seen": ["r0"]},
+        {"potential": bv.ScaledForces(network(), 1.0)},
+        {"regroup": True},
+    ],
+)
+def test_tables_are_filed_under_all_that_they_depend_on(data, tmp_path, change):
+    first = {"potential": network(), "data": data, "out": tmp_path, **CALL, "methods": [PRETRAINED]}
+    benchmark(**first)
+    if change == {"regroup": True}:
+        regrouped = [replace(r, group=f"{r.group}-" * (n == 3) or r.group)
+                     for n, r in enumerate(data.all)]  # fmt: skip
+        change = {"data": bv.DatasetSplits(bv.RelaxationDataset(regrouped))}
+    with pytest.raises(ValueError, match="other settings"):
+        benchmark(**first | change)
