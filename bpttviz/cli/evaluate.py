@@ -46,7 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fmax", type=positive, default=0.005, help="rest is below this force, eV/Å"
     )
-    parser.add_argument("--rest-steps", type=int, default=500, help="at most so many to get there")
+    parser.add_argument(
+        "--rest-steps", type=whole, default=500, help="at most so many to get there"
+    )
     parser.add_argument(
         "--from-start", action="store_true",
         help="also bring the start to rest without the K steps, as a user would",

@@ -77,7 +77,7 @@ def _prepare(choices: argparse.Namespace) -> None:
 
     import torch  # after parsing, so that --help is instant
 
-    from bpttviz.potentials.requirements import require_device
+    from bpttviz._tensor_checks import require_device
 
     require_device(choices.device)
     if choices.threads:

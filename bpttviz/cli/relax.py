@@ -169,8 +169,10 @@ def _starts(files: list[Path], index: str) -> dict[str, Atoms]:
 
     try:
         wanted = string2index(index)
-    except ValueError:
-        raise DataError(f"--index {index} is no index such as 0, -1 or 10:20:2") from None
+    except (ValueError, TypeError):
+        wanted = index
+    if isinstance(wanted, str):
+        raise DataError(f"--index {index} is no index such as 0, -1 or 10:20:2")
     starts = {}
     for file, name in zip(files, unique_names(files), strict=True):
         frames = read_frames(file)

@@ -1,0 +1,267 @@
+"""Whatever is asked, the answer is a sentence and the exit status tells."""
+
+import errno
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import urllib.error
+
+import ase.io
+import pytest
+from taught import references
+
+import bpttviz
+import bpttviz as bv
+from bpttviz.cli import errors
+from bpttviz.cli.main import COMMANDS, main
+
+CALLS = {
+    "relax": lambda s, t: ["relax", t[0], "--index", "0", "--potential", s, "--steps", "2"],
+    "finetune": lambda s, t: [
+        "finetune", *t, "--potential", s, "--steps", "2", "--epochs", "1", "--quiet",
+    ],
+    "evaluate": lambda s, t: [
+        "evaluate", *t, "--potential", s, "--steps", "2", "--rest-steps", "2", "--quiet",
+    ],
+}  # fmt: skip
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def refused(capsys, *arguments):
+    """What is said of a command that fails, after seeing that it is one sentence."""
+    assert run(*arguments) == 1
+    said = capsys.readouterr().err
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(f"bpttviz {arguments[0]}: ")
+    assert "Traceback" not in said
+    assert "should not happen" not in said
+    return last
+
+
+@pytest.fixture(params=CALLS)
+def call(request, springs, trajectories):
+    return CALLS[request.param](springs, trajectories)
+
+
+def test_a_place_that_is_no_folder(capsys, call, tmp_path):
+    file, link, loop = tmp_path / "file", tmp_path / "link", tmp_path / "loop"
+    file.write_text("mine")
+    link.symlink_to(tmp_path / "nowhere")
+    loop.symlink_to(loop)
+    assert "is a file, not a folder" in refused(capsys, *call, "--out", file)
+    assert "is a file, not a folder" in refused(capsys, *call, "--out", file / "deeper")
+    for place in (link, loop):
+        assert "a link that leads nowhere" in refused(capsys, *call, "--out", place)
+    assert file.read_text() == "mine"
+
+
+def test_a_link_to_a_folder_is_a_folder(call, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert run(*call, "--out", tmp_path / "link") in (0, 1)
+    assert list((tmp_path / "real").iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses(capsys, call, tmp_path, monkeypatch, number):
+    """Full, read-only, not ours: what was begun is removed."""
+    whole = os.replace
+
+    def refuse(source, target):
+        if str(tmp_path) in str(target):
+            raise OSError(number, os.strerror(number))
+        return whole(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    said = refused(capsys, *call, "--out", tmp_path / "out")
+    assert os.strerror(number) in said
+    assert str(tmp_path / "out") in said
+    assert not [f for f in (tmp_path / "out").rglob("*") if f.is_file()]
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:9", "cuda:x", "", "tpu", "meta"])
+def test_a_device_that_there_is_not(capsys, call, tmp_path, device):
+    said = refused(capsys, *call, "--out", tmp_path / "out", "--device", device)
+    assert "device" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"a": ', "\x00\x01"])
+@pytest.mark.parametrize("command", ["relax", "evaluate"])
+def test_settings_that_are_damaged(capsys, springs, trajectories, tmp_path, command, content):
+    call = CALLS[command](springs, trajectories)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "settings.json").write_text(content)
+    assert "settings.json is damaged" in refused(capsys, *call, "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x02}q\x00.", b"PK\x03\x04"])
+@pytest.mark.parametrize("name", ["chgnet:{}", "sevennet:{}", "mace:{}", "painn:{}", "{}"])
+def test_model_files_that_are_none(capsys, springs, trajectories, tmp_path, name, content):
+    file = tmp_path / "model.pth"
+    file.write_bytes(content)
+    call = ["relax", trajectories[0], "--out", tmp_path / "out", "--potential"]
+    said = refused(capsys, *call, name.format(file), "--trust")
+    assert "weights_only" not in said
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\x00", b"3\n\nSi 0 0\n"])
+def test_structures_that_cannot_be_read(capsys, springs, tmp_path, content):
+    for name in ("POSCAR", "x.extxyz", "x.cif", "x.traj", "OUTCAR", "x.db"):
+        (tmp_path / name).write_bytes(content)
+        said = refused(
+            capsys, "relax", tmp_path / name, "--potential", springs, "--out", tmp_path / "out"
+        )
+        assert name in said
+    assert "does not exist" in refused(
+        capsys, "relax", tmp_path / "none", "--potential", springs, "--out", tmp_path / "out"
+    )
+    assert "is a folder" in refused(
+        capsys, "relax", tmp_path, "--potential", springs, "--out", tmp_path / "out"
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--steps", "0"], ["--steps", "-1"], ["--steps", "2.5"], ["--steps", "x"],
+        ["--fmax", "nan"], ["--fmax", "-1"], ["--fmax", "inf"], ["--step-size", "0"],
+        ["--step-size", "inf"], ["--threads", "0"], ["--out", ""], ["--rule", "magic"],
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_argparse_s(capsys, springs, trajectories, tmp_path, option):
+    call = ["relax", trajectories[0], "--potential", springs, "--out", tmp_path / "out", *option]
+    with pytest.raises(SystemExit) as stopped:
+        run(*call)
+    assert stopped.value.code == 2
+    assert f"argument {option[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (["--learning-rate", "1e30"], "learning_rate must be"),
+        (["--seed", "-1"], "seed must be"),
+        (["--patience", "2"], "patience needs validation"),
+        (["--forces-only", "--forces", "1"], "--forces-only leaves it out"),
+        (["--head", "pbe"], "has its head already"),
+        (["--export", "x.pt"], "no checkpoint format"),
+    ],
+)
+def test_what_makes_no_sense_together(capsys, springs, trajectories, tmp_path, option, sentence):
+    call = CALLS["finetune"](springs, trajectories)
+    assert sentence in refused(capsys, *call, "--out", tmp_path / "out", *option)
+
+
+def test_a_damaged_run_is_told(capsys, springs, trajectories, tmp_path):
+    out = shutil.copytree(springs, tmp_path / "run")
+    file = out / "run.safetensors"
+    file.write_bytes(file.read_bytes()[:300])
+    assert "damaged" in refused(capsys, *CALLS["relax"](out, trajectories), "--out", tmp_path / "o")
+    call = CALLS["finetune"](springs, trajectories)
+    assert "damaged" in refused(capsys, *call, "--out", out)
+
+
+@pytest.mark.parametrize("index", ["x", "99", "1:2:3:4", "1.5", ":0"])
+def test_frames_that_there_are_not(capsys, springs, trajectories, tmp_path, index):
+    call = ["relax", trajectories[0], "--potential", springs, "--out", tmp_path / "out"]
+    assert "index" in refused(capsys, *call, "--index", index) or index == "99"
+
+
+def test_a_structure_left_out_of_training_shows_in_the_exit_status(
+    capsys, springs, trajectories, tmp_path, monkeypatch
+):
+    def refuse(self, structures):
+        if "r1" in structures.names:
+            place = structures.names.index("r1")
+            raise bv.StructureError("has an atom without neighbours", place, "r1")
+        return whole(self, structures)
+
+    whole = bv.Springs.energy
+    monkeypatch.setattr(bv.Springs, "energy", refuse)
+    with pytest.warns(UserWarning, match="r1"):
+        assert run(*CALLS["finetune"](springs, trajectories), "--out", tmp_path / "out") == 1
+    assert "left out of updates: r1 (1 times)" in capsys.readouterr().err
+    assert bv.load_run(tmp_path / "out").status == "finished"
+    with pytest.warns(UserWarning, match="r1"):
+        assert run(*CALLS["evaluate"](springs, trajectories), "--out", tmp_path / "measured") == 1
+    said = capsys.readouterr()
+    assert "r1" in said.err
+    report = bv.Report.from_csv(tmp_path / "measured" / "report.csv")
+    assert report.structures == ["r0", "r1", "r2"]
+
+
+# --- the one handler -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device", "a/b"), "a/b: No space left on device"),
+        (pickle.UnpicklingError("set `weights_only=False`"), "damaged, is of another kind"),
+        (RuntimeError("try weights_only=False"), "damaged, is of another kind"),
+        (urllib.error.URLError("no route"), "had to be downloaded, and could not be: no route"),
+        (ConnectionRefusedError(111, "refused"), "had to be downloaded"),
+        (MemoryError(), "not enough memory"),
+        (bv.StructureError("overlaps", 0, "x"), "overlaps"),
+        (ZeroDivisionError("division"), "ZeroDivisionError: division (this should not happen"),
+    ],
+)
+def test_errors_in_words(error, words):
+    said = errors.sentence(error)
+    assert words in said
+    assert "weights_only" not in said
+
+
+def test_a_traceback_is_for_those_who_ask(tmp_path):
+    with pytest.raises(ValueError, match="device"):
+        run("cost", "--device", "gpu", "--out", tmp_path, "--traceback")
+
+
+def test_the_version_is_told_and_the_same_everywhere(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"bpttviz {bpttviz.__version__}\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "bpttviz", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"bpttviz {bpttviz.__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_speaks_of_the_program_by_its_name(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: bpttviz {command} ")
+    assert "python -m" not in shown
+    if command in ("relax", "finetune", "evaluate", "benchmark"):
+        assert "--head NAME" in shown
+
+
+def test_a_head_is_passed_on(monkeypatch, tmp_path):
+    from bpttviz.experiments import registry
+
+    asked = []
+
+    def load(name, device, trusted, head=None):
+        asked.append((name, head))
+        return registry.PotentialEntry(bv.ScaledForces(bv.Springs.frustrated(), 1.0))
+
+    monkeypatch.setattr(registry, "load_potential", load)
+    file = tmp_path / "x.traj"
+    ase.io.write(file, references(1)[0].start.to_ase()[0])
+    run("relax", file, "--potential", "mace:m", "--head", "pbe", "--out", tmp_path / "o")
+    pair = tmp_path / "y.traj"
+    ase.io.write(pair, references(1)[0].end.to_ase()[0])
+    run(
+        "evaluate", "--pairs", file, pair, "--potential", "chgnet", "mace:m", "--head", "pbe",
+        "--steps", "1", "--rest-steps", "1", "--out", tmp_path / "p",
+    )  # fmt: skip
+    assert asked == [("mace:m", "pbe"), ("chgnet", None), ("mace:m", "pbe")]
