@@ -248,7 +248,8 @@ class Prediction:
             return None
         if self.choices:
             return self.answer == self.measured
-        return abs(self.answer - self.measured) <= self.within * abs(self.measured)
+        measured = float(self.measured)
+        return abs(float(self.answer) - measured) <= self.within * abs(measured)
 
     def accept(self, value: str | float) -> str | float:
         """The value as a possible answer.
@@ -273,11 +274,11 @@ class Prediction:
 
     def format_answer(self, value: str | float) -> str:
         """A possible answer with its unit."""
-        return value if self.choices else f"{value:.3g} {self.unit}".rstrip()
+        return str(value) if self.choices else f"{float(value):.3g} {self.unit}".rstrip()
 
     def verdict(self) -> str:
         """A sentence on the answer, once it was measured."""
-        if self.answer is None:
+        if self.answer is None or self.measured is None:
             return (
                 "You made no prediction. Next time guess before you look: a result that "
                 "contradicts a guess is the one that stays in mind."
@@ -289,8 +290,9 @@ class Prediction:
             return said + (": right." if self.right else ". What made you expect that?")
         if self.right:
             return f"{said}: right, within {100 * self.within:.0f} %."
-        where = "too high" if self.answer > self.measured else "too low"
-        return f"{said}: {where} by {self.format_answer(abs(self.answer - self.measured))}."
+        beyond = float(self.answer) - float(self.measured)
+        where = "too high" if beyond > 0 else "too low"
+        return f"{said}: {where} by {self.format_answer(abs(beyond))}."
 
     def show(self) -> None:
         """The question, with a form below it in a notebook."""

@@ -63,7 +63,7 @@ class SplineSurface:
         """Which of ``points`` (P, 2) Å are on the map: in the window or the margin; (P,) bool."""
         low = np.array(self.origin) + REACH * self.pitch
         high = low + self.pitch * (np.array(self.coefficients.shape[::-1]) - 2 * REACH - 1)
-        return ((points >= low) & (points < high)).all(1)
+        return np.all((points >= low) & (points < high), axis=1)
 
     def updated(self, landscape: Landscape, basins: bool = True) -> SplineSurface:
         """The surface of a landscape that grew out of this one's, over the same window.

@@ -6,6 +6,7 @@ import uuid
 
 import ipywidgets
 import traitlets
+from traitlets.utils.bunch import Bunch
 
 from bpttviz._checks import instance_of
 from bpttviz.evaluation.report import Report
@@ -107,15 +108,15 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         return dropdown
 
     @traitlets.validate("structure")
-    def _known_structure(self, proposal):
+    def _known_structure(self, proposal: Bunch) -> str:
         return _one_of("structure", proposal["value"], self.report.structures)
 
     @traitlets.validate("before", "after")
-    def _known_potential(self, proposal):
+    def _known_potential(self, proposal: Bunch) -> str:
         return _one_of("potential", proposal["value"], self.report.potentials)
 
     @traitlets.validate("step")
-    def _on_the_clock(self, proposal):
+    def _on_the_clock(self, proposal: Bunch) -> int:
         return min(max(proposal["value"], 0), self.steps)
 
     @property
@@ -155,7 +156,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         self.viewer.load(self.paths, trajectory.colour_limit(self.paths))
         self.player.payload = comparison_payload(self.paths, self.report)
 
-    def _without_panes(self, _) -> None:
+    def _without_panes(self, _: Bunch) -> None:
         self._above.layout.display = "none" if self.player.missing else None
 
 

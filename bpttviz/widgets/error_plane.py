@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anywidget
 import traitlets
+from traitlets.utils.bunch import Bunch
 
 from bpttviz._checks import instance_of
 from bpttviz.evaluation.report import Report
@@ -80,7 +81,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         self.shown = titles[-1:] if after is None else titles
 
     @traitlets.validate("selected")
-    def _known(self, proposal):
+    def _known(self, proposal: Bunch) -> str:
         name = proposal["value"]
         if name and name not in self.report.structures:
             known = ", ".join(self.report.structures)
@@ -88,7 +89,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         return name
 
     @traitlets.validate("shown")
-    def _some_known(self, proposal):
+    def _some_known(self, proposal: Bunch) -> list[str]:
         titles = [layer.title for layer in self.plane.layers]
         if unknown := [title for title in proposal["value"] if title not in titles]:
             raise traitlets.TraitError(f"no layer {unknown[0]!r}; there are {', '.join(titles)}")
@@ -110,17 +111,17 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
                 "bv.CompareRelaxations(report)"
             )
 
-        def choose(change):
+        def choose(change: Bunch) -> None:
             if change["new"] and change["new"] in compare.report.structures:
                 compare.structure = change["new"]
 
-        def follow(change):
+        def follow(change: Bunch) -> None:
             if len(change["new"]) == 1:
                 after = self._shown_layers()[0].potentials[-1]
                 if after in compare.report.potentials:
                     compare.after = after
 
-        def mark(change):
+        def mark(change: Bunch) -> None:
             if change["new"] in self.report.structures:
                 self.selected = change["new"]
 

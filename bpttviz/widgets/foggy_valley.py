@@ -7,11 +7,13 @@ import math
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import cast
 
 import anywidget
 import numpy as np
 import traitlets
+from traitlets.utils.bunch import Bunch
 
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.plotting.landscapes import WalkerPath, plot_landscapes
@@ -32,39 +34,20 @@ from bpttviz.training.runs import Run
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.payload import with_text_for_bytes
 from bpttviz.widgets.static import SelfContained
+from bpttviz.widgets.trained_landscape import (
+    NEAR,
+    TrainedLandscape,
+    describe_training,
+    format_place,
+)
 
 ENTRY = "foggy_valley/index.js"
 SIZES = (0.005, 2.0)  # Å²/eV, the step sizes that the slider offers
 MOST = 100  # steps, likewise
 HIGHEST = 1.5  # eV above the lowest place, where colours end
-NEAR = 0.02  # Å: training has arrived
 KEPT = 10  # states of a training that are kept, to be looked at again
 DRAINED = 6  # updates of a training between two basin maps: they take longer than the update
 SAVED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames")
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A landscape as it was after an update of its training.
-
-    Attributes:
-        update: which one, from 1.
-        distance: Å, from the walk's end to the target.
-        landscape, surface: as it was then, and as it is shown.
-    """
-
-    update: int
-    distance: float
-    landscape: Landscape
-    surface: SplineSurface
-
-    def payload(self) -> dict:
-        """For the front end."""
-        return {
-            "update": self.update,
-            "distance": self.distance,
-            "surface": self.surface.payload(),
-        }
 
 
 class FoggyValley(SelfContained, anywidget.AnyWidget):
@@ -123,7 +106,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             title: spline_surface(example.landscape, example.window)
             for title, example in self.examples.items()
         }
-        self._trained: dict[str, list[Trained]] = {title: [] for title in self.examples}
+        self._trained: dict[str, list[TrainedLandscape]] = {title: [] for title in self.examples}
         self._said = dict.fromkeys(self.examples, "")  # of each landscape's training
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -153,14 +136,14 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     # --- the state, checked -------------------------------------------------------------------
 
     @traitlets.validate("landscape")
-    def _known(self, proposal):
+    def _known(self, proposal: Bunch) -> str:
         if proposal["value"] not in self.examples:
             known = ", ".join(self.examples)
             raise traitlets.TraitError(f"no landscape {proposal['value']!r}; there are {known}")
         return proposal["value"]
 
     @traitlets.validate("start", "target")
-    def _inside(self, proposal):
+    def _inside(self, proposal: Bunch) -> list[float]:
         place, window = proposal["value"], self.examples[self.landscape].window
         for value, (low, high), axis in zip(place, (window.x, window.y), "xy", strict=True):
             if not low <= value <= high:
@@ -171,14 +154,14 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         return place
 
     @traitlets.validate("step_size", "steps")
-    def _positive(self, proposal):
+    def _positive(self, proposal: Bunch) -> float:
         name, value = proposal["trait"].name, proposal["value"]
         if not (0 < value < math.inf):
             raise traitlets.TraitError(f"{name} must be positive, got {value}")
         return value
 
     @traitlets.validate("frame")
-    def _kept(self, proposal):
+    def _kept(self, proposal: Bunch) -> int:
         return min(max(proposal["value"], 0), len(self._trained[self.landscape]))
 
     @property
@@ -237,19 +220,19 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
     def _train(self, updates: int, learning_rate: float | None) -> Run | None:
         title, example = self.landscape, self.examples[self.landscape]
-        start, target, rule, stop = tuple(self.start), tuple(self.target), self.rule, self.stop
+        start, target, rule, stop = _pair(self.start), _pair(self.target), self.rule, self.stop
         states = self._trained[title][: self.frame]
         before, surface = states[-1].update if states else 0, self._shown[1]
         first = self.distance
 
         def on_update(run: Run) -> None:
             nonlocal surface
-            count = len(run.history)
-            surface = surface.updated(run.potential, basins=count % DRAINED == 0)
-            end = descent_paths(run.potential, [start], rule, stop)[-1, 0].tolist()
-            distance = math.dist(end, target)
-            shown = copy.deepcopy(run.potential)
-            states.append(Trained(before + count, distance, shown, surface))
+            count, shown = len(run.history), cast(Landscape, copy.deepcopy(run.potential))
+            surface = surface.updated(shown, basins=count % DRAINED == 0)
+            path = descent_paths(shown, [start], rule, stop)[:, 0].numpy()
+            kept = surface.holds(path).all()
+            distance = math.dist(path[-1], target) if kept else math.nan
+            states.append(TrainedLandscape(before + count, distance, shown, surface))
             self.set_trait("live", {"landscape": title, "surface": surface.payload()})
             self._say(f"Update {before + count}: {distance:.3f} Å from the star.", title)
             if not distance > NEAR:  # there, or lost
@@ -268,7 +251,9 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             if run.history:
                 self._keep(title, states)
             last = states[-1].distance if run.history else first
-            self._say(_describe(len(run.history), stop.max_steps, start, first, last), title)
+            self._say(
+                describe_training(len(run.history), stop.max_steps, start, first, last), title
+            )
             return run
         except Exception as error:
             self._say(f"Training failed: {error}", title)
@@ -277,7 +262,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             self.set_trait("live", {})
             self.set_trait("training", False)
 
-    def _keep(self, title: str, states: list[Trained]) -> None:
+    def _keep(self, title: str, states: list[TrainedLandscape]) -> None:
         """A few states of the training, the last among them, each with basins of its own."""
         chosen = np.unique(np.linspace(0, len(states) - 1, KEPT).round().astype(int))
         kept, surface = [], self._surfaces[title]
@@ -297,7 +282,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self.set_trait("frames", {**self.frames, self.landscape: []})
         self._say("As it was.", self.landscape)
 
-    def _told(self, _, content: dict, buffers) -> None:
+    def _told(self, _: object, content: dict, __: object) -> None:
         """The reader pressed a button."""
         wanted = content.get("do")
         if wanted == "stop":
@@ -319,7 +304,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         window = self.examples[self.landscape].window
         way = WalkerPath(self.path, BLUE, f"{self.steps} steps, η = {self.step_size:.3g} Å²/eV")
         return plot_landscapes(
-            self.potential, [way], numbered, [tuple(self.target)], window, HIGHEST
+            self.potential, [way], numbered, [_pair(self.target)], window, HIGHEST
         )
 
     def heading(self) -> str:
@@ -337,12 +322,12 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     def __repr__(self) -> str:
         end = "lost"
         if self.end:
-            end = f"at {_placed(self.end)} Å, {self.distance:.2f} Å from the star"
+            end = f"at {format_place(self.end)} Å, {self.distance:.2f} Å from the star"
         trained = self._trained[self.landscape][: self.frame]
         bent = f", after {trained[-1].update} updates of training" if trained else ""
         return (
-            f"<FoggyValley {self.landscape!r}{bent}> from {_placed(self.start)} in {self.steps} "
-            f"steps of η = {self.step_size:.3g} Å²/eV: {end}"
+            f"<FoggyValley {self.landscape!r}{bent}> from {format_place(self.start)} in "
+            f"{self.steps} steps of η = {self.step_size:.3g} Å²/eV: {end}"
         )
 
     # --- following changes --------------------------------------------------------------------
@@ -354,14 +339,14 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             return state.landscape, state.surface
         return self.examples[self.landscape].landscape, self._surfaces[self.landscape]
 
-    def _arrive(self, _) -> None:
+    def _arrive(self, _: Bunch) -> None:
         with self.hold_trait_notifications():
             self.frame = 0
             for name, value in _visit(self.examples[self.landscape]).items():
                 setattr(self, name, value)
             self.set_trait("status", self._said[self.landscape])
 
-    def _walk(self, _=None) -> None:
+    def _walk(self, _: Bunch | None = None) -> None:
         path = self.path
         kept = self._shown[1].holds(path).all()
         self.set_trait("end", path[-1].tolist() if kept else [])
@@ -396,15 +381,6 @@ def _visit(example: LandscapeExample) -> dict:
     }
 
 
-def _placed(place: Sequence[float]) -> str:
-    return f"({place[0]:.2f}, {place[1]:.2f})"
-
-
-def _describe(updates: int, steps: int, start: Sequence[float], before: float, after: float) -> str:
-    said = (
-        f"{updates} updates through {steps} steps from {_placed(start)}: {before:.3f} → "
-        f"{after:.3f} Å from the star."
-    )
-    if not math.isfinite(after):
-        return f"{said} The last one sent the walk off the map: a smaller learning rate may help."
-    return f"{said} {'It arrives.' if after <= NEAR else 'It is not there yet.'}"
+def _pair(place: Sequence[float]) -> tuple[float, float]:
+    x, y = place
+    return x, y

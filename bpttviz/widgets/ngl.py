@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ipywidgets
 import nglview
 import numpy as np
@@ -19,7 +21,7 @@ ARROW_CORNERS = 30  # as in player/arrow_mesh.js
 class Atoms(nglview.Structure):
     """Atoms as nglview reads them: PDB text, with distances as B-factors."""
 
-    def __init__(self, symbols, positions: np.ndarray, distance: np.ndarray):
+    def __init__(self, symbols: Sequence[str], positions: np.ndarray, distance: np.ndarray):
         super().__init__()
         self.count = len(symbols)
         self.text = pdb(symbols, positions, distance)
@@ -40,12 +42,12 @@ class NGLPanes:
         panes: what holds them, to stand above the player.
     """
 
-    def __init__(self):
-        self.views = (_window(), _window())
+    def __init__(self) -> None:
+        self.views: Sequence[ipywidgets.DOMWidget] = (_window(), _window())
         self.views[0]._set_sync_camera([self.views[1]])
         self.views[1]._set_sync_camera([self.views[0]])
         # NGL takes its width from what is around it, which therefore must not depend on NGL's.
-        self.panes = [
+        self.panes: Sequence[ipywidgets.Widget] = [
             ipywidgets.Box(
                 [view],
                 layout={
@@ -76,11 +78,11 @@ def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> Non
         pane.remove_component(component)
     start, distance = path.positions[0], path.distance[0]
     of, shift = images(path)
-    symbols = np.array(path.symbols)
+    symbols = path.symbols
     for name, structure in (
         (path.structure, Atoms(symbols, start, distance)),
         ("reference end", Atoms(symbols, path.reference, np.zeros(len(symbols)))),
-        ("images", Atoms(symbols[of], start[of] + shift, distance[of])),
+        ("images", Atoms([symbols[i] for i in of], start[of] + shift, distance[of])),
     ):
         if structure.count:
             pane.add_structure(structure, name=name, default_representation=False)
@@ -154,7 +156,7 @@ def camera(path: AlignedTrajectory) -> list[float]:
     return matrix.T.ravel().tolist()
 
 
-def pdb(symbols, positions: np.ndarray, distance: np.ndarray) -> str:
+def pdb(symbols: Sequence[str], positions: np.ndarray, distance: np.ndarray) -> str:
     """PDB text, an atom a line, with ``distance`` (Å) as B-factor."""
     lines = [
         f"ATOM  {number % 100000:5d} {symbol:>2}   MOL A{1:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"

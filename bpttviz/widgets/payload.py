@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -75,7 +76,7 @@ def comparison_payload(
 def with_text_for_bytes(payload: dict) -> dict:
     """The same payload with base64 text for bytes, as JSON can hold it: for a page."""
 
-    def text(value):
+    def text(value: Any) -> Any:
         if isinstance(value, bytes):
             return base64.b64encode(value).decode()
         if isinstance(value, dict):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anywidget
 import traitlets
 
 from bpttviz.teaching.lesson import Prediction
 from bpttviz.widgets.bundle import bundle, stylesheet
+from bpttviz.widgets.static import described
 
 ENTRY = "prediction/index.js"
 
@@ -46,7 +49,8 @@ class PredictionForm(anywidget.AnyWidget):
         words = "" if answer is None else prediction.format_answer(answer)
         self.status = f"stored: {words}" if words else "no answer yet"
         # :g keeps what was typed; format_answer rounds for reading
-        self.answer = "" if answer is None else answer if prediction.choices else f"{answer:g}"
+        typed = f"{answer:g}" if isinstance(answer, float) else answer
+        self.answer = "" if typed is None else typed
 
     def _answered(self, change: dict) -> None:
         try:
@@ -54,10 +58,8 @@ class PredictionForm(anywidget.AnyWidget):
         except ValueError as error:  # something typed that is no number
             self.status = str(error)
 
-    def _repr_mimebundle_(self, **kwargs):
-        shown = super()._repr_mimebundle_(**kwargs)
-        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-        return {**data, "text/plain": repr(self)}, metadata
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        return described(super()._repr_mimebundle_(**kwargs), self)
 
     def __repr__(self) -> str:
         return f"({self.status})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from IPython.display import display
 
@@ -11,6 +12,12 @@ from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.page import fragment, page
 
 REPORT_HINT = 'bv.evaluate({"before": potential, "after": run.potential}, references, rule, stop)'
+
+
+def described(bundle: tuple[dict, dict] | dict | None, widget: object) -> tuple[dict, dict]:
+    """What a widget is displayed by (data, metadata), with its own words as the plain text."""
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+    return {**data, "text/plain": repr(widget)}, metadata
 
 
 class WithPicture:
@@ -33,17 +40,15 @@ class WithPicture:
         """What a page without a kernel shows: ``picture``, unless a widget can do better."""
         return picture.to_html()
 
-    def _repr_mimebundle_(self, **kwargs):
-        shown = super()._repr_mimebundle_(**kwargs)
-        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-        return {**data, "text/plain": repr(self)}, metadata
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        return described(super()._repr_mimebundle_(**kwargs), self)  # type: ignore[misc]  # a mixin
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         bundle, metadata = self._repr_mimebundle_()
         display(bundle, metadata=metadata, raw=True)
         self._show_static()
 
-    def _show_static(self, **options) -> None:
+    def _show_static(self, **options: Any) -> None:
         """Display what pages without a kernel show; ``options`` are those of ``display``."""
         picture = self.picture()
         fold = (

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class TrainingMonitor(TrainingView):
         TypeError, ValueError, RunError, TrainingError: as `finetune`, at once.
     """
 
-    training: BackgroundTraining | None = None  # none yet where making one failed
+    training: BackgroundTraining
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class TrainingMonitor(TrainingView):
         finally:
             self._update_static()
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, None, Run]:
         return self._ended().__await__()
 
     async def _ended(self) -> Run:
@@ -194,11 +195,11 @@ class TrainingMonitor(TrainingView):
 
     def close(self) -> None:
         """Take the view away; training goes on."""
-        if self.training is not None:
+        if hasattr(self, "training"):  # not where making one failed
             self.training.unsubscribe(self._refresh)
         super().close()
 
-    def _show_static(self, **options) -> None:
+    def _show_static(self, **options: Any) -> None:
         self._place = f"bpttviz-{uuid.uuid4().hex}"
         super()._show_static(display_id=self._place, **options)
 
@@ -208,7 +209,7 @@ class TrainingMonitor(TrainingView):
             self.caption = "As it ended"
             super()._show_static(display_id=self._place, update=True)
 
-    def _on_message(self, _, content: dict, __) -> None:
+    def _on_message(self, _: object, content: dict, __: object) -> None:
         try:
             {"start": self.training.start, "stop": self.training.stop}[content["do"]]()
         except Exception as error:  # nobody else would see it
@@ -310,7 +311,7 @@ def _as_json(
                 [list(way.steps), [_short(size) for size in way.relative]] for way in profiles
             ],
             "verdict": profiles[-1].verdict if profiles else None,
-            "words": summary.gradient_in_words(profiles),
+            "words": summary.format_gradient(profiles),
             "vanished": VANISHED,
             "exploded": EXPLODED,
         },

@@ -22,8 +22,9 @@ from bpttviz.relaxation.diagnose import EXPLODED, STABLE, VANISHED
 from bpttviz.teaching.examples import LandscapeExample, finetune_landscape
 from bpttviz.teaching.surface import spline_surface
 from bpttviz.widgets.bundle import bundle
-from bpttviz.widgets.foggy_valley import ENTRY, NEAR, FoggyValley
+from bpttviz.widgets.foggy_valley import ENTRY, FoggyValley
 from bpttviz.widgets.payload import with_text_for_bytes
+from bpttviz.widgets.trained_landscape import NEAR
 
 TWO = LandscapeExample(
     bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.25, 0.75], [0.72, 0.48], bowl=0.3),
@@ -173,11 +174,24 @@ class TestTraining:
         assert len(set(shown)) == len(shown) >= 3
         assert seen[-1] == {}
 
-    def test_training_that_loses_its_walk_says_so(self, valley):
-        valley.landscape = "hill"
-        valley.train(learning_rate=10.0)
-        assert "off the map" in valley.status or "Training failed" in valley.status
+    def test_training_that_loses_its_walk_says_so_and_can_be_saved(self, valley, tmp_path):
+        run = valley.train(learning_rate=10.0)
+        assert len(run.history) < 5
+        assert "The last one sent the walk off the map" in valley.status
         assert not valley.training
+        assert valley.end == []
+        assert valley.save_html(tmp_path / "page.html").stat().st_size > 100_000
+
+    def test_what_is_said_of_a_training_belongs_to_its_landscape(self, valley):
+        valley.train(updates=3)
+        said = valley.status
+        assert "3 updates through 12 steps from (0.20, 0.95)" in said
+        valley.landscape = "hill"
+        assert valley.status == ""
+        valley.restore()
+        assert valley.status == "As it was."
+        valley.landscape = "two"
+        assert valley.status == said
 
 
 # --- the walk in a browser -----------------------------------------------------------------------

@@ -392,7 +392,7 @@ class TestWords:
     def test_vanishing_or_exploding(self, norms, verdict):
         way = self.way(*norms)
         assert way.verdict == verdict
-        text = summary.gradient_in_words([self.way(0.5, 1.0, 1.0), way])
+        text = summary.format_gradient([self.way(0.5, 1.0, 1.0), way])
         assert text.startswith(f"{verdict}: {summary.MEANINGS[verdict]}")
         if verdict == "vanishing":
             assert "Of a gradient of size 1 at step 5, 0.001 arrive at step 3." in text
@@ -402,7 +402,7 @@ class TestWords:
     def test_no_way_through_time(self):
         assert summary.gradient_profile({"sensitivity": [[40, 1.0]]}) is None
         assert summary.gradient_profile({}) is None
-        assert summary.gradient_in_words([]) == "No gradient through time yet."
+        assert summary.format_gradient([]) == "No gradient through time yet."
 
     def test_the_time_left(self):
         history = [{"update": n, "seconds": 100.0} for n in (1, 2)]
