@@ -155,10 +155,10 @@ def closest_pair(
     everywhere, home = np.concatenate(points), np.concatenate(homes)
     if len(everywhere) < 2:
         return None
-    distance, found = cKDTree(everywhere).query(wrapped, k=2)
+    distance, found = (np.asarray(x) for x in cKDTree(everywhere).query(wrapped, k=2))
     one = int(distance[:, 1].argmin())
-    two = next((int(k) for k in found[one] if k != one), one)
-    return (*sorted((one, int(home[two]))), float(distance[one, 1]))
+    two = int(home[next((int(k) for k in found[one] if k != one), one)])
+    return min(one, two), max(one, two), float(distance[one, 1])
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -317,11 +319,13 @@ def shortened(move: Tensor, limit: float | None) -> Tensor:
 
 def _step_sizes(step_size: float | Sequence[float] | Tensor) -> float | list[float]:
     """One number or a list of them, each positive and finite."""
-    if isinstance(step_size, str) or not hasattr(step_size, "__len__"):
+    several = isinstance(step_size, Sequence) and not isinstance(step_size, str)
+    if not several and not (isinstance(step_size, (Tensor, np.ndarray)) and step_size.ndim):
         return positive("step_size", step_size)
-    if getattr(step_size, "shape", None) == ():
-        return positive("step_size", step_size)
-    sizes = [positive(f"step_size[{k}]", size) for k, size in enumerate(step_size)]
+    sizes = [
+        positive(f"step_size[{place}]", size)
+        for place, size in enumerate(cast(Sequence[float], step_size))
+    ]
     if not sizes:
         raise ValueError("step_size must be a positive number or a sequence of them, got none")
     return sizes

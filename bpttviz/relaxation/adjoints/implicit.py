@@ -92,14 +92,14 @@ class ImplicitAdjoint(Adjoint):
         return backward.attach_hook(state.with_tensors([positions]))
 
     def _require_rest(self, loop: Loop, state: State) -> None:
-        fmax = loop.measure(state).fmax
-        moving = (fmax > self.rest.fmax) & ~loop.diverged
+        fmax, limit = loop.measure(state).fmax, self.rest.fmax or 0.0
+        moving = (fmax > limit) & ~loop.diverged
         if moving.any():
             worst = int(torch.where(moving, fmax, 0.0).argmax())
             self._complain(
                 f"structure {worst} ({loop.structures.names[worst]}) is not at rest: its largest "
                 f"force is {float(fmax[worst]):.2g} eV/Å after {int(loop.steps[worst])} steps, and "
-                f"an implicit gradient was asked for at {self.rest.fmax:g} eV/Å. Allow more steps "
+                f"an implicit gradient was asked for at {limit:g} eV/Å. Allow more steps "
                 "(rest=StoppingCriterion(max_steps=..., fmax=...)), or choose another adjoint"
             )
 
