@@ -6,16 +6,22 @@ import bz2
 import gzip
 import io
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bpttviz.datasets.labels import DataError
 
-OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+OPENERS: dict[str, Callable[..., io.BufferedIOBase]] = {
+    ".xz": lzma.LZMAFile,
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+}
 
-# Bytes. Relaxations of thousands of atoms stay below; a small file that unpacks to more was made
-# to fill a disk.
+# Bytes. Relaxations of thousands of atoms stay below; a file that unpacks to more was made to fill
+# a disk, and so was one that packs better than any numbers do (they shrink 3 to 20 times).
 MAX_UNPACKED = 500_000_000
+MAX_RATIO = 200
+ALWAYS = 20_000_000  # that much is never refused
 PIECE = 1 << 20
 
 
@@ -29,7 +35,8 @@ def pieces(path: Path, limit: int | None = None) -> Iterator[bytes]:
 
     Args:
         path: the file.
-        limit: bytes, by default `MAX_UNPACKED`.
+        limit: bytes; by default `MAX_UNPACKED`, or `MAX_RATIO` times the file's size if that is
+            less (but at least `ALWAYS`).
 
     Raises:
         DataError: more than ``limit`` bytes, or a file packed twice.
@@ -37,7 +44,9 @@ def pieces(path: Path, limit: int | None = None) -> Iterator[bytes]:
     """
     if is_compressed(path.with_suffix("")):
         raise DataError(f"{path} is compressed twice: unpack it once by hand")
-    limit, total = MAX_UNPACKED if limit is None else limit, 0
+    if limit is None:
+        limit = min(MAX_UNPACKED, max(ALWAYS, MAX_RATIO * path.stat().st_size))
+    total = 0
     with OPENERS[path.suffix.lower()](path, "rb") as packed:
         while piece := packed.read(PIECE):
             total += len(piece)

@@ -14,7 +14,7 @@ import torch
 from ase import Atoms
 
 from bpttviz.datasets.compression import pieces
-from bpttviz.datasets.from_ase import default_group
+from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError
 from bpttviz.datasets.relaxations import ReferenceRelaxation, ReferenceTrajectory
 from bpttviz.structures import Structures
@@ -30,7 +30,7 @@ def to_extxyz(frames: list[Atoms]) -> str:
     """
     lines = []
     for frame in frames:
-        info = {key: value for key, value in frame.info.items() if np.isscalar(value)}
+        info = {key: str(value) for key, value in frame.info.items() if np.isscalar(value)}
         lattice = " ".join(f"{x:.6f}" for x in frame.cell.array.ravel())
         extra = "".join(f' {key}="{value}"' for key, value in info.items())
         results = frame.calc.results  # GPAW's forces derive from the free energy

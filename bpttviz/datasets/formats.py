@@ -117,7 +117,7 @@ def _parsed(path: Path, format: str | None, source: Path) -> list[Atoms]:
         return read_vasprun(path, source)
     if format in NOT_CONVERGED:
         _warn_if_it_says(NOT_CONVERGED[format], path, source)
-    return ase.io.read(whole, ":", format=format, do_not_split_by_at_sign=True)
+    return list(ase.io.iread(whole, format=format, do_not_split_by_at_sign=True))
 
 
 def _warn_if_it_says(sentence: str, path: Path, source: Path) -> None:

@@ -16,34 +16,6 @@ from bpttviz.datasets.labels import DataError, labels_of, remarks, settings_of
 from bpttviz.structures import StructureError, Structures, as_atoms
 
 
-def default_group(start: Atoms) -> str:
-    """The group of a relaxation where the user names none.
-
-    ``info["group"]`` or ``info["defect"]`` of the first frame where the file has one (the shipped
-    defects carry family and species), else the composition. Starts that can relax to one and the
-    same end have the same composition, so the latter divides no such pair.
-    """
-    for key in ("group", "defect"):
-        if key in start.info:
-            return str(start.info[key])
-    return start.get_chemical_formula("hill")
-
-
-def group_of(start: Atoms, group: object) -> str:
-    """The group by its name, or by what makes one from the start.
-
-    Raises:
-        TypeError: neither a string nor a function.
-    """
-    if isinstance(group, str):
-        return group
-    if not callable(group):
-        raise TypeError(
-            f"group must be a name, or a function that makes one from a start, got {group!r}"
-        )
-    return str(group(start))
-
-
 def as_frames(name: str, frames: object) -> list[Atoms]:
     """The frames of one relaxation; structures of pymatgen are converted.
 

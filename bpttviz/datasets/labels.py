@@ -89,7 +89,8 @@ def _plain(key: object) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return np.size(value) == 1 and np.issubdtype(np.asarray(value).dtype, np.number)
+    array = np.asarray(value)
+    return array.size == 1 and np.issubdtype(array.dtype, np.number)
 
 
 def _choose(found: dict, standard: str) -> tuple[str | None, list[str]]:

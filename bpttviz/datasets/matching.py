@@ -17,4 +17,5 @@ def same_minimum(one: Atoms, two: Atoms) -> bool:
         return False
     if abs(one.get_potential_energy() - two.get_potential_energy()) > SAME_ENERGY:
         return False
-    return bool(MATCHER.fit(*map(AseAtomsAdaptor.get_structure, (one, two))))
+    first, second = (AseAtomsAdaptor.get_structure(atoms) for atoms in (one, two))
+    return bool(MATCHER.fit(first, second))

@@ -19,7 +19,7 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.extxyz import to_extxyz
-from bpttviz.datasets.from_ase import default_group
+from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import same_structure, settings_of
 from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.read import read_frames

@@ -7,17 +7,20 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from bpttviz.datasets.formats import read_frames
-from bpttviz.datasets.from_ase import default_group
+from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError, labels_of, unfinished
 from bpttviz.datasets.names import unique_names
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.structures import StructureError
+
+Job = Callable[[], ReferenceRelaxation]
 
 # eV/Å; relaxations are stopped well below.
 FAR_FROM_REST = 0.1
@@ -65,11 +68,11 @@ def read_relaxations(
     names = unique_names(files) if names is None else _names(names, len(files))
     groups = _one_each(group, len(files))
 
-    def reader(file: Path, name: str, grouped: Callable[[Atoms], str]):
+    def reader(file: Path, name: str, grouped: Callable[[Atoms], str]) -> Job:
         return lambda: _read_one(file, format, name, grouped)
 
     jobs = [
-        (str(file), reader(file, name, grouped))
+        reader(file, name, grouped)
         for file, name, grouped in zip(files, names, groups, strict=True)
     ]
     return RelaxationDataset(_all_or_say(jobs, skip_bad))
@@ -118,12 +121,11 @@ def read_pairs(
         names = [f"pair-{number:03d}" for number in range(len(both))]
     names = _names(names, len(both))
 
-    def reader(pair: tuple[Path, Path], name: str, grouped: Callable[[Atoms], str]):
+    def reader(pair: tuple[Path, Path], name: str, grouped: Callable[[Atoms], str]) -> Job:
         return lambda: _read_pair(pair, name, grouped)
 
     jobs = [
-        (f"{pair[0]} and {pair[1]}", reader(pair, name, grouped))
-        for pair, name, grouped in zip(both, names, groups, strict=True)
+        reader(pair, name, grouped) for pair, name, grouped in zip(both, names, groups, strict=True)
     ]
     return RelaxationDataset(_all_or_say(jobs, skip_bad))
 
@@ -161,7 +163,7 @@ def as_relaxations(data: object) -> RelaxationDataset:
             "data.val, data.test, or data.all"
         )
     if isinstance(data, (str, os.PathLike)):
-        return read_relaxations(data)
+        return read_relaxations(Path(data) if os.path.lexists(data) else os.fspath(data))
     members = list(data) if isinstance(data, Iterable) and not isinstance(data, Atoms) else None
     if members and all(isinstance(member, (str, os.PathLike)) for member in members):
         return read_relaxations(members)
@@ -177,23 +179,24 @@ def as_relaxations(data: object) -> RelaxationDataset:
     )
 
 
-def _all_or_say(jobs: Sequence[tuple[str, Callable]], skip_bad: bool) -> list[ReferenceRelaxation]:
+def _all_or_say(jobs: Sequence[Job], skip_bad: bool) -> list[ReferenceRelaxation]:
     """What all jobs give; those that fail are named together, or left out."""
-    read, failed = [], []
-    for what, job in jobs:
+    read: list[ReferenceRelaxation] = []
+    failed: list[ValueError] = []
+    for job in jobs:
         try:
             read.append(job())
         except (DataError, StructureError) as error:
-            failed.append((what, error))
+            failed.append(error)
     if not failed:
         return read
     if skip_bad and read:
-        for _, error in failed:
-            warnings.warn(f"left out: {error}", stacklevel=3)
+        for reason in failed:
+            warnings.warn(f"left out: {reason}", stacklevel=3)
         return read
     if len(failed) == 1:
-        raise failed[0][1]
-    listed = "\n".join(f"- {error}" for _, error in failed)
+        raise failed[0]
+    listed = "\n".join(f"- {reason}" for reason in failed)
     raise DataError(
         f"{len(failed)} of {len(jobs)} cannot be used (skip_bad=True leaves them out):\n{listed}"
     )
@@ -206,9 +209,8 @@ def _files(paths: object) -> list[Path]:
         TypeError: something else than names of files.
         DataError: a pattern that no file matches, or a folder without data.
     """
-    if isinstance(paths, (str, os.PathLike)):
-        paths = [paths]
-    given = list(paths) if isinstance(paths, Iterable) and not isinstance(paths, Atoms) else [paths]
+    several = isinstance(paths, Iterable) and not isinstance(paths, (str, os.PathLike, Atoms))
+    given: list[Any] = list(paths) if several else [paths]  # type: ignore[call-overload]
     for one in given:
         if not isinstance(one, (str, os.PathLike)):
             raise TypeError(
@@ -280,7 +282,11 @@ def _one_each(group: object, count: int) -> list[Callable[[Atoms], str]]:
     listed = list(group) if isinstance(group, Iterable) and not isinstance(group, str) else []
     if len(listed) != count:
         raise DataError(f"group= takes a function, or one name for each of the {count} relaxations")
-    return [lambda start, name=name: name for name in listed]
+    return [_always(str(name)) for name in listed]
+
+
+def _always(name: str) -> Callable[[Atoms], str]:
+    return lambda start: name
 
 
 def _require_finished(file: Path, frames: Sequence[Atoms]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import SupportsIndex, overload
 
 import torch
 from ase import Atoms
@@ -22,13 +22,8 @@ from bpttviz.datasets.consistency import (
     require_same_places,
     require_small_displacements,
 )
-from bpttviz.datasets.from_ase import (
-    as_frames,
-    default_group,
-    fixed_alike,
-    group_of,
-    labelled_frames,
-)
+from bpttviz.datasets.from_ase import as_frames, fixed_alike, labelled_frames
+from bpttviz.datasets.groups import deal, default_group, group_of
 from bpttviz.datasets.names import clean_name, require_clean
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
 from bpttviz.structures import StructureError, Structures, concatenate
@@ -268,11 +263,13 @@ class RelaxationDataset(Sequence):
         return iter(self.references)
 
     @overload
-    def __getitem__(self, key: int | str) -> ReferenceRelaxation: ...
+    def __getitem__(self, key: SupportsIndex | str) -> ReferenceRelaxation: ...
     @overload
-    def __getitem__(self, key: slice | Sequence[int | str]) -> RelaxationDataset: ...
     def __getitem__(
-        self, key: int | str | slice | Sequence[int | str]
+        self, key: slice | list[int] | list[str] | tuple[str, ...]
+    ) -> RelaxationDataset: ...
+    def __getitem__(
+        self, key: SupportsIndex | str | slice | list[int] | list[str] | tuple[str, ...]
     ) -> ReferenceRelaxation | RelaxationDataset:
         if isinstance(key, str):
             for reference in self.references:
@@ -359,26 +356,14 @@ class RelaxationDataset(Sequence):
     def folds(self, count: int = 4) -> list[tuple[RelaxationDataset, RelaxationDataset]]:
         """(training, held-out) pairs for cross-validation; a group is never divided.
 
-        Groups are dealt out largest first, each to the fold with the fewest relaxations, ties by
-        name: no seed, and the same folds every time.
+        No seed, and the same folds every time (`bpttviz.datasets.groups.deal`).
 
         Raises:
             TypeError, ValueError: ``count`` is no whole number of at least 2, or there are fewer
                 groups than folds.
         """
         count = whole("the number of folds", count, least=2)
-        sizes = Counter(self.groups)
-        if len(sizes) < count:
-            raise ValueError(
-                f"{count} folds need at least {count} groups; this set has {len(sizes)}. Groups "
-                "are compositions where nothing else names them: say with group= of "
-                "read_relaxations which relaxations could end alike"
-            )
-        load, home = [0] * count, {}
-        for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
-            fold = load.index(min(load))
-            home[group] = fold
-            load[fold] += size
+        home = deal(self.groups, count)
         return [
             (
                 RelaxationDataset([r for r in self.references if home[r.group] != fold]),

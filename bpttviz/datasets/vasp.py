@@ -66,11 +66,11 @@ def read_outcar(path: Path, source: Path) -> list[Atoms]:
     if any(step.overflowed for step in steps):
         text = _Named(re.sub(r"\*{3,}", " nan ", path.read_text(errors="replace")))
         text.name = str(path)
-    frames = ase.io.read(text, ":", format=OUTCAR, do_not_split_by_at_sign=True)
+    frames = list(ase.io.iread(text, format=OUTCAR, do_not_split_by_at_sign=True))
     lost = [n for n, step in enumerate(steps[: len(frames)], 1) if step.overflowed]
     bad = [n for n, step in enumerate(steps[: len(frames)], 1) if _unconverged(step, steps, most)]
-    _leave_out(frames, lost, source, "hold numbers too long for their columns (****)")
-    _leave_out(frames, bad, source, "did not converge their electronic steps (EDIFF not reached)")
+    _leave_out(frames, lost, source, "had numbers too long for their columns (****)")
+    _leave_out(frames, bad, source, "ended without converged electrons (EDIFF not reached)")
     return frames
 
 
@@ -82,11 +82,17 @@ class _Named(io.StringIO):
 
 def read_vasprun(path: Path, source: Path) -> list[Atoms]:
     """The ionic steps of a vasprun.xml; labels of unconverged ones are left out, and said."""
-    frames = ase.io.read(str(path.absolute()), ":", format=VASPRUN, do_not_split_by_at_sign=True)
+    whole = str(path.absolute())
+    frames = list(ase.io.iread(whole, format=VASPRUN, do_not_split_by_at_sign=True))
     with path.open(encoding="utf-8", errors="replace") as lines:
         steps, most = survey_vasprun(lines)
     bad = [n for n, s in enumerate(steps[: len(frames)], 1) if most and s.iterations >= most]
-    _leave_out(frames, bad, source, "used all their electronic steps (NELM), unconverged perhaps")
+    _leave_out(
+        frames,
+        bad,
+        source,
+        "used up all electronic steps (NELM), so that electrons may not have converged",
+    )
     return frames
 
 
@@ -142,13 +148,16 @@ def _unconverged(step: IonicStep, steps: list[IonicStep], most: int) -> bool:
 
 def _leave_out(frames: list[Atoms], steps: list[int], source: Path, why: str) -> None:
     """Take the labels of ``steps`` (counted from 1) away, and say so."""
+    if not steps:
+        return
     for number in steps:
         frames[number - 1].calc = None
-    if steps:
-        last = f", the last one, {len(frames)}, among them" if steps[-1] == len(frames) else ""
-        which = ", ".join(map(str, steps[:8])) + (", ..." if len(steps) > 8 else "")
-        warnings.warn(
-            f"{source}: ionic steps {which}{last} {why}; their energies and forces are left out"
-            + ("; the end is doubtful: go on from it until it converges" if last else ""),
-            stacklevel=2,
-        )
+    which = ", ".join(map(str, steps[:8])) + (", ..." if len(steps) > 8 else "")
+    last = steps[-1] == len(frames)
+    among = "" if not last else " (the last)" if len(steps) == 1 else " (the last is among them)"
+    warnings.warn(
+        f"{source}: ionic step{'s' if len(steps) > 1 else ''} {which}{among} {why}; their energies "
+        "and forces are left out"
+        + ("; the end is doubtful: go on from it until it converges" if last else ""),
+        stacklevel=2,
+    )

@@ -137,15 +137,17 @@ def interstitials(data: RelaxationDataset, seed: int, potential: Potential) -> P
     in training. ``seed`` disturbs the starts by 0.02 Å, which changes no basin. There are too few
     to hold any out, so this asks what each gradient can *learn*, not what it generalises.
     """
-    references = []
+    disturbed_ones = []
     for number, name in enumerate(INTERSTITIALS):
         start = data[name].start
         # As ASE's rattle does, so that these are the starts of earlier results.
         draw = np.random.RandomState(100 * seed + number)
         kick = torch.as_tensor(draw.normal(scale=0.02, size=start.positions.shape))
         disturbed = start.with_positions(start.positions + kick)
-        references.append(ReferenceRelaxation(name, data[name].group, disturbed, data[name].end))
-    references = RelaxationDataset(references)
+        disturbed_ones.append(
+            ReferenceRelaxation(name, data[name].group, disturbed, data[name].end)
+        )
+    references = RelaxationDataset(disturbed_ones)
     return Problem(
         potential=potential,
         training=references,
@@ -257,7 +259,14 @@ def format_counts(counts: Sequence[Count]) -> str:
     return "\n".join(lines)
 
 
-def _count(name, mode, seed, problem: Problem, potential: Potential, rest: Relaxer | None) -> Count:
+def _count(
+    name: str,
+    mode: str,
+    seed: int,
+    problem: Problem,
+    potential: Potential,
+    rest: Relaxer | None,
+) -> Count:
     def right(references: RelaxationDataset) -> tuple[int, float]:
         report = evaluate(
             {mode: potential}, references, problem.rule, problem.stop, rest, progress=False

@@ -199,12 +199,12 @@ def pretrain(
     learned = labelled(recipe.seed, recipe.frames)
     torch.manual_seed(recipe.seed)
     student = recipe.kind()
-    student.scale.fill_(components(learned).std())
+    student.get_buffer("scale").fill_(components(learned).std())
     folder = out / recipe.kind.__name__
     distilled = train(student, learned, recipe.distil, recipe, folder / "distil", progress)
     both = references + learned[: len(references)]  # some of the teacher's, so as not to forget
     fitted = train(distilled, both, recipe.fit, recipe, folder / "fit", progress)
-    if fitted.conservative:
+    if isinstance(fitted, PaiNN):  # the other has no energy
         fit_shift(fitted, learned)
         fit_shift(fitted, references)
 

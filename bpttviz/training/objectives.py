@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -224,7 +224,7 @@ class WeightedSum(Objective):
     terms: tuple[tuple[float, Objective], ...]
 
     def __init__(self, terms: Iterable[tuple[float, Objective]]):
-        taken_apart = []
+        taken_apart: list[tuple[float, Objective]] = []
         for weight, objective in terms:
             instance_of("a term of a sum", objective, Objective, "bv.ForceLoss()")
             outer = positive(
@@ -276,7 +276,7 @@ def count_evaluations(
     """
     count = 0
 
-    def note(*_):
+    def note(*_: object) -> None:
         nonlocal count
         count += torch.is_grad_enabled()
 
@@ -316,12 +316,15 @@ class _OneByOne(torch.autograd.Function):
     """The mean of several losses; each one's gradient is taken, and its graph freed, at once."""
 
     @staticmethod
-    def forward(ctx, wanted, losses, *parameters):
-        values, ctx.gradients = [], [None] * len(parameters)
+    def forward(
+        ctx: Any, wanted: bool, losses: Sequence[Callable[[], Tensor]], *parameters: Tensor
+    ) -> Tensor:
+        values: list[Tensor] = []
+        ctx.gradients = [None] * len(parameters)
         for loss in losses:
             with torch.set_grad_enabled(wanted):
                 value = loss()
-                found = ()
+                found: tuple[Tensor | None, ...] = ()
                 if wanted and value.requires_grad:
                     found = torch.autograd.grad(value, parameters, allow_unused=True)
             values.append(value.detach())
@@ -334,5 +337,5 @@ class _OneByOne(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, incoming):
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, *(None if g is None else incoming * g for g in ctx.gradients)

@@ -276,11 +276,11 @@ def test_a_plain_outcar_is_read_without_remark(tmp_path):
 def test_ionic_steps_whose_electrons_did_not_converge_are_named(how, tmp_path):
     reference, said = read_outcar(tmp_path, **{how: [3]})
     assert len(reference.trajectory) == 2
-    assert any("ionic steps 3, the last one, 3, among them did not converge" in one for one in said)
+    assert any("ionic step 3 (the last) ended without converged electrons" in one for one in said)
     assert any("the end is doubtful" in one for one in said)
     reference, said = read_outcar(tmp_path, **{how: [2]})
     assert len(reference.trajectory) == 2
-    assert any("OUTCAR: ionic steps 2 did not converge their elec" in one for one in said)
+    assert any("OUTCAR: ionic step 2 ended without converged elec" in one for one in said)
     assert not any("doubtful" in one for one in said)
     reference, said = read_outcar(tmp_path, **{how: [1, 2, 3]})
     assert reference.trajectory is None
@@ -297,7 +297,7 @@ def test_steps_of_a_machine_learned_force_field_are_no_labels(tmp_path):
 def test_numbers_too_long_for_their_columns_are_named(tmp_path):
     reference, said = read_outcar(tmp_path, overflow=[2])
     assert reference.trajectory.energy.tolist() == pytest.approx([-10.1, -10.3])
-    assert any("ionic steps 2 hold numbers too long" in one for one in said)
+    assert any("ionic step 2 had numbers too long" in one for one in said)
 
 
 def test_an_outcar_without_a_finished_step_says_so(tmp_path):
@@ -339,12 +339,13 @@ def test_compressed_files_of_any_format_are_read(suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_a_small_file_that_unpacks_to_too_much_is_refused(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr(compression, "MAX_UNPACKED", 3_000_000)
+    monkeypatch.setattr(compression, "ALWAYS", 3_000_000)
     path = tmp_path / f"bomb.extxyz.{suffix}"
     path.write_bytes(PACKERS[suffix](bytes(5_000_000)))
     assert path.stat().st_size < 10_000
     with pytest.raises(bv.DataError, match=r"bomb.* unpacks to more than 3 MB, the most that is"):
         bv.read_relaxations(path)
+    assert sum(map(len, compression.pieces(path, limit=5_000_000))) == 5_000_000
     twice = tmp_path / f"run.extxyz.{suffix}.{suffix}"
     twice.write_bytes(PACKERS[suffix](path.read_bytes()))
     with pytest.raises(bv.DataError, match="is compressed twice"):
