@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -34,7 +37,7 @@ def number(
         TypeError: not a number at all (a string, None, True, a list).
         ValueError: infinite, NaN or out of bounds.
     """
-    found = _plain(value)
+    found = _as_float(value)
     wanted = _in_words(least, above, most, below)
     if found is None:
         raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
@@ -45,8 +48,8 @@ def number(
         and (below is None or found < below)
     )
     if not (math.isfinite(found) and inside):
-        raise ValueError(f"{name} must be {wanted}, got {found}")
-    return float(found)
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
+    return found
 
 
 def positive(name: str, value: object) -> float:
@@ -76,7 +79,7 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None) -> 
     message = f"{name} must be a whole number of at least {least}{limit}, got {shown(value)}"
     if found is None:
         raise TypeError(message)
-    if not math.isfinite(found) or int(found) != found or found < least:
+    if not (isinstance(found, int) or found.is_integer()) or found < least:
         raise ValueError(message)
     if most is not None and found > most:
         raise ValueError(message)
@@ -111,6 +114,82 @@ def instance_of(name: str, value: object, kind: type[T], hint: str) -> T:
     raise TypeError(f"{name} must be {article} {kind.__name__}, such as {hint}; got {shown(value)}")
 
 
+def text(name: str, value: object) -> str:
+    """A string.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
+    return value
+
+
+def file_path(name: str, value: object) -> Path:
+    """The path of a file or folder, which need not be there.
+
+    Raises:
+        TypeError: no path.
+        ValueError: an empty one, or one that no file can have.
+    """
+    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
+        raise TypeError(f"{name} must be the path of a file or folder, got {shown(value)}")
+    path = os.fspath(value)
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be the path of a file or folder, got {path!r}")
+    return Path(path)
+
+
+def mapping_of(name: str, value: object, kind: type[T] | tuple, hint: str) -> dict[Any, T]:
+    """What a mapping holds, if its values are objects of class ``kind``. Raises as `instance_of`.
+
+    Args:
+        name: of the argument.
+        value: what the caller gave.
+        kind: what the values have to be.
+        hint: an example, as ``'{"fine-tuned": potential}'``.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, as {hint}; got {shown(value)}")
+    for key, member in value.items():
+        if not isinstance(member, kind):
+            raise TypeError(
+                f"{name} must be a mapping, as {hint}; for {key!r} it has {shown(member)}"
+            )
+    return dict(value)
+
+
+def sequence_of(name: str, value: object, kind: type[T] | tuple, hint: str) -> list[T]:
+    """What a sequence (or other collection) holds, if it is objects of class ``kind``.
+
+    Args:
+        name: of the argument.
+        value: what the caller gave.
+        kind: what the members have to be.
+        hint: an example, as ``'["a", "b"]'``.
+
+    Raises:
+        TypeError: no collection, a string, or a member that is something else.
+    """
+    no_collection = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
+    if no_collection or getattr(value, "shape", None) == ():
+        raise TypeError(f"{name} must be a list, as {hint}; got {shown(value)}")
+    members = list(value)  # type: ignore[call-overload]
+    for place, member in enumerate(members):
+        if not isinstance(member, kind):
+            raise TypeError(f"{name} must be a list, as {hint}; {name}[{place}] is {shown(member)}")
+    return members
+
+
+def _as_float(value: object) -> float | None:
+    """A Python number as a float; infinite where it is too large for one."""
+    found = _plain(value)
+    try:
+        return None if found is None else float(found)
+    except OverflowError:
+        return math.inf
+
+
 def _plain(value: Any) -> int | float | None:
     """A Python number; None where ``value`` is none (a bool is not meant as one either)."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
@@ -135,6 +214,8 @@ def _in_words(
 def shown(value: object) -> str:
     """A value and its type, short enough for a sentence."""
     plain = _plain(value)
+    if isinstance(plain, int) and abs(plain) > 1e30:
+        return f"a whole number of {len(f'{plain:x}') * 1.2:.0f} digits"
     if plain is not None:
         return str(plain)
     text = " ".join(repr(value).split())

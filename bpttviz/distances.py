@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bpttviz._checks import instance_of, whole
 from bpttviz.geometry import safe_sqrt, segment_sum
 from bpttviz.rigid_motions import free_rigid_motions, without_rigid_motions
 from bpttviz.structures import StructureError, Structures
@@ -48,15 +49,32 @@ def delta_q(a: Structures, b: Structures) -> Tensor:
 
 def rmsd(a: Structures, b: Structures) -> Tensor:
     """Root mean square displacement (B,) in Å, smallest over free motions. Raises as above."""
-    sizes = torch.bincount(a.structure_index, minlength=len(a))
     moved = displacements(a, b, mass_weighted=False)
+    sizes = torch.bincount(a.structure_index, minlength=len(a))
     return _segment_norm(moved, a) / sizes.to(moved.dtype).sqrt()
 
 
 def force_error(
     predicted: Tensor, reference: Tensor, structure_index: Tensor, count: int
 ) -> Tensor:
-    """Mean absolute error (count,) over force components, eV/Å; forces are (N, 3) eV/Å."""
+    """Mean absolute error (count,) over force components, eV/Å; forces are (N, 3) eV/Å.
+
+    Raises:
+        TypeError, ValueError: no tensors, or shapes that do not belong together.
+    """
+    hint = "a relaxation's forces"
+    shape = tuple(instance_of("predicted", predicted, Tensor, hint).shape)
+    if shape[1:] != (3,) or tuple(instance_of("reference", reference, Tensor, hint).shape) != shape:
+        raise ValueError(
+            f"predicted and reference must both be of shape (N, 3), got {shape} and "
+            f"{tuple(reference.shape)}"
+        )
+    instance_of("structure_index", structure_index, Tensor, "structures.structure_index")
+    if tuple(structure_index.shape) != shape[:1]:
+        raise ValueError(
+            f"structure_index must be of shape ({shape[0]},), got {tuple(structure_index.shape)}"
+        )
+    count = whole("count", count)
     sizes = torch.bincount(structure_index, minlength=count)
     return segment_sum((predicted - reference).abs().mean(1), structure_index, count) / sizes
 
@@ -65,8 +83,11 @@ def require_same(a: Structures, b: Structures) -> None:
     """Refuse to compare structures that are not the same atoms in the same order and cell.
 
     Raises:
+        TypeError: something else than `Structures`.
         StructureError: naming the first structure and atom that differ.
     """
+    for which, given in (("a", a), ("b", b)):
+        instance_of(which, given, Structures, "bv.Structures.from_ase(atoms)")
     if len(a) != len(b):
         raise StructureError(f"{len(a)} structures cannot be compared with {len(b)}")
     if a.counts != b.counts:

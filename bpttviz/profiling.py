@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from bpttviz._tensor_checks import require_device
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -33,7 +35,7 @@ class Meter:
     """
 
     def __init__(self, device: str | torch.device = "cpu"):
-        self.device = torch.device(device)
+        self.device = require_device(device)
         self.seconds = 0.0
         self.peak_bytes = self.growth_bytes = 0
         self.exact = True

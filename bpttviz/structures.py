@@ -12,7 +12,8 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 from torch import Tensor
 
-from bpttviz._checks import shown
+from bpttviz._checks import instance_of, shown
+from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.geometry import closest_pair, reduced_cells, shortest_period
 
 # Shorter than any chemical bond (H2 is 0.74 Å): two atoms this close are a mistake in the input.
@@ -79,17 +80,40 @@ class Structures:
         return self.positions.device
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
-        """Cut per-atom ``values`` (N, ...) into one tensor a structure."""
+        """Cut per-atom ``values`` (N, ...) into one tensor a structure.
+
+        Raises:
+            TypeError, ValueError: no tensor, or one of another length.
+        """
+        self._require_per_atom("values", values)
         return values.split(self.counts)
 
     def with_positions(self, positions: Tensor) -> Structures:
-        """The same structures elsewhere; ``positions`` (N, 3) Å may carry a graph."""
+        """The same structures elsewhere; ``positions`` (N, 3) Å may carry a graph.
+
+        Raises:
+            TypeError, ValueError: no tensor, or one of another shape.
+        """
+        self._require_per_atom("positions", positions, (3,))
         return replace(self, positions=positions)
+
+    def _require_per_atom(self, name: str, value: object, rest: tuple[int, ...] = ()) -> None:
+        count = len(self.structure_index)
+        found = instance_of(name, value, Tensor, "torch.zeros(n, 3)").shape
+        if found[:1] != (count,) or (rest and found[1:] != rest):
+            wanted = ", ".join(map(str, (count, *(rest or ("...",)))))
+            raise ValueError(f"{name} must be of shape ({wanted}), got {tuple(found)}")
 
     def to(
         self, device: str | torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Structures:
-        """Move to a device and/or change the floating-point type."""
+        """Move to a device and/or change the floating-point type.
+
+        Raises:
+            ValueError: no such device or type.
+        """
+        device = None if device is None else require_device(device)
+        dtype = None if dtype is None else require_dtype(dtype)
         moved = {
             key: getattr(self, key).to(device)
             for key in ("numbers", "pbc", "structure_index", "fixed")
@@ -152,7 +176,11 @@ class Structures:
             ValueError: another number of names.
             StructureError: constraints other than FixAtoms; what `check` refuses.
         """
-        batch = as_atoms("atoms", atoms)
+        batch, device, dtype = (
+            as_atoms("atoms", atoms),
+            require_device(device),
+            require_dtype(dtype),
+        )
         if not batch:
             raise StructureError("no structures given; pass at least one ase.Atoms")
         for index, member in enumerate(batch):
@@ -356,6 +384,9 @@ def _names(names: str | Sequence[str] | None, batch: Sequence[Atoms]) -> tuple[s
         names = [member.info.get("name", member.get_chemical_formula()) for member in batch]
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"names must be a list of strings, got {shown(names)}")
+    names = list(names)
     if len(names) != len(batch):
         raise ValueError(
             f"{len(names)} names were given for {len(batch)} structures; give a list with one each"

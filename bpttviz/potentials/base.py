@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_check
 import torch
 from torch import Tensor, nn
 
-from bpttviz.potentials.requirements import require_device, require_dtype_named
+from bpttviz._tensor_checks import require_device, require_dtype_named
 from bpttviz.structures import Structures
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from ase.constraints import FixAtoms
 from torch import Tensor, nn
 
 from bpttviz._checks import instance_of, not_negative, positive, whole
+from bpttviz._tensor_checks import require_tensor
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.requirements import require_sizes, require_tensor
+from bpttviz.potentials.requirements import require_sizes
 from bpttviz.structures import Structures
 
 Values = Tensor | np.ndarray | Sequence[Any]

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bpttviz._checks import whole
+from bpttviz._tensor_checks import require_tensor
 from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.requirements import require_sizes, require_tensor
+from bpttviz.potentials.requirements import require_sizes
 from bpttviz.structures import Structures
 
 LAST_SEED = 2**63 - 1  # of torch's generators

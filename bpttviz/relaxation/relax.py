@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from ase import Atoms
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
-from bpttviz._checks import instance_of
+from bpttviz._checks import instance_of, text, whole
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.adjoints.base import Adjoint, BackwardRecord, Waypoints
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
@@ -20,7 +21,7 @@ from bpttviz.relaxation.loop import Divergence, Loop
 from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.structures import StructureError, Structures, to_structures
+from bpttviz.structures import StructureError, Structures, as_atoms, to_structures
 
 
 class DivergenceWarning(UserWarning):
@@ -64,7 +65,12 @@ class Relaxation:
     backward: BackwardRecord = field(default_factory=BackwardRecord)
 
     def frames(self, index: int = 0) -> list[Atoms]:
-        """The path of one structure as ``ase.Atoms`` with energies and forces attached."""
+        """The path of one structure as ``ase.Atoms`` with energies and forces attached.
+
+        Raises:
+            TypeError, ValueError: no such structure.
+        """
+        index = whole("index", index, least=0, most=len(self.start) - 1)
         atoms = self.start[index].to_ase()[0]
         mine = (self.start.structure_index == index).cpu()
         frames = []
@@ -90,9 +96,11 @@ class Relaxation:
             name: of the structure.
 
         Raises:
-            StructureError: frames that are not the same atoms in the same order and cell.
-            RuntimeError: (ASE's) a frame without energy or forces.
+            TypeError: something else than frames.
+            StructureError: frames that are not the same atoms in the same order and cell, or one
+                without energy or forces.
         """
+        frames, name = as_atoms("frames", frames), text("name", name)
         for number, frame in enumerate(frames):
             if not (
                 np.array_equal(frame.numbers, frames[0].numbers)
@@ -105,8 +113,9 @@ class Relaxation:
                     name,
                 )
         batch = Structures.from_ase(frames, check=False)
-        energy = [[frame.get_potential_energy()] for frame in frames]
-        forces = torch.as_tensor(np.array([frame.get_forces() for frame in frames]))
+        labels = [_labels_of(frame, number, name) for number, frame in enumerate(frames)]
+        energy = [[energy] for energy, _ in labels]
+        forces = torch.as_tensor(np.array([forces for _, forces in labels]))
         start, final = (Structures.from_ase(frame, [name]) for frame in (frames[0], frames[-1]))
         return cls(
             start=start,
@@ -144,6 +153,14 @@ class Relaxation:
         if self.diverged:
             text += f", {len(self.diverged)} diverged"
         return f"<{text}>"
+
+
+def _labels_of(frame: Atoms, number: int, name: str) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces (N, 3) eV/Å of a frame, which brings or computes them."""
+    try:
+        return frame.get_potential_energy(), frame.get_forces()
+    except (RuntimeError, PropertyNotImplementedError) as error:
+        raise StructureError(f"frame {number} comes without energy or forces", 0, name) from error
 
 
 def relax(

@@ -18,12 +18,11 @@ from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
 from bpttviz._files import write_atomic
+from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
 from bpttviz.potentials.requirements import (
     require_choice,
-    require_device,
-    require_dtype,
     require_elements,
     require_finite,
     require_periodic,

@@ -15,17 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from bpttviz._files import write_atomic
+from bpttviz._tensor_checks import require_device, require_dtype, require_dtype_named
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, quiet, without_codegen
-from bpttviz.potentials.requirements import (
-    require_choice,
-    require_device,
-    require_dtype,
-    require_dtype_named,
-    require_elements,
-)
+from bpttviz.potentials.requirements import require_choice, require_elements
 from bpttviz.structures import Structures
 
 BLOCKS = ("interaction_cls", "interaction_cls_first", "readout_cls")

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from bpttviz._files import write_atomic
+from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, without_codegen
-from bpttviz.potentials.requirements import require_device, require_dtype, require_elements
+from bpttviz.potentials.requirements import require_elements
 from bpttviz.structures import Structures
 
 CHECKPOINTS = {

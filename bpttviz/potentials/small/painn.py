@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from bpttviz._checks import positive, whole
+from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.geometry import safe_norm, segment_sum
 from bpttviz.potentials.neighbors import neighbours
-from bpttviz.potentials.requirements import require_device, require_dtype
 from bpttviz.potentials.small.elements import LAST_ELEMENT, ElementEmbedding
 from bpttviz.potentials.small.pretrainable import (
     MOST_FEATURES,

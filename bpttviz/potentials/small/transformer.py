@@ -30,14 +30,10 @@ import torch
 from torch import Tensor, nn
 
 from bpttviz._checks import whole
+from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.geometry import safe_sqrt
 from bpttviz.potentials.base import Prediction
-from bpttviz.potentials.requirements import (
-    require_device,
-    require_dtype,
-    require_finite,
-    require_periodic,
-)
+from bpttviz.potentials.requirements import require_finite, require_periodic
 from bpttviz.potentials.small.elements import ElementEmbedding
 from bpttviz.potentials.small.pretrainable import (
     MOST_FEATURES,

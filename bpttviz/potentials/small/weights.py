@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bpttviz._files import write_atomic
+from bpttviz._tensor_checks import require_dtype
 from bpttviz.potentials.base import Potential
-from bpttviz.potentials.requirements import require_dtype
 
 KEY = "bpttviz-weights"
 SHELF = Path(str(files("bpttviz") / "potentials" / "small" / "shipped"))

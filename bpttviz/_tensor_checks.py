@@ -1,0 +1,98 @@
+"""Devices, floating-point types and tensors as arguments: or one sentence that says why not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def require_device(device: str | torch.device) -> torch.device:
+    """The device, or a sentence about why there is none.
+
+    Raises:
+        ValueError: no such device, or CUDA was asked for and this torch sees none.
+    """
+    found = _device(device)
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device must be 'cpu' or 'cuda', got {device!r} (others lack double precision or "
+            "second derivatives)"
+        )
+    if found.type == "cuda" and not torch.cuda.is_available():
+        build = "is a CPU-only build" if torch.version.cuda is None else "sees no GPU or driver"
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but torch {torch.__version__} {build}; "
+            "use device='cpu', or install a CUDA build of torch (see the README)"
+        )
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but there are {torch.cuda.device_count()} CUDA "
+            "devices, counted from 0"
+        )
+    return found
+
+
+def require_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float32 or float64, which potentials compute in.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not any(dtype is known for known in DTYPES.values()):
+        raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype!r}")
+    return dtype
+
+
+def require_dtype_named(name: str) -> torch.dtype:
+    """The floating-point type that a configuration names: "float32" or "float64".
+
+    Raises:
+        ValueError: anything else.
+    """
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be named 'float32' or 'float64', got {name!r}")
+    return DTYPES[name]
+
+
+def require_tensor(
+    name: str, value: object, shape: tuple[int | None, ...], dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """A tensor of its own of finite numbers, from whatever holds them.
+
+    Args:
+        name: of the argument, for the message.
+        value: a tensor, an array, nested lists.
+        shape: expected; None where any length (but 0) will do.
+        dtype: to convert to.
+
+    Raises:
+        TypeError: no numbers.
+        ValueError: another shape, or numbers that are not finite.
+    """
+    wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
+    try:
+        found = torch.as_tensor(value, dtype=dtype).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be numbers of shape {wanted}, got a {type(value).__name__}"
+        ) from error
+    fits = found.ndim == len(shape) and all(
+        length == expected or (expected is None and length > 0)
+        for length, expected in zip(found.shape, shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be of shape {wanted}, got {tuple(found.shape)}")
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{name} must be finite, and holds NaN or infinity")
+    return found
+
+
+def _device(device: object) -> torch.device | None:
+    if not isinstance(device, (str, torch.device)):
+        return None
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        return None
