@@ -68,14 +68,7 @@ def evaluate(
     instance_of("references", references, RelaxationDataset, "bv.read_relaxations(files)")
     if not len(references):
         raise ValueError("evaluate needs at least one reference relaxation")
-    how = Protocol(
-        GradientDescent() if rule is None else rule,
-        StoppingCriterion() if stop is None else stop,
-        Relaxer() if relaxer is None else relaxer,
-        bool(from_start),
-        whole_or_none("batch_size", batch_size),
-    )
-    _require_parts(how)
+    how = _protocol(rule, stop, relaxer, from_start, batch_size)
     if noise_floor is not None:
         noise_floor = not_negative("noise_floor", noise_floor)
     with nullcontext() if out is None else FolderLock(out):
@@ -187,11 +180,25 @@ def _named(potentials: Mapping[str, Potential]) -> dict[str, Potential]:
     return {str(name): potential for name, potential in potentials.items()}
 
 
-def _require_parts(how: Protocol) -> None:
-    """Refuse parts of another kind, with a sentence."""
+def _protocol(
+    rule: UpdateRule | None,
+    stop: StoppingCriterion | None,
+    relaxer: Relaxer | None,
+    from_start: bool,
+    batch_size: int | None,
+) -> Protocol:
+    """How to measure, with defaults for what was not given; refuses parts of another kind."""
+    how = Protocol(
+        GradientDescent() if rule is None else rule,
+        StoppingCriterion() if stop is None else stop,
+        Relaxer() if relaxer is None else relaxer,
+        bool(from_start),
+        whole_or_none("batch_size", batch_size),
+    )
     instance_of("rule", how.rule, UpdateRule, "bv.GradientDescent()")
     instance_of("stop", how.stop, StoppingCriterion, "bv.StoppingCriterion(max_steps=20)")
     instance_of("relaxer", how.relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
+    return how
 
 
 def _pending(

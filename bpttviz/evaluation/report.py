@@ -131,6 +131,9 @@ class Report:
         """
         name = self._name(structure)
         if (potential, name) not in self.relaxations:
+            row = self._rows.get((potential, name))
+            if row is not None and row.undescribed:
+                raise KeyError(f"{name!r} was not relaxed with {potential!r}: {row.diverged}")
             raise KeyError(
                 f"no relaxation of {name!r} with {potential!r} in this report; paths are not kept "
                 "in tables: evaluate anew without out="

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bpttviz._checks import instance_of, positive, whole, whole_or_none
 from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.relaxation.loop import FARTHEST
 from bpttviz.relaxation.rules import FIRE, UpdateRule
 from bpttviz.relaxation.state import State
 from bpttviz.structures import StructureError, Structures, concatenate
@@ -218,8 +219,9 @@ class _Pool:
             before = member.state.positions
             proposed = self.rule.step(member.state, force)
             placed = torch.where(held, before, proposed.positions)
-            if not bool(torch.isfinite(placed).all()):
-                self._give_up(member, "the step is not finite")
+            gone = float((placed - member.structures.positions).norm(dim=1).max())
+            if not gone <= FARTHEST:
+                self._give_up(member, f"an atom was thrown {gone:.3g} Å from its start")
                 continue
             member.state = replace(proposed, positions=placed)
             member.steps += 1

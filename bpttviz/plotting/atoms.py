@@ -1,6 +1,6 @@
 """Pictures of atoms and of the forces on them, from structures rather than from a report.
 
-Each function takes results and returns a figure with alternative text, like those of `plots`.
+Each function takes results and returns a figure with alternative text.
 """
 
 from __future__ import annotations
@@ -11,32 +11,40 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz.plotting import trajectory
-from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine
+from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREY, TEXT, VERMILION
 from bpttviz.plotting.scene import Scene, colour_bar
+from bpttviz.structures import Structures
 
 LONGEST = 2.4  # Å, of the longest arrow of a picture: about a bond
 
 
 def plot_snapshots(
-    structures: Mapping[str, Atoms], reference: Atoms, title: str = ""
+    structures: Mapping[str, Structures | Atoms],
+    reference: Structures | Atoms,
+    title: str = "",
 ) -> AccessibleFigure:
     """Structures of the same atoms side by side, coloured by distance to the reference.
 
-    The reference stands behind each as blue ghosts; ΔQ to it stands above. Rigid drift is taken
-    out, and the defect is in the middle.
+    The reference stands behind each as blue ghosts; ΔQ to it stands above. Rigid motions that cost
+    nothing are taken out, and the defect is in the middle.
 
     Args:
-        structures: label → structure: a start and the ends that it was led to, for instance.
+        structures: label → structure (a batch of one, or ``ase.Atoms``): a start and the ends that
+            it was led to, for instance.
         reference: the same atoms in the same order and cell.
         title: of the whole.
 
     Raises:
         StructureError: not the same atoms, order or cell.
+        TypeError: neither structures nor ``ase.Atoms``.
         ValueError: nothing to show.
     """
     _require(structures, "structure")
-    path = trajectory.AlignedTrajectory.from_structures(list(structures.values()), reference, title)
+    batch = trajectory.as_structures(list(structures.values()))
+    path = trajectory.AlignedTrajectory.from_structures(
+        batch, trajectory.as_structures(reference), title
+    )
     farthest = path.distance.max(1)
     # The start may exceed the scale: what differs between the ends is what should be seen.
     limit = max(np.ceil(20 * np.median(farthest)) / 20, 0.05)
@@ -47,14 +55,14 @@ def plot_snapshots(
         scene = Scene(axes, path, limit)
         scene.show(step)
         axes.set_title(
-            f"{label}\nΔQ {path.delta_q[step]:.2f} amu$^{{1/2}}$ Å", fontsize=10, color=TEXT
+            f"{plain(label)}\nΔQ {path.delta_q[step]:.2f} amu$^{{1/2}}$ Å", fontsize=10, color=TEXT
         )
         words.append(
             f"{label}: ΔQ {path.delta_q[step]:.2f} {UNIT}, farthest atom {farthest[step]:.2f} Å"
         )
     colour_bar(picture, panels, limit, "distance to the reference / Å")
     if title:
-        picture.suptitle(title, fontsize=11, color=TEXT, x=0.01, ha="left")
+        picture.suptitle(plain(title), fontsize=11, color=TEXT, x=0.01, ha="left")
     picture.alt_text = (
         f"{title or 'Atoms'} in {len(structures)} panels, coloured by distance to the reference, "
         "which stands behind them in blue. " + "; ".join(words) + "."
@@ -62,27 +70,32 @@ def plot_snapshots(
     return picture
 
 
-def plot_forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> AccessibleFigure:
+def plot_forces(
+    atoms: Structures | Atoms, by: Mapping[str, np.ndarray], title: str = ""
+) -> AccessibleFigure:
     """The forces on one structure as arrows, a panel for each who says what they are.
 
     All panels share one scale of arrows and one of colours, so lengths can be compared.
 
     Args:
-        atoms: the structure.
+        atoms: the structure (a batch of one, or ``ase.Atoms``).
         by: label → forces (N, 3) eV/Å.
         title: of the whole.
 
     Raises:
+        TypeError: neither structures nor ``ase.Atoms``.
         ValueError: nothing to show, or forces of another shape.
     """
     _require(by, "set of forces")
+    structure = trajectory.as_structures(atoms)
+    shape = tuple(structure.positions.shape)
     for label, values in by.items():
-        if np.shape(values) != (len(atoms), 3):
+        if np.shape(values) != shape:
             raise ValueError(
-                f"forces {label!r} have shape {np.shape(values)}; {len(atoms)} atoms need "
-                f"{(len(atoms), 3)}"
+                f"forces {label!r} have shape {np.shape(values)}; {shape[0]} atoms need {shape}"
             )
-    path = trajectory.AlignedTrajectory.from_structures([atoms], atoms, title)
+    by = {label: np.asarray(values, float) for label, values in by.items()}
+    path = trajectory.AlignedTrajectory.from_structures(structure, structure, title)
     sizes = {label: np.linalg.norm(values, axis=1) for label, values in by.items()}
     largest = max(float(size.max()) for size in sizes.values()) or 1.0
     picture = AccessibleFigure((4.3 * len(by) + 0.8, 4.7))
@@ -91,17 +104,17 @@ def plot_forces(atoms: Atoms, by: Mapping[str, np.ndarray], title: str = "") -> 
     for axes, (label, values) in zip(panels, by.items(), strict=True):
         scene = Scene(axes, path, largest, sizes[label][None])
         scene.show(0)
-        scene.point(0, np.asarray(values) * LONGEST / largest)
+        scene.point(0, values * LONGEST / largest)
         atom = int(sizes[label].argmax())
         size = sizes[label][atom]
-        axes.set_title(f"{label}\nlargest {size:.2f} eV/Å", fontsize=10, color=TEXT)
+        axes.set_title(f"{plain(label)}\nlargest {size:.2f} eV/Å", fontsize=10, color=TEXT)
         words.append(
             f"{label}: largest {size:.2f} eV/Å on atom {atom} ({path.symbols[atom]}), "
             f"mean {sizes[label].mean():.2f} eV/Å"
         )
     colour_bar(picture, panels, largest, "force / eV/Å")
     if title:
-        picture.suptitle(title, fontsize=11, color=TEXT, x=0.01, ha="left")
+        picture.suptitle(plain(title), fontsize=11, color=TEXT, x=0.01, ha="left")
     picture.alt_text = f"{title or 'Forces'} as arrows on the atoms. " + "; ".join(words) + "."
     return picture
 
@@ -139,8 +152,8 @@ def plot_parity(
         axes.plot(ends, ends, "--", color=GREY, lw=1.2, label="right")
         axes.plot(ends, slope * ends, "-", color=VERMILION, lw=1.6, label=f"slope {slope:.2f}")
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        axes.set_title(f"{label}\nmean error {error:.3f} eV/Å", fontsize=10, color=TEXT)
-        axes.set_xlabel(f"{reference} / eV/Å")
+        axes.set_title(f"{plain(label)}\nmean error {error:.3f} eV/Å", fontsize=10, color=TEXT)
+        axes.set_xlabel(f"{plain(reference)} / eV/Å")
         axes.legend(fontsize=8.5, frameon=False, loc="upper left")
         words.append(f"{label}: slope {slope:.2f}, mean absolute error {error:.3f} eV/Å")
     panels[0].set_ylabel("predicted / eV/Å")

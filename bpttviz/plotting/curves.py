@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GREY, POTENTIALS, TEXT
 
 # Curves of one panel, told apart by mark and line where colours cannot be.
@@ -38,7 +38,7 @@ def plot_curves(
     despine(axes)
     words = []
     for place, (label, (x, y)) in enumerate(values.items()):
-        axes.plot(x, y, label=label, **curve_style(place), ms=5, lw=1.6)
+        axes.plot(x, y, label=plain(label), **curve_style(place), ms=5, lw=1.6)
         low, high = np.nanargmin(y), np.nanargmax(y)
         words.append(
             f"{label}: lowest {y[low]:.3g} at {x[low]:.3g}, highest {y[high]:.3g} at {x[high]:.3g}"
@@ -50,8 +50,8 @@ def plot_curves(
         axes.axhspan(bottom, floor[0], color=GREY, alpha=0.15, lw=0)
         axes.set_ylim(bottom=bottom)
         axes.annotate(
-            floor[1], (1, floor[0]), (-4, -3), textcoords="offset points", ha="right", va="top",
-            xycoords=("axes fraction", "data"), fontsize=8.5, color=TEXT, style="italic",
+            plain(floor[1]), (1, floor[0]), (-4, -3), textcoords="offset points", ha="right",
+            va="top", xycoords=("axes fraction", "data"), fontsize=8.5, color=TEXT, style="italic",
         )  # fmt: skip
         words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
     axes.set_xlabel(x_label)

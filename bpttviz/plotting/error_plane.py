@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpttviz.evaluation.report import Report
-from bpttviz.evaluation.statistics import MIN_SAMPLES
+from bpttviz.evaluation.statistics import MIN_SAMPLES, group_interval, resolution_of
 from bpttviz.plotting.figure import UNIT
 
 # What an arrow can say, by (endpoint better, force better).
@@ -19,6 +19,8 @@ QUADRANTS = {
     (False, False): "endpoint and forces worse",
 }
 PARADOX = QUADRANTS[True, False]
+KEPT_RIGHT = "endpoint kept right"  # within the resolution before and after
+MEANINGS = (*QUADRANTS.values(), KEPT_RIGHT)
 
 # What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
 # or the potentials on the way to it (training epochs).
@@ -31,22 +33,34 @@ class Arrow:
 
     Attributes:
         structure: its name.
-        points: (force MAE in eV/Å, ΔQ at rest in amu^½ Å) before, on the way, and after.
+        group: of the structure.
+        points: (force MAE in eV/Å, ΔQ at rest in amu^½ Å) before, on the way, and after. Errors
+            below what numbers can tell apart are put there.
+        floor: amu^½ Å; ends within it are right.
     """
 
     structure: str
+    group: str
     points: tuple[tuple[float, float], ...]
+    floor: float = 0.0
 
     @property
     def meaning(self) -> str:
-        """One of `QUADRANTS`."""
+        """One of `MEANINGS`."""
+        if self.kept_right:
+            return KEPT_RIGHT
         (x0, _), (x1, _) = self.points[0], self.points[-1]
         return QUADRANTS[self.better, x1 < x0]
 
     @property
+    def kept_right(self) -> bool:
+        """Whether the endpoint is within the resolution before and after."""
+        return max(self.points[0][1], self.points[-1][1]) <= self.floor
+
+    @property
     def better(self) -> bool:
-        """Whether the endpoint is."""
-        return self.points[-1][1] < self.points[0][1]
+        """Whether the endpoint is; not where it was right and still is."""
+        return not self.kept_right and self.points[-1][1] < self.points[0][1]
 
     def describe(self) -> str:
         """What the errors were, and what that means."""
@@ -68,8 +82,8 @@ class Layer:
         left_out: structure → why it has no arrow.
         mean: arithmetic means (P + 1, 2): [before, *potentials] × [force, endpoint], over the
             structures that every layer of the plane shows; None where there are none.
-        interval: (P + 1, 2, 2) its 95 % bootstrap interval over structures: [..., (low, high)];
-            None where there are too few structures for one.
+        interval: (P + 1, 2, 2) its 95 % interval over structures, groups taken whole (a t interval
+            of its logarithm): [..., (low, high)]; None where there are too few groups for one.
     """
 
     title: str
@@ -85,12 +99,14 @@ class Layer:
 
     def counts_in_words(self) -> str:
         """How many arrows say what."""
-        return "; ".join(f"{m}: {self.count(m)}" for m in QUADRANTS.values() if self.count(m))
+        return "; ".join(f"{m}: {self.count(m)}" for m in MEANINGS if self.count(m))
 
     def better_in_words(self) -> str:
         """How many ends got better."""
         better = sum(arrow.better for arrow in self.arrows)
-        return f"endpoint better in {better} of {len(self.arrows)}"
+        kept = sum(arrow.kept_right for arrow in self.arrows)
+        text = f"endpoint better in {better} of {len(self.arrows)}"
+        return text + (f", kept right in {kept}" if kept else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +204,8 @@ def error_plane_data(
     common = set.intersection(*({a.structure for a in arrows} for arrows, _ in placed.values()))
     layers = []
     for title, (arrows, left_out) in placed.items():
-        points = np.array([arrow.points for arrow in arrows if arrow.structure in common])
-        layers.append(Layer(title, ways[title], tuple(arrows), left_out, *_means(points)))
+        shared = [arrow for arrow in arrows if arrow.structure in common]
+        layers.append(Layer(title, ways[title], tuple(arrows), left_out, *_means(shared)))
     return ErrorPlaneData(before, tuple(layers), report.noise_floor)
 
 
@@ -226,35 +242,40 @@ def _ways(report: Report, after: After | None) -> dict[str, tuple[str, ...]]:
 def _arrows(report: Report, potentials: tuple[str, ...]) -> tuple[list[Arrow], dict[str, str]]:
     """An arrow for every structure that can be placed, and why the others cannot."""
     arrows, left_out = [], {}
-    for name in report.structures:
+    resolution = np.array([resolution_of("force_mae"), resolution_of("dq_rest")])
+    floor = max(report.noise_floor or 0.0, resolution[1])
+    for name, group in zip(report.structures, report.groups, strict=True):
         rows = [report.row(potential, name) for potential in potentials]
-        points = tuple((row.force_mae, row.dq_rest) for row in rows)
-        values = np.array(points, float)
-        if any(row.diverged for row in rows):
+        values = np.array([(row.force_mae, row.dq_rest) for row in rows], float)
+        if any(row.undescribed for row in rows):
+            left_out[name] = "cannot be described"
+        elif any(row.diverged for row in rows):
             left_out[name] = "diverged"
         elif not np.isfinite(values[:, 0]).all():
             left_out[name] = "no reference forces"
         elif not all(row.rest_converged for row in rows):
             left_out[name] = "did not come to rest"
-        elif not (np.isfinite(values) & (values > 0)).all():
-            left_out[name] = "no error that a logarithmic axis can show"
+        elif not np.isfinite(values).all():
+            left_out[name] = "no endpoint error"
         else:
-            arrows.append(Arrow(name, points))
+            points = np.maximum(values, resolution).tolist()
+            arrows.append(Arrow(name, group, tuple((x, y) for x, y in points), floor))
     return arrows, left_out
 
 
-def _means(points: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Means (T, 2) over structures of ``points`` (S, T, 2), and bootstrap intervals (T, 2, 2).
+def _means(arrows: Sequence[Arrow]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Means (T, 2) over structures of the arrows' points, and their intervals (T, 2, 2).
 
-    Structures are resampled whole, and the same ones in every layer.
+    The interval is of the logarithm of the mean, so that it stays positive, as the axes are.
     """
-    if not len(points):
+    if not arrows:
         return None, None
-    if len(points) < MIN_SAMPLES:
+    points = np.array([arrow.points for arrow in arrows])  # (S, T, 2)
+    groups = [arrow.group for arrow in arrows]
+    if len(set(groups)) < MIN_SAMPLES:
         return points.mean(0), None
-    draws = np.random.default_rng(0).integers(len(points), size=(5000, len(points)))
-    interval = np.percentile(points[draws].mean(1), [2.5, 97.5], axis=0)
-    return points.mean(0), np.moveaxis(interval, 0, -1)
+    low, high = group_interval(lambda chosen: np.log(points[chosen].mean(0)), groups)
+    return points.mean(0), np.exp(np.stack([low, high], axis=-1))
 
 
 def _mean_in_words(layer: Layer) -> str:
@@ -262,6 +283,7 @@ def _mean_in_words(layer: Layer) -> str:
         return "No structure is common to all layers, so there are no means."
 
     def value(step: int, error: int) -> str:
+        """A mean with its interval."""
         text = f"{layer.mean[step, error]:.3g}"
         if layer.interval is None:
             return text

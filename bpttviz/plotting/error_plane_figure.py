@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
@@ -12,7 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, POTENTIALS, TEXT, VERMILION
 
 # How an arrow looks where one layer is shown: a colour, and a line for whoever cannot see it.
@@ -23,6 +25,7 @@ STYLES = {
     (False, False): (VERMILION, "dashed"),
 }
 LOOK = {error_plane.QUADRANTS[key]: style for key, style in STYLES.items()}
+LOOK[error_plane.KEPT_RIGHT] = (GREY, "solid")
 NAME = (0.47, 0.1)  # width and height of the quarter's name, as shares of the plane
 APART = 9  # points between the means in the margins
 
@@ -37,15 +40,19 @@ def plot_error_plane(
 ) -> AccessibleFigure:
     """Force error against endpoint error at rest, an arrow per structure from before to after.
 
+    Arrows of one layer are coloured by what they say, those of several by their layer. Where
+    checkpoints of a training are given, a dot stands for each on the way. Means stand in the plane,
+    and with their intervals in its margins. Structures that cannot be placed (no reference forces,
+    diverged) are named in the picture.
+
     Args:
         report: what was measured.
-        before, after: which potentials; as in `bpttviz.plotting.error_plane.error_plane_data`, which also says what
-            may be raised. By default the report's first and last.
+        before, after: which potentials; as in `bpttviz.plotting.error_plane.error_plane_data`. By
+            default the report's first and last.
 
-    Arrows of one layer are coloured by what they say, those of several by their layer. Where
-    training epochs are given, a dot stands for each on the way. Means stand in the plane, and with
-    their intervals in its margins. Structures that cannot be placed (no reference forces, diverged)
-    are named in the picture.
+    Raises:
+        KeyError: the report holds no such potential.
+        ValueError: no layer.
     """
     data = error_plane.error_plane_data(report, before, after)
     picture = AccessibleFigure((7.2, 5.9 + 0.12 * len(data.layers)))
@@ -54,17 +61,35 @@ def plot_error_plane(
     axes.set_xlabel("force error (MAE) / eV/Å")
     axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
     pad = 8 + (APART * (len(data.layers) + 1) if data.mean is not None else 0)
-    axes.set_title(data.title, loc="left", fontsize=11, color=TEXT, pad=pad)
+    axes.set_title(plain(data.title), loc="left", fontsize=11, color=TEXT, pad=pad)
     notes = data.left_out_in_words()
     if not data.structures:
-        message = "No structure can be placed on this plane.\n" + "\n".join(notes)
-        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        picture.alt_text = message.replace("\n", " ")
-        return picture
-
+        return _nothing_to_place(picture, axes, notes)
     limits = data.limits()
+    _logarithmic(axes, limits)
+    _draw(axes, data, limits)
+    axes.legend(  # below: inside, it would hide arrows or the quarter's name
+        handles=_legend(data), loc="upper left", bbox_to_anchor=(-0.02, -0.11), ncols=2, fontsize=8,
+        frameon=False,
+    )  # fmt: skip
+    if notes:
+        picture.supxlabel(plain("; ".join(notes)), fontsize=8, color=GREY)
+    picture.alt_text = data.describe()
+    return picture
+
+
+def _nothing_to_place(picture: AccessibleFigure, axes: Axes, notes: list[str]) -> AccessibleFigure:
+    """A picture that says why there is nothing in it."""
+    message = "No structure can be placed on this plane.\n" + "\n".join(notes)
+    axes.text(0.5, 0.5, plain(message), transform=axes.transAxes, ha="center", va="center")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    picture.alt_text = message.replace("\n", " ")
+    return picture
+
+
+def _logarithmic(axes: Axes, limits: np.ndarray) -> None:
+    """Both axes logarithmic, with ticks that can be read."""
     for axis, set_limits, set_scale, (low, high) in (
         (axes.xaxis, axes.set_xlim, axes.set_xscale, limits[0]),
         (axes.yaxis, axes.set_ylim, axes.set_yscale, limits[1]),
@@ -75,6 +100,10 @@ def plot_error_plane(
         axis.set_major_locator(FixedLocator(places))
         axis.set_major_formatter(FixedFormatter([f"{p:g}" for p in places]))
         axis.set_minor_locator(NullLocator())
+
+
+def _draw(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
+    """The noise floor, the quarters, the arrows of all layers, and their means."""
     if data.noise_floor:
         axes.axhspan(limits[1, 0], data.noise_floor, color=GREY, alpha=0.15, lw=0)
         axes.text(
@@ -93,17 +122,16 @@ def plot_error_plane(
     if data.mean is not None:
         _means(axes, data)
         _margins(axes, data)
-    axes.legend(  # below: inside, it would hide arrows or the quarter's name
-        handles=_legend(data), loc="upper left", bbox_to_anchor=(-0.02, -0.11), ncols=2, fontsize=8,
-        frameon=False,
-    )  # fmt: skip
-    if notes:
-        picture.supxlabel("; ".join(notes), fontsize=8, color=GREY)
-    picture.alt_text = data.describe()
-    return picture
 
 
-def _arrow(axes, points, colour: str, line: str, filled: bool = True, width: float = 1.5) -> None:
+def _arrow(
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    colour: str,
+    line: str,
+    filled: bool = True,
+    width: float = 1.5,
+) -> None:
     """A way over the plane: a dot where it begins, smaller ones on it, a head where it ends."""
     *way, tail, tip = points
     axes.plot(*points[0], "o", ms=3.5, color=colour, zorder=3)
@@ -119,7 +147,7 @@ def _arrow(axes, points, colour: str, line: str, filled: bool = True, width: flo
     )  # fmt: skip
 
 
-def _quadrants(axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
+def _quadrants(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
     """Divide the plane at the mean before, and name the quarter of the paradox."""
     x, y = data.mean
     axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
@@ -158,7 +186,7 @@ def _mean_colours(data: error_plane.ErrorPlaneData) -> list[str]:
     return [TEXT if alone else layer_look(number)[0] for number in range(len(data.layers))]
 
 
-def _means(axes, data: error_plane.ErrorPlaneData) -> None:
+def _means(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     """The mean before and after, and the way from one to the other."""
     for layer, colour in zip(data.layers, _mean_colours(data), strict=True):
         *_, tail, tip = layer.mean
@@ -170,13 +198,14 @@ def _means(axes, data: error_plane.ErrorPlaneData) -> None:
         axes.plot(*tip, "D", ms=6, color=colour, mec="white", mew=0.6, zorder=6)
         if len(data.layers) > 1:
             axes.annotate(
-                layer.title, tip, (7, 5), textcoords="offset points", fontsize=8.5, weight="bold",
-                color=colour, zorder=7, path_effects=[withStroke(linewidth=3, foreground="white")],
+                plain(layer.title), tip, (7, 5), textcoords="offset points", fontsize=8.5,
+                weight="bold", color=colour, zorder=7,
+                path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip
     axes.plot(*data.mean, "D", ms=6, color=TEXT, mfc="white", zorder=6)
 
 
-def _margins(axes, data: error_plane.ErrorPlaneData) -> None:
+def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     """The means of each error alone, with their intervals, above and to the right of the plane."""
     first = data.layers[0]
     rows = [(first.mean[0], None if first.interval is None else first.interval[0], TEXT, "white")]
@@ -195,7 +224,8 @@ def _margins(axes, data: error_plane.ErrorPlaneData) -> None:
         ):
             style = {"color": colour, "transform": transform, "clip_on": False, "zorder": 6}
 
-            def place(values, error=error):
+            def place(values: np.ndarray, error: int = error) -> tuple[Sequence, Sequence]:
+                """Values of one error, on its margin."""
                 return (values, [1] * len(values)) if error == 0 else ([1] * len(values), values)
 
             if interval is not None:
@@ -204,6 +234,7 @@ def _margins(axes, data: error_plane.ErrorPlaneData) -> None:
 
 
 def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
+    """What colours, lines and marks mean."""
     if len(data.layers) == 1:
         (layer,) = data.layers
         handles = [
@@ -214,7 +245,7 @@ def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
     else:
         labels = [f"{layer.title}: {layer.better_in_words()}" for layer in data.layers]
         handles = [
-            Line2D([], [], color=layer_look(number)[0], label=label)
+            Line2D([], [], color=layer_look(number)[0], label=plain(label))
             for number, label in enumerate(labels)
         ]
         handles.append(Line2D([], [], color=GREY, ls="dashed", label="dashed: endpoint worse"))

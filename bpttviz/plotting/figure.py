@@ -1,11 +1,13 @@
-"""`AccessibleFigure`: a matplotlib figure that carries its description, and shows itself with it."""
+"""`AccessibleFigure`: a matplotlib figure that carries a description and shows itself with it."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
+import re
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bpttviz.plotting.palette import GREY, TEXT
@@ -46,7 +48,12 @@ class AccessibleFigure(Figure):
         return {"text/html": self.to_html(), "text/plain": self.alt_text}
 
 
-def despine(axes) -> None:
+def plain(text: object) -> str:
+    """Text that matplotlib is to draw as it is: a ``$`` of a name begins no formula."""
+    return re.sub(r"(?<!\\)\$", r"\$", str(text))
+
+
+def despine(axes: Axes) -> None:
     """Take away what an axis does not need: two of its four lines, and weight from the rest."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from bpttviz.plotting import error_plane
 from bpttviz.plotting.curves import curve_style
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GREY, TEXT
 from bpttviz.relaxation.diagnose import EXPLODED, VANISHED, GradientDiagnosis
 
@@ -96,56 +97,68 @@ def plot_gradient(
     rows = [["size", "share"], ["factors", "factors"]] if factors else [["size", "share"]]
     below = (0.09 + 0.09 * len(factors),) * bool(factors)
     panels = picture.subplot_mosaic(rows, height_ratios=(1, *below))
-    size, share = panels["size"], panels["share"]
     for axes in panels.values():
         despine(axes)
-    words = []
+    _gradient_curves(panels["size"], panels["share"], diagnoses)
+    longest = max(diagnosis.steps for diagnosis in diagnoses.values())
+    _size_axes(panels["size"], limits)
+    _share_axes(panels["share"], longest, bool(limits))
+    for name in ("size", "share"):
+        panels[name].set_xlim(-0.03 * longest, 1.03 * longest)
+        panels[name].set_xlabel("step t  (← the gradient's way)")
+        panels[name].xaxis.set_major_locator(MaxNLocator(integer=True))
+    if factors:
+        _factors(panels["factors"], factors, list(diagnoses))
+    handles, labels = panels["size"].get_legend_handles_labels()
+    picture.legend(
+        handles, labels, loc="outside upper left", ncols=min(3, len(labels)), fontsize=9,
+        frameon=False,
+    )  # fmt: skip
+    words = [_gradient_in_words(label, diagnosis) for label, diagnosis in diagnoses.items()]
+    words += [
+        f"Factors of a step, {label}: {', '.join(f'{f:.2f}' for f in sorted(values))}."
+        for label, values in factors.items()
+    ]
+    picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
+    return picture
+
+
+def _gradient_curves(size: Axes, share: Axes, diagnoses: Mapping[str, GradientDiagnosis]) -> None:
+    """The curves of each diagnosis in both panels."""
     for place, (label, diagnosis) in enumerate(diagnoses.items()):
         curve = curve_style(place) | {
-            "label": f"{label}: {diagnosis.verdict}", "lw": 1.6, "ms": 5,
+            "label": f"{plain(label)}: {diagnosis.verdict}", "lw": 1.6, "ms": 5,
             "markevery": max(1, diagnosis.steps // 10),
         }  # fmt: skip
         relative, shares = _relative(diagnosis)
         size.plot(relative, **curve)
         share.plot(100 * shares, **curve)
-        words.append(_gradient_in_words(label, diagnosis))
-    size.set_yscale("log")
-    size.set_ylim(limits)
-    low, high = size.get_ylim() if limits else limits_with_bands(size.get_ylim())
+
+
+def _size_axes(axes: Axes, limits: tuple[float, float] | None) -> None:
+    """The left panel: a logarithmic axis with the bands of what vanished and what exploded."""
+    axes.set_yscale("log")
+    axes.set_ylim(limits)
+    low, high = axes.get_ylim() if limits else limits_with_bands(axes.get_ylim())
     for edge, end, word in ((VANISHED, low, "vanished"), (EXPLODED, high, "exploded")):
-        size.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
-        size.annotate(
+        axes.axhspan(edge, end, color=GREY, alpha=0.15, lw=0)
+        axes.annotate(
             word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
             xycoords=("axes fraction", "data"), ha="right", va="bottom" if end > edge else "top",
             fontsize=8.5, color=TEXT, style="italic",
         )  # fmt: skip
-    size.set_ylim(low, high)
-    size.set_title(
+    axes.set_ylim(low, high)
+    axes.set_title(
         "size of the gradient on its way back (1 at the end)", loc="left", fontsize=10, color=TEXT
     )
-    size.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|")
-    share.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=TEXT)
-    share.set_ylabel("share / %")
-    longest = max(d.steps for d in diagnoses.values())
-    # A flat curve is to look flat: the axis always shows thrice an equal share.
-    share.set_ylim(0, 100 if limits else max(share.get_ylim()[1], 300 / longest))
-    for axes in (size, share):
-        axes.set_xlim(-0.03 * longest, 1.03 * longest)
-        axes.set_xlabel("step t  (← the gradient's way)")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if factors:
-        _factors(panels["factors"], factors, list(diagnoses))
-        words += [
-            f"Factors of a step, {label}: {', '.join(f'{f:.2f}' for f in sorted(values))}."
-            for label, values in factors.items()
-        ]
-    handles, labels = size.get_legend_handles_labels()
-    picture.legend(
-        handles, labels, loc="outside upper left", ncols=min(3, len(labels)), fontsize=9,
-        frameon=False,
-    )  # fmt: skip
-    picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
-    return picture
+    axes.set_ylabel("|dL/dX$_t$| / |dL/dX$_K$|")
+
+
+def _share_axes(axes: Axes, longest: int, comparable: bool) -> None:
+    """The right panel. A flat curve is to look flat: it always shows thrice an equal share."""
+    axes.set_title("what each step adds to dL/dθ", loc="left", fontsize=10, color=TEXT)
+    axes.set_ylabel("share / %")
+    axes.set_ylim(0, 100 if comparable else max(axes.get_ylim()[1], 300 / longest))
 
 
 def _relative(diagnosis: GradientDiagnosis) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +190,7 @@ def limits_with_bands(limits: tuple[float, float]) -> tuple[float, float]:
     return min(limits[0], 0.4 * VANISHED), max(limits[1], 2.5 * EXPLODED)
 
 
-def _factors(axes, factors: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
+def _factors(axes: Axes, factors: Mapping[str, Sequence[float]], labels: Sequence[str]) -> None:
     """The factors of each label as marks on a line of its own; outside -1 to 1 is shaded."""
     reach = 1.1 * max(1.15, *(abs(f) for values in factors.values() for f in values))
     for row, (label, values) in enumerate(factors.items()):

@@ -1,6 +1,6 @@
 """Pictures of two-dimensional landscapes: surfaces with paths and basins, and force errors.
 
-As in `plots`, each function returns a `AccessibleFigure` with alternative text and touches no global state.
+Each function returns an `AccessibleFigure` with alternative text and touches no global state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, DISTANCE, GREY, POTENTIALS, TEXT
 from bpttviz.potentials.landscape import Landscape, Window
 
@@ -173,7 +173,7 @@ def _panels(titles: Mapping[str, object], window: Window) -> tuple[AccessibleFig
     for title, axes in zip(titles, panels, strict=True):
         despine(axes)
         axes.set(aspect="equal", xlim=window.x, ylim=window.y, xlabel="x / Å")
-        axes.set_title(title, loc="left", fontsize=11, color=TEXT)
+        axes.set_title(plain(title), loc="left", fontsize=11, color=TEXT)
     panels[0].set_ylabel("y / Å")
     return picture, panels
 
@@ -222,7 +222,7 @@ def _legend(picture: AccessibleFigure, paths: Mapping[str, Sequence[WalkerPath]]
     lines = {
         path.label: Line2D(
             [], [], color=path.colour, ls="dashed" if path.dashed else "solid", lw=1.5,
-            marker="s" if path.dashed else "o", ms=5, label=path.label,
+            marker="s" if path.dashed else "o", ms=5, label=plain(path.label),
         )
         for some in paths.values() for path in some if path.label
     }  # fmt: skip

@@ -8,47 +8,43 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
-from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine
+from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GHOST, GREY, POTENTIALS, TEXT
 from bpttviz.plotting.scene import COLOURS, Scene, colour_bar
 
+Paths = tuple[trajectory.AlignedTrajectory, ...]
+
 
 def plot_endpoint_errors(report: Report) -> AccessibleFigure:
-    """ΔQ to the reference of every structure under every potential: at K steps, and at rest."""
+    """ΔQ to the reference of every structure under every potential: at K steps, and at rest.
+
+    Args:
+        report: what was measured.
+    """
     names, potentials = report.structures, report.potentials
     order = np.argsort(-np.nan_to_num(report.column("dq_rest", potentials[0]).astype(float)))
     picture = AccessibleFigure((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))
     panels = picture.subplots(1, 2, sharey=True)
-    thickness = 0.8 / len(potentials)
-    rows = np.arange(len(names))
     for axes, column, title in (
         (panels[0], "dq_k", "after K steps"),
         (panels[1], "dq_rest", "at rest"),
     ):
-        despine(axes)
-        for number, potential in enumerate(potentials):
-            values = report.column(column, potential).astype(float)[order]
-            places = rows + (number - (len(potentials) - 1) / 2) * thickness
-            colour = POTENTIALS[number % len(POTENTIALS)]
-            axes.barh(places, np.nan_to_num(values), thickness * 0.9, color=colour, label=potential)
-            for place, value, index in zip(places, values, order, strict=True):
-                if not np.isfinite(value):
-                    lost = report.row(potential, names[index]).diverged
-                    reason = " diverged" if lost else " did not come to rest"
-                    axes.text(0, place, reason, va="center", fontsize=7, color=TEXT)
+        _bars(axes, report, column, order)
         if report.noise_floor:
             axes.axvline(report.noise_floor, color=GREY, ls="dashed", lw=1)
         axes.set_title(title, loc="left", fontsize=10, color=TEXT)
         axes.set_xlabel(DELTA_Q)
-    panels[0].set_yticks(rows, [names[i] for i in order])
+    panels[0].set_yticks(np.arange(len(names)), [plain(names[i]) for i in order])
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     if report.noise_floor:
@@ -63,6 +59,25 @@ def plot_endpoint_errors(report: Report) -> AccessibleFigure:
         f"Bars of the endpoint error ΔQ of {len(names)} structures. Means in {UNIT}: {means}."
     )
     return picture
+
+
+def _bars(axes: Axes, report: Report, column: str, order: np.ndarray) -> None:
+    """A bar for each structure and potential, or in its place why there is none."""
+    despine(axes)
+    names, potentials = report.structures, report.potentials
+    thickness = 0.8 / len(potentials)
+    for number, potential in enumerate(potentials):
+        values = report.column(column, potential).astype(float)[order]
+        places = np.arange(len(names)) + (number - (len(potentials) - 1) / 2) * thickness
+        colour = POTENTIALS[number % len(POTENTIALS)]
+        label = plain(potential)
+        axes.barh(places, np.nan_to_num(values), thickness * 0.9, color=colour, label=label)
+        for place, value, index in zip(places, values, order, strict=True):
+            if not np.isfinite(value):
+                row = report.row(potential, names[index])
+                lost = " diverged" if row.diverged else " did not come to rest"
+                reason = " cannot be described" if row.undescribed else lost
+                axes.text(0, place, reason, va="center", fontsize=7, color=TEXT)
 
 
 def plot_relaxation(
@@ -80,7 +95,7 @@ def plot_relaxation(
     for p, colour, marker in zip(paths, POTENTIALS, ("o", "s"), strict=False):
         steps = np.arange(p.steps + 1)
         style = {"color": colour, "marker": marker, "ms": 3, "lw": 1.4}
-        panels[0].plot(steps, p.energy - p.energy[0], **style, label=p.potential)
+        panels[0].plot(steps, p.energy - p.energy[0], **style, label=plain(p.potential))
         panels[1].plot(steps, p.fmax, **style)
         panels[2].plot(steps, p.delta_q, **style)
         rest = report.row(p.potential, p.structure).dq_rest
@@ -88,7 +103,7 @@ def plot_relaxation(
             panels[2].axhline(rest, color=colour, ls="dotted", lw=1.2)
         if p.lost:
             panels[2].annotate(
-                p.lost, (p.last, p.delta_q[p.last]), (0, 10), textcoords="offset points",
+                plain(p.lost), (p.last, p.delta_q[p.last]), (0, 10), textcoords="offset points",
                 fontsize=8, color=colour,
             )  # fmt: skip
     if all((p.fmax[np.isfinite(p.fmax)] > 0).all() for p in paths):
@@ -98,7 +113,7 @@ def plot_relaxation(
     panels[2].set_ylim(bottom=0)
     panels[2].set_xlabel("step (dotted: the ΔQ that it comes to at rest)", fontsize=9)
     panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_title(paths[0].structure, loc="left", fontsize=11, color=TEXT)
+    panels[0].set_title(plain(paths[0].structure), loc="left", fontsize=11, color=TEXT)
     panels[0].legend(fontsize=9, frameon=False)
     picture.alt_text = (
         f"Relaxation of {paths[0].structure} step by step: energy, largest force and ΔQ to the "
@@ -164,24 +179,10 @@ def animate_relaxations(
     longest = max(p.steps for p in paths)
     picture = AccessibleFigure((7.6, 5.6))
     picture.set_dpi(75)  # with few colours and thinned frames: small enough for a page
-    canvas = FigureCanvasAgg(picture)
     upper, lower = picture.subfigures(2, 1, height_ratios=(3.1, 1))
     _, scenes = _side_by_side(report, paths, 0, upper)
-    axes = lower.subplots()
-    despine(axes)
-    markers = []
-    for p, colour in zip(paths, POTENTIALS, strict=False):
-        axes.plot(p.delta_q, color=colour, lw=1.6, label=p.potential)
-        markers += axes.plot([0], p.delta_q[:1], "o", color=colour, ms=6)
-    if report.noise_floor:
-        axes.axhspan(0, report.noise_floor, color=GREY, alpha=0.15, lw=0)
-    axes.set(xlabel="step", xlim=(-0.3, longest + 0.3))
-    axes.set_ylabel("ΔQ / amu$^{1/2}$ Å", fontsize=9)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
-    now = axes.axvline(0, color=GREY, lw=0.8)
-
+    markers, now = _clock(lower.subplots(), paths, report.noise_floor)
+    canvas = FigureCanvasAgg(picture)
     steps = np.unique(np.linspace(0, longest, min(longest + 1, 40)).round().astype(int))
     images = []
     for step in steps:
@@ -194,13 +195,7 @@ def animate_relaxations(
         canvas.draw()
         picture.set_layout_engine("none")  # laid out once: panels must not jump between frames
         images.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
-    # One palette for all frames, so that what stands still is stored once.
-    colours = _palette()
-    reduced = [image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images]
-    reduced[0].save(
-        path, save_all=True, append_images=reduced[1:], loop=0, optimize=True,
-        duration=[duration] * (len(steps) - 1) + [10 * duration],
-    )  # fmt: skip
+    _save_gif(images, path, duration)
     return (
         f"Animation: {paths[0].structure} relaxes under {paths[0].potential} (left) and "
         f"{paths[1].potential} (right) in {longest} steps; below, ΔQ against the step. "
@@ -208,7 +203,36 @@ def animate_relaxations(
     )
 
 
-def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, list[Scene]]:
+def _clock(axes: Axes, paths: Paths, noise_floor: float | None) -> tuple[list[Line2D], Line2D]:
+    """ΔQ against the step; a mark on each path, and the line that says what step it is."""
+    despine(axes)
+    markers = []
+    for p, colour in zip(paths, POTENTIALS, strict=False):
+        axes.plot(p.delta_q, color=colour, lw=1.6, label=plain(p.potential))
+        markers += axes.plot([0], p.delta_q[:1], "o", color=colour, ms=6)
+    if noise_floor:
+        axes.axhspan(0, noise_floor, color=GREY, alpha=0.15, lw=0)
+    axes.set(xlabel="step", xlim=(-0.3, max(p.steps for p in paths) + 0.3))
+    axes.set_ylabel("ΔQ / amu$^{1/2}$ Å", fontsize=9)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    return markers, axes.axvline(0, color=GREY, lw=0.8)
+
+
+def _save_gif(images: list[Image.Image], path: str | FilePath, duration: int) -> None:
+    """Write frames with one palette for all, so that what stands still is stored once."""
+    colours = _palette()
+    reduced = [image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images]
+    reduced[0].save(
+        path, save_all=True, append_images=reduced[1:], loop=0, optimize=True,
+        duration=[duration] * (len(images) - 1) + [10 * duration],
+    )  # fmt: skip
+
+
+def _side_by_side(
+    report: Report, paths: Paths, step: int, figure: Figure | SubFigure
+) -> tuple[Figure | SubFigure, list[Scene]]:
     """Two scenes and their colour bar in ``figure``."""
     limit = trajectory.colour_limit(paths)
     panels = figure.subplots(1, 2)
@@ -219,7 +243,7 @@ def _side_by_side(report: Report, paths, step: int, figure) -> tuple[object, lis
         axes.set_title(_title(report, p, step), fontsize=9, color=TEXT)
         scenes.append(scene)
     colour_bar(figure, panels, limit, "distance to the reference end / Å")
-    figure.suptitle(f"{paths[0].structure}", fontsize=11, color=TEXT, x=0.01, ha="left")
+    figure.suptitle(plain(paths[0].structure), fontsize=11, color=TEXT, x=0.01, ha="left")
     return figure, scenes
 
 
@@ -234,14 +258,16 @@ def _palette() -> Image.Image:
     return picture
 
 
-def _title(report: Report, p: trajectory.Path, step: int) -> str:
+def _title(report: Report, p: trajectory.AlignedTrajectory, step: int) -> str:
+    """Above a scene: whose it is, the step, and ΔQ then and at rest."""
     held = p.clamp_step(step)
     rest = report.row(p.potential, p.structure).dq_rest
-    text = f"{p.potential}\nstep {held}: ΔQ {p.delta_q[held]:.2f}"
+    text = f"{plain(p.potential)}\nstep {held}: ΔQ {p.delta_q[held]:.2f}"
     return text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + " amu$^{1/2}$ Å"
 
 
-def _ends_in_words(report: Report, p: trajectory.Path) -> str:
+def _ends_in_words(report: Report, p: trajectory.AlignedTrajectory) -> str:
+    """Where a path began and came to."""
     rest = report.row(p.potential, p.structure).dq_rest
     words = f"{p.potential}: ΔQ {p.delta_q[0]:.2f} at the start, {p.delta_q[p.last]:.2f} at step "
     words += f"{p.last}"

@@ -7,10 +7,12 @@ from itertools import combinations, product
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 
+from bpttviz.plotting.figure import plain
 from bpttviz.plotting.palette import DISTANCE, GHOST, GREY, TEXT
 from bpttviz.plotting.trajectory import AlignedTrajectory
 
@@ -47,7 +49,7 @@ class Scene:
     """
 
     def __init__(
-        self, axes, path: AlignedTrajectory, limit: float, values: np.ndarray | None = None
+        self, axes: Axes, path: AlignedTrajectory, limit: float, values: np.ndarray | None = None
     ):
         self.axes, self.path = axes, path
         self.values = path.distance if values is None else values
@@ -90,7 +92,7 @@ class Scene:
         """Move the atoms to where they were at ``step`` (the path's last frame if it had ended)."""
         path, frame = self.path, self.path.clamp_step(step)
         gone = bool(path.lost) and step > path.last
-        self.note.set_text(path.lost.replace(": ", ":\n", 1) if gone else "")
+        self.note.set_text(plain(path.lost.replace(": ", ":\n", 1)) if gone else "")
         self.note.set_visible(gone)
         places, depth = self._project(path.positions[frame])
         # Three ellipses an atom, from back to front: its ghost, the atom, a highlight.

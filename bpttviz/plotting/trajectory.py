@@ -1,4 +1,4 @@
-"""A relaxation as pictures need it: drift removed, defect in the middle, distances measured.
+"""A relaxation as pictures need it: free motions removed, defect in the middle, distances measured.
 
 Plots and widgets both draw from here, so that neither works out any physics of its own.
 """
@@ -6,13 +6,17 @@ Plots and widgets both draw from here, so that neither works out any physics of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
-from ase.neighborlist import natural_cutoffs, neighbor_list
+from ase.data import chemical_symbols
+from ase.geometry.cell import complete_cell
 
 from bpttviz.distances import delta_q, displacements
+from bpttviz.evaluation.defects import irregular_atoms
 from bpttviz.evaluation.report import Report
 from bpttviz.relaxation.relax import Relaxation
 from bpttviz.structures import Structures, concatenate
@@ -22,9 +26,10 @@ from bpttviz.structures import Structures, concatenate
 class AlignedTrajectory:
     """How one potential moved one structure of N atoms in T steps.
 
-    Everything is seen from the reference: rigid drift is taken out, every atom is the image nearest
-    to its place in the reference, and the defect lies in the middle of the cell: atoms of another
-    element or number of neighbours than most have; failing those, the atoms that moved most.
+    Everything is seen from the reference: rigid motions that cost nothing are taken out (none where
+    atoms are held, see `bpttviz.distances.displacements`), every atom is the image nearest to its
+    place in the reference, and the defect lies in the middle of the cell (see
+    `bpttviz.evaluation.defects`; where there is none, the atoms that moved most).
 
     Attributes:
         potential, structure: names.
@@ -32,9 +37,11 @@ class AlignedTrajectory:
         reference: (N, 3) Å, the end that should have been reached.
         distance: (T+1, N) Å, of each atom to its place in the reference.
         delta_q: (T+1,) amu^½ Å to the reference.
-        energy: (T+1,) eV. fmax: (T+1,) eV/Å.
+        energy: (T+1,) eV.
+        fmax: (T+1,) eV/Å.
         symbols: N chemical symbols.
-        cell: (3, 3) Å. pbc: (3,) bool.
+        cell: (3, 3) Å.
+        pbc: (3,) bool.
         last: the last step with finite positions.
         lost: empty, or where and why the relaxation was given up.
         note: empty, or what must be said of the picture as a whole (another cell at the end).
@@ -66,61 +73,64 @@ class AlignedTrajectory:
 
     @classmethod
     def from_structures(
-        cls, structures: Sequence[Atoms], reference: Atoms, name: str = ""
+        cls, structures: Structures, reference: Structures, name: str = ""
     ) -> AlignedTrajectory:
         """Structures that no relaxation connects, as the frames of one: a start and two ends.
 
         Their energies and forces are not known here: NaN.
 
+        Args:
+            structures: T+1 of them, one structure at several places.
+            reference: a batch of one: the same atoms in the same order and cell.
+            name: of the structure.
+
         Raises:
             StructureError: not the same atoms, order or cell as the reference.
         """
-        batch = Structures.from_ase(structures, check=False)
-        ends = Structures.from_ase([reference] * len(structures), check=False)
-        moved = displacements(ends, batch).numpy().reshape(len(structures), -1, 3)
+        at_home = structures.to("cpu", torch.float64)
+        positions = at_home.positions.detach().reshape(len(structures), -1, 3)
+        moved, errors = _from_reference(at_home, reference)
         centred = _centred(reference, moved[0])
-        unknown = np.full(len(structures), np.nan)
+        unknown = np.full(len(positions), np.nan)
         return cls(
             potential="",
             structure=name,
             positions=centred + moved,
             reference=centred,
             distance=np.linalg.norm(moved, axis=2),
-            delta_q=delta_q(ends, batch).numpy(),
+            delta_q=errors,
             energy=unknown,
             fmax=unknown,
-            symbols=tuple(reference.get_chemical_symbols()),
-            cell=reference.cell.array,
-            pbc=np.array(reference.pbc),
-            last=len(structures) - 1,
+            last=len(positions) - 1,
             lost="",
+            **_contents(reference),
         )
 
 
-def displacement_from_reference(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
-    """Displacement (T+1, N, 3) Å of every atom from the reference: nearest image, drift removed.
+def displacement_from_reference(relaxation: Relaxation, reference: Structures) -> np.ndarray:
+    """Displacement (T+1, N, 3) Å of every atom from the reference, free motions removed.
 
     Args:
         relaxation: of one structure (a batch of one).
-        reference: the same atoms in the same order and cell.
+        reference: the same atoms in the same order and cell (a batch of one).
 
     Raises:
         StructureError: not the same atoms, order or cell.
+        ValueError: a relaxation of several structures.
     """
-    frames, ends = _paired(relaxation, reference)
-    moved = displacements(ends, frames).numpy()
-    return moved.reshape(relaxation.trajectory.shape)
+    return _from_reference(_frames(relaxation), reference)[0]
 
 
-def path_delta_q(relaxation: Relaxation, reference: Atoms) -> np.ndarray:
+def path_delta_q(relaxation: Relaxation, reference: Structures) -> np.ndarray:
     """ΔQ (T+1,) in amu^½ Å between each frame and the reference. Arguments and errors as above."""
-    return delta_q(*_paired(relaxation, reference)).numpy()
+    return _from_reference(_frames(relaxation), reference)[1]
 
 
 def aligned_trajectory(report: Report, potential: str, structure: int | str) -> AlignedTrajectory:
     """What ``potential`` did to ``structure``, ready to be drawn.
 
-    A reference end in another cell than the start's is drawn in the start's; `AlignedTrajectory.note` says so.
+    A reference end in another cell than the start's is drawn in the start's;
+    `AlignedTrajectory.note` says so.
 
     Raises:
         KeyError: the report holds no such relaxation.
@@ -129,7 +139,7 @@ def aligned_trajectory(report: Report, potential: str, structure: int | str) -> 
     name = report.row(potential, structure).structure
     relaxation = report.relaxation(potential, name)
     reference, note = _in_the_cell_of(report.reference(name), relaxation)
-    moved = displacement_from_reference(relaxation, reference)
+    moved, errors = _from_reference(_frames(relaxation), reference)
     centred = _centred(reference, moved[0])
     finite = np.isfinite(moved).all((1, 2))
     lost = relaxation.diverged.get(0)
@@ -139,15 +149,13 @@ def aligned_trajectory(report: Report, potential: str, structure: int | str) -> 
         positions=centred + moved,
         reference=centred,
         distance=np.linalg.norm(moved, axis=2),
-        delta_q=path_delta_q(relaxation, reference),
+        delta_q=errors,
         energy=relaxation.energy[:, 0].double().numpy(),
         fmax=relaxation.fmax[:, 0].double().numpy(),
-        symbols=tuple(reference.get_chemical_symbols()),
-        cell=relaxation.start.cell[0].cpu().double().numpy(),
-        pbc=np.array(reference.pbc),
         last=int(np.flatnonzero(finite)[-1]),
         lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
         note=note,
+        **_contents(reference),
     )
 
 
@@ -185,67 +193,99 @@ def subsample(paths: tuple[AlignedTrajectory, ...], most: int) -> np.ndarray:
     return np.unique([*range(0, longest + 1, stride), longest, *(p.last for p in paths)])
 
 
-def _paired(relaxation: Relaxation, reference: Atoms) -> tuple[Structures, Structures]:
-    """Every frame as one batch, and the reference as often."""
+def as_structures(atoms: Structures | Atoms | Sequence[Structures | Atoms]) -> Structures:
+    """What a figure was given, as one batch; ``ase.Atoms`` are converted at this door.
+
+    Raises:
+        TypeError: neither structures nor ``ase.Atoms``.
+        StructureError: atoms that cannot be used.
+    """
+    if isinstance(atoms, Structures):
+        return atoms
+    if isinstance(atoms, Atoms):
+        return Structures.from_ase(atoms, check=False)
+    if isinstance(atoms, (list, tuple)) and atoms:
+        return concatenate([as_structures(one) for one in atoms])
+    raise TypeError(
+        f"a figure of atoms takes bv.Structures or ase.Atoms, got {type(atoms).__name__}"
+    )
+
+
+def _frames(relaxation: Relaxation) -> Structures:
+    """Every frame of a relaxation of one structure, as a batch."""
     if len(relaxation.start) != 1:
         raise ValueError(
             f"a relaxation of one structure is needed, not of {len(relaxation.start)}; pick one "
             "with relaxation[index]"
         )
-    start = relaxation.start.to("cpu", relaxation.trajectory.dtype)
-    end = Structures.from_ase(reference, list(start.names), dtype=start.dtype)
-    count = len(relaxation.trajectory)
-    frames = concatenate([start.with_positions(p) for p in relaxation.trajectory])
-    return frames, concatenate([end] * count)
+    start = relaxation.start.to("cpu", torch.float64)
+    return concatenate([start.with_positions(p.double()) for p in relaxation.trajectory])
 
 
-def _in_the_cell_of(reference: Atoms, relaxation: Relaxation) -> tuple[Atoms, str]:
+def _from_reference(frames: Structures, reference: Structures) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements (T, N, 3) Å of T frames from the reference, and ΔQ (T,); NaN where lost."""
+    count = len(frames)
+    positions = torch.stack(frames.split(frames.positions.detach()))
+    known = torch.isfinite(positions).all(2).all(1).nonzero().flatten().tolist()
+    end = reference.to("cpu", frames.dtype)
+    end = end.with_positions(end.positions.detach())
+    moved = torch.full_like(positions, torch.nan)
+    errors = positions.new_full((count,), torch.nan)
+    if known:
+        here, there = frames[known], concatenate([end] * len(known))
+        there = replace(there, names=here.names)
+        moved[known] = displacements(there, here).reshape(len(known), -1, 3)
+        errors[known] = delta_q(there, here)
+    return moved.numpy(), errors.numpy()
+
+
+def _contents(reference: Structures) -> dict[str, Any]:
+    """What does not move: symbols, cell and periodicity."""
+    return {
+        "symbols": tuple(chemical_symbols[number] for number in reference.numbers.tolist()),
+        "cell": reference.cell[0].cpu().double().numpy(),
+        "pbc": reference.pbc[0].cpu().numpy(),
+    }
+
+
+def _in_the_cell_of(reference: Structures, relaxation: Relaxation) -> tuple[Structures, str]:
     """The reference in the cell that the relaxation kept, and what there is to say about it.
 
     Atoms keep their fractional coordinates: a homogeneous strain is no displacement of atoms.
     """
-    cell = relaxation.start.cell[0].cpu().double().numpy()
-    if np.allclose(reference.cell.array, cell, atol=1e-3):
+    cell = relaxation.start.cell.cpu().double()
+    reference = reference.to("cpu", torch.float64)
+    if torch.allclose(reference.cell, cell, atol=1e-3):
         return reference, ""
-    moved = reference.copy()
-    moved.set_cell(cell)
-    if not reference.pbc.any():  # a box around a molecule means nothing
+    moved = replace(reference, cell=cell)
+    if not bool(reference.pbc.any()):  # a box around a molecule means nothing
         return moved, ""
-    own, start = reference.cell.complete(), moved.cell.complete()
-    moved.positions = reference.positions @ np.linalg.inv(own.array) @ start.array
-    change = 100 * (own.volume / start.volume - 1)
+    own, start = (torch.as_tensor(complete_cell(c[0].numpy())) for c in (reference.cell, cell))
+    moved = moved.with_positions(reference.positions @ torch.linalg.inv(own) @ start)
+    change = 100 * float(own.det().abs() / start.det().abs() - 1)
     return moved, (
         f"The reference end has another cell (volume {change:+.1f} %). It is shown at the same "
         "fractional coordinates in the start's cell: distances and ΔQ leave the change of cell out."
     )
 
 
-def _centred(reference: Atoms, moved: np.ndarray) -> np.ndarray:
+def _centred(reference: Structures, moved: np.ndarray) -> np.ndarray:
     """Reference positions (N, 3) Å, wrapped so that the defect is in the middle of the cell.
 
     ``moved`` (N, 3) Å is how far from there the atoms started. A mean over periodic coordinates is
     taken on the circle.
     """
-    cell = reference.cell.complete().array
-    weight = _defect(reference)
+    cell = complete_cell(reference.cell[0].cpu().double().numpy())
+    positions = reference.positions.detach().cpu().double().numpy()
+    weight = irregular_atoms(reference).astype(float)
     if not weight.any():  # nothing stands out: then where the atoms had to move most
-        weight = (moved**2).sum(1)
+        weight = np.nan_to_num((moved**2).sum(1))
     if not weight.any():
         weight = np.ones(len(weight))
     weight = weight / weight.sum()
-    fractional = reference.positions @ np.linalg.inv(cell)
+    fractional = positions @ np.linalg.inv(cell)
     periodic = np.angle(weight @ np.exp(2j * np.pi * fractional)) / (2 * np.pi)
-    pbc = np.array(reference.pbc)
+    pbc = reference.pbc[0].cpu().numpy()
     offset = fractional - np.where(pbc, periodic, weight @ fractional)
     offset = np.where(pbc, offset - np.round(offset), offset)
     return (offset + 0.5) @ cell
-
-
-def _defect(atoms: Atoms) -> np.ndarray:
-    """1 for atoms (N,) of another element or number of neighbours than most have, else 0."""
-    bonds = neighbor_list("i", atoms, natural_cutoffs(atoms, mult=1.2))
-    neighbours = np.bincount(bonds, minlength=len(atoms))
-    odd = np.zeros(len(atoms), bool)
-    for kind in (atoms.numbers, neighbours):
-        odd |= kind != np.bincount(kind).argmax()
-    return odd.astype(float)

@@ -33,7 +33,8 @@ def errors(points, noise_floor=None):
         for potential, (force, endpoint) in zip(NAMES[len(pair)], pair, strict=True):
             values = dict.fromkeys(StructureResult.__dataclass_fields__, float("nan"))
             values |= {
-                "structure": f"s{number}", "group": f"g{number}", "potential": potential, "basin": "same",
+                "structure": f"s{number}", "group": f"g{number}", "potential": potential,
+                "basin": "same",
                 "dq_k": endpoint + 0.1, "dq_rest": endpoint, "force_mae": force,
                 "rest_converged": bool(np.isfinite(endpoint)), "diverged": "",
             }  # fmt: skip
@@ -67,7 +68,7 @@ def report(cells=2, steps=60, lost=None, strain=0.0, seed=0, names=("made-up",))
             rows.append(_row(name, potential, quality, made))
         strained = end.copy()
         strained.set_cell(end.cell.array * (1 + strain), scale_atoms=True)
-        references[name] = strained
+        references[name] = Structures.from_ase(strained, [name], check=False)
     return Report(rows, relaxations, references, noise_floor=0.1)
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from matplotlib.quiver import Quiver
 
 from bpttviz import plotting
@@ -29,8 +31,9 @@ def test_stills_are_seen_from_the_reference():
     reference, other = silicon(), silicon(1)
     other.positions += (0.3, 0.0, 0.0)  # drift
     other.wrap()
-    path = trajectory.AlignedTrajectory.from_structures([other, reference], reference, "cell")
     pair = [Structures.from_ase(atoms) for atoms in (reference, other)]
+    batch = Structures.from_ase([other, reference])
+    path = trajectory.AlignedTrajectory.from_structures(batch, pair[0], "cell")
     np.testing.assert_allclose(path.delta_q, [float(delta_q(*pair)), 0], atol=1e-12)
     assert path.distance[0].max() < 0.5
     np.testing.assert_allclose(
@@ -44,7 +47,46 @@ def test_stills_refuse_other_atoms():
     other = silicon()
     other.symbols[3] = "Ge"
     with pytest.raises(StructureError, match="atom 3"):
-        trajectory.AlignedTrajectory.from_structures([other], silicon())
+        trajectory.AlignedTrajectory.from_structures(
+            Structures.from_ase(other), Structures.from_ase(silicon())
+        )
+
+
+def test_a_picture_removes_what_is_free_and_no_more():
+    """Where atoms are held the way they are held is the frame of reference."""
+    reference = silicon()
+    lifted = reference.copy()
+    lifted.positions[4:, 2] += 0.2
+    paths = []
+    for held in ([], [0, 1, 2, 3]):
+        for atoms in (reference, lifted):
+            atoms.set_constraint(FixAtoms(held))
+        path = trajectory.AlignedTrajectory.from_structures(
+            Structures.from_ase(lifted), Structures.from_ase(reference)
+        )
+        paths.append(path.distance[0])
+    np.testing.assert_allclose(paths[0], 0.1, atol=1e-9)
+    np.testing.assert_allclose(paths[1], [0] * 4 + [0.2] * 4, atol=1e-9)
+
+
+def test_a_molecule_that_merely_turned_has_not_moved():
+    water = Atoms("OH2", positions=[[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
+    turned = water.copy()
+    turned.rotate(90, "z", center="COM")
+    pair = [Structures.from_ase(atoms) for atoms in (turned, water)]
+    path = trajectory.AlignedTrajectory.from_structures(*pair)
+    assert path.distance.max() < 1e-6
+    assert path.delta_q[0] < 1e-6
+
+
+def test_structures_and_ase_atoms_are_both_taken():
+    both = [
+        plotting.plot_snapshots({"start": door(silicon(1))}, door(silicon())).alt_text
+        for door in (Structures.from_ase, lambda atoms: atoms)
+    ]
+    assert both[0] == both[1]
+    with pytest.raises(TypeError, match="takes bv.Structures or ase.Atoms, got str"):
+        plotting.plot_snapshots({"a": "POSCAR"}, silicon())
 
 
 def test_snapshots_name_each_panel_and_its_distance():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from made_up import WAYS
 from made_up import errors as made_up
 from matplotlib.text import Annotation
@@ -14,10 +15,10 @@ from PIL import Image
 
 from bpttviz import plotting
 from bpttviz.distances import delta_q
+from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, trajectory
 from bpttviz.plotting.scene import COLOURS
 from bpttviz.relaxation.relax import Relaxation
-from bpttviz.structures import Structures
 
 FOUR = [
     ((0.05, 1.0), (0.04, 0.5)),  # both better
@@ -119,10 +120,30 @@ class TestErrorPlane:
         assert (layer.mean <= layer.interval[..., 1]).all()
         (same,) = error_plane.error_plane_data(made_up([FOUR[0]] * 8)).layers
         np.testing.assert_allclose(same.interval[..., 0], same.interval[..., 1])
-        # The mean of eight spreads 1/√8 as much as one; a 95 % interval is about ±2 of that.
-        spread = np.std([0.04, 0.08, 0.05, 0.09]) / np.sqrt(8)
+        # The mean of eight spreads 1/√8 as much as one; t with 7 degrees of freedom is 2.36.
+        spread = np.std([0.04, 0.08, 0.05, 0.09] * 2, ddof=1) / np.sqrt(8)
         width = np.diff(layer.interval[1, 0])[0]
-        assert 2.5 * spread < width < 4.5 * spread
+        assert width == pytest.approx(2 * 2.36 * spread, rel=0.05)
+
+    def test_several_starts_of_one_defect_are_taken_together(self):
+        report = made_up([FOUR[n % 4] for n in range(24)])
+        alone = error_plane.error_plane_data(report).layers[0].interval
+        rows = [replace(row, group=f"g{int(row.structure[1:]) % 8}") for row in report.rows]
+        whole = error_plane.error_plane_data(Report(rows)).layers[0].interval
+        assert (np.diff(whole) > 1.2 * np.diff(alone)).all()
+        few = [replace(row, group=f"g{int(row.structure[1:]) % 4}") for row in report.rows]
+        assert error_plane.error_plane_data(Report(few)).layers[0].interval is None
+
+    def test_ends_right_before_and_after_are_neither_better_nor_worse(self):
+        right = [((0.05, 0.05), (0.06, 0.02)), ((0.05, 1e-9), (0.04, 0.0))]
+        report = made_up([*FOUR, *right], noise_floor=0.1)
+        (layer,) = error_plane.error_plane_data(report).layers
+        assert [arrow.meaning for arrow in layer.arrows[4:]] == [error_plane.KEPT_RIGHT] * 2
+        assert layer.better_in_words() == "endpoint better in 2 of 6, kept right in 2"
+        assert "endpoint kept right: 2" in plotting.plot_error_plane(report).alt_text
+        # Rounding errors do not stretch the axis to where nothing is known.
+        assert layer.arrows[5].points[0][1] == 1e-3
+        assert not error_plane.error_plane_data(made_up(right)).layers[0].left_out
 
     def test_a_few_structures_get_a_mean_but_no_interval(self):
         assert error_plane.error_plane_data(made_up(FOUR)).layers[0].interval is None
@@ -262,9 +283,8 @@ class TestFrames:
     def test_drift_and_lattice_translations_do_not_show(self, tiny_report):
         relaxation = tiny_report.relaxation("pretrained", 0)
         reference = tiny_report.reference(0)
-        shift = np.array([0.3, -0.2, 0.1]) + reference.cell.array[0]
-        moved = reference.copy()
-        moved.positions += shift
+        shift = torch.tensor([0.3, -0.2, 0.1]) + reference.cell[0, 0]
+        moved = reference.with_positions(reference.positions + shift)
         np.testing.assert_allclose(
             trajectory.displacement_from_reference(relaxation, moved),
             trajectory.displacement_from_reference(relaxation, reference),
@@ -288,11 +308,11 @@ class TestFrames:
             np.linalg.norm(path.positions - path.reference, axis=2), path.distance, atol=1e-9
         )
         # Up to drift, the picture's atoms are the relaxation's: same ΔQ measured anew.
-        reference = tiny_report.reference(0).copy()
-        reference.positions = path.reference
-        drawn = reference.copy()
-        drawn.positions = path.positions[-1]
-        measured = delta_q(Structures.from_ase(drawn), Structures.from_ase(reference))
+        drawn, reference = (
+            tiny_report.reference(0).with_positions(torch.as_tensor(x))
+            for x in (path.positions[-1], path.reference)
+        )
+        measured = delta_q(drawn, reference)
         assert float(measured) == pytest.approx(path.delta_q[-1])
 
     def test_several_structures_at_once_are_refused(self, tiny_report):
@@ -313,7 +333,7 @@ class TestCompareFrames:
     def test_two_panels_with_every_atom_and_a_colour_bar(self, tiny_report):
         picture = plotting.plot_frames(tiny_report, 0)
         before, after, bar = picture.axes
-        count = len(tiny_report.reference(0))
+        count = len(tiny_report.reference(0).numbers)
         assert len(circles(before).get_offsets()) == len(circles(after).get_offsets()) == 3 * count
         assert "Å" in bar.get_ylabel()
         assert "step 3" in before.get_title()
