@@ -39,6 +39,7 @@ class Contents(NamedTuple):
 
     @classmethod
     def of_atoms(cls, atoms: Atoms) -> Contents:
+        """Of a structure in ASE."""
         return cls(atoms.numbers, atoms.get_masses(), atoms.cell.array, atoms.pbc)
 
     @classmethod

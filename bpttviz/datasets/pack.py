@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import lzma
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
+from bpttviz._files import write_atomic
 from bpttviz.datasets.extxyz import to_extxyz
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import same_structure, settings_of
@@ -39,7 +39,7 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
 
     Raises:
         DataError: the file cannot be read.
-        ValueError: the file holds constraints or masses, no relaxation that can be admitted, or
+        ValueError: the file holds constraints or masses, no relaxation that may enter the set, or
             labels of other settings than the folder's; or the folder has another relaxation of
             this name, or this one with other frames (unless `replace`).
     """
@@ -52,31 +52,41 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     for other in sorted(folder.glob("*.extxyz.xz")):
         theirs = read_frames(other, "extxyz")
-        here, there = (settings_of(members[0]) for members in (frames, theirs))
-        if here != there:
-            raise ValueError(
-                f"{source} has settings {here!r}, {other} {there!r}: one folder holds one kind of "
-                "label, choose another"
-            )
-        if other == target and not same_structure(theirs[0], frames[0]):
-            raise ValueError(
-                f"{other} is another relaxation than {source}, from another start: rename one"
-            )
-        if other == target and not replace and not _same_frames(theirs, frames):
-            raise ValueError(
-                f"{other} was made before from the same start, with other frames, and is a label "
-                "that others may have used: keep it, or say that it is to be replaced (--replace)"
-            )
-        group = default_group(theirs[0])
-        if other != target and same_minimum(theirs[-1], frames[-1]):
+        _require_same_settings(source, frames, other, theirs)
+        if other == target:
+            _require_replaceable(source, frames, other, theirs, replace)
+        elif same_minimum(theirs[-1], frames[-1]):
             for frame in frames:
-                frame.info["group"] = group
-    unfinished = target.with_suffix(".unfinished")
-    unfinished.write_bytes(
-        lzma.compress(to_extxyz(frames).encode(), preset=9 | lzma.PRESET_EXTREME)
-    )
-    os.replace(unfinished, target)
+                frame.info["group"] = default_group(theirs[0])
+    packed = lzma.compress(to_extxyz(frames).encode(), preset=9 | lzma.PRESET_EXTREME)
+    write_atomic(target, packed)
     return target
+
+
+def _require_same_settings(
+    source: Path, frames: Sequence[Atoms], other: Path, theirs: Sequence[Atoms]
+) -> None:
+    here, there = (settings_of(members[0]) for members in (frames, theirs))
+    if here != there:
+        raise ValueError(
+            f"{source} has settings {here!r}, {other} {there!r}: one folder holds one kind of "
+            "label, choose another"
+        )
+
+
+def _require_replaceable(
+    source: Path, frames: Sequence[Atoms], other: Path, theirs: Sequence[Atoms], replace: bool
+) -> None:
+    """A file of the same name may be written again with the same content, or where that is told."""
+    if not same_structure(theirs[0], frames[0]):
+        raise ValueError(
+            f"{other} is another relaxation than {source}, from another start: rename one"
+        )
+    if not replace and not _same_frames(theirs, frames):
+        raise ValueError(
+            f"{other} was made before from the same start, with other frames, and is a label "
+            "that others may have used: keep it, or say that it is to be replaced (--replace)"
+        )
 
 
 def _same_frames(some: Sequence[Atoms], others: Sequence[Atoms]) -> bool:

@@ -284,10 +284,12 @@ class RelaxationDataset(Sequence):
 
     @property
     def names(self) -> list[str]:
+        """One for each relaxation, in order."""
         return [reference.name for reference in self.references]
 
     @property
     def groups(self) -> list[str]:
+        """That of each relaxation, in order."""
         return [reference.group for reference in self.references]
 
     def out_of_distribution(self, others: RelaxationDataset) -> list[str]:

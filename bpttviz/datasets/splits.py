@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
+from bpttviz._checks import instance_of, positive_or_none
 from bpttviz.datasets.relaxations import RelaxationDataset
 
 SMALLEST_SET_WITH_TEST = 24
@@ -20,9 +21,13 @@ class DatasetSplits:
 
     Attributes:
         all: all relaxations.
-        informed: groups that choices of method were made on; these never enter the test.
+        development_groups: those that choices of method were made on; they never enter the test.
         card: the data card, Markdown.
         noise_floor: ΔQ (amu^½ Å) within which the ends themselves are uncertain, where known.
+
+    Raises:
+        TypeError: ``all`` is no `RelaxationDataset`, or the noise floor no number.
+        ValueError: a noise floor that is not positive and finite.
     """
 
     all: RelaxationDataset
@@ -30,12 +35,21 @@ class DatasetSplits:
     card: str = ""
     noise_floor: float | None = None
 
+    def __post_init__(self) -> None:
+        hint = "read_relaxations(files)"
+        instance_of("all", self.all, RelaxationDataset, hint)
+        groups = frozenset(self.development_groups)
+        object.__setattr__(self, "development_groups", groups)
+        object.__setattr__(self, "noise_floor", positive_or_none("noise_floor", self.noise_floor))
+
     @property
     def train(self) -> RelaxationDataset:
+        """To learn from."""
         return self._part("train")
 
     @property
     def val(self) -> RelaxationDataset:
+        """To make choices on."""
         return self._part("val")
 
     @property
@@ -74,6 +88,6 @@ class DatasetSplits:
     def __repr__(self) -> str:
         parts = Counter(self.split_of(r.group) for r in self.all)
         return (
-            f"<Dataset: {len(self)} relaxations in {len(set(self.all.groups))} groups; "
+            f"<DatasetSplits: {len(self)} relaxations in {len(set(self.all.groups))} groups; "
             f"train {parts['train']}, val {parts['val']}, test {parts['test']}>"
         )

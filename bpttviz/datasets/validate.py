@@ -11,6 +11,7 @@ from ase.neighborlist import neighbor_list
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from bpttviz._checks import positive
 from bpttviz.datasets.labels import has_labels, largest_force, not_finite, settings_of, unfinished
 
 AT_REST = 0.01  # eV/Å
@@ -32,7 +33,11 @@ def find_problems(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str
     Args:
         frames: of one relaxation, from the start to the end.
         at_rest: largest force (eV/Å) that an atom of the last frame may feel.
+
+    Raises:
+        TypeError, ValueError: ``at_rest`` is no positive number.
     """
+    at_rest = positive("at_rest", at_rest)
     if len(frames) < 2:
         return ["a relaxation has a start and an end, two frames at least"]
     first = frames[0]
@@ -44,7 +49,7 @@ def find_problems(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str
         if (frame.pbc != first.pbc).any():
             return [f"frame {number} is periodic in other directions than the start"]
         if not has_labels(frame):
-            return [f"frame {number} comes without energy or forces"]
+            return [f"frame {number} comes without energy or forces (by ASE's names)"]
         infinite = not_finite(frame)
         if infinite:
             return [f"{infinite} of frame {number} are not finite"]
@@ -117,7 +122,7 @@ def permuted_atoms(
         cell, pbc: (3, 3) Å and (3,) bool.
     """
     own = find_mic(end - start, cell, pbc)[1]
-    if (own**2).sum() <= SHORTER_WAY:
+    if own.max(initial=0) <= MOVES:
         return []
     reach = np.sqrt(2) * own.max() + SAME_PLACE
     near = _near_movers(start, end, own, reach, cell, pbc)
@@ -146,7 +151,7 @@ def _near_movers(
 ) -> np.ndarray:
     """Which atoms start or end near one that moves far; all, where many do.
 
-    Two that move less than 0.2 Å have less than `SHORTER_WAY` to save by a trade.
+    Two that move less than `MOVES` have less than `SHORTER_WAY` to save by a trade.
     """
     movers = np.flatnonzero(own > MOVES)
     if len(movers) > FEW:

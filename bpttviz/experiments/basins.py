@@ -1,5 +1,4 @@
-"""Which basin? Fine-tuning where the untrained map ends in the wrong minimum, one adjoint against
-another.
+"""Which basin? Fine-tuning where the untrained map ends in the wrong minimum, adjoint by adjoint.
 
 An implicit gradient moves the minimum that a relaxation has found; it cannot see that another one
 was meant. A gradient through time can. How often each ends in the right basin is counted here, on
@@ -13,15 +12,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from bpttviz._files import plain, refusal, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import Landscape, Wells, places, walkers
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
 from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint, ImplicitWarning
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, TruncatedBPTT
@@ -201,43 +203,98 @@ def count_basins(
         problem_of: seed → `Problem`.
         seeds: as many repetitions.
         out: a file of JSON lines that results are added to as they come; those it has are kept.
+            Each says all that it depends on.
         rest: as in `evaluate`.
         on_trained: called with seed, mode and potential of each that is counted in this call, the
             untrained one included.
+
+    Raises:
+        ValueError: ``out`` holds a result of this name, mode and seed that was made otherwise, or
+            something else than results.
     """
     out = None if out is None else Path(out)
-    known = []
-    if out is not None and out.exists():
-        known = [Count(**json.loads(line)) for line in out.read_text().splitlines()]
-    done = {(c.problem, c.mode, c.seed) for c in known}
+    known = {} if out is None else _read(out)
     for seed in seeds:
         problem = problem_of(seed)
         for mode, objective in {"untrained": None, **problem.objectives()}.items():
-            if (name, mode, seed) in done:
+            settings = _settings(problem, objective, seed, rest)
+            if (name, mode, seed) in known:
+                _require_same(out, known[name, mode, seed], settings)
                 continue
             potential = problem.potential
             if objective is not None:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ImplicitWarning)
-                    potential = finetune(
-                        potential,
-                        problem.training,
-                        objective,
-                        epochs=problem.epochs,
-                        learning_rate=problem.learning_rate,
-                        batch_size=problem.batch_size,
-                        seed=seed,
-                        progress=False,
-                    ).potential
+                potential = _trained(problem, objective, seed)
             if on_trained is not None:
                 on_trained(seed, mode, potential)
             count = _count(name, mode, seed, problem, potential, rest)
-            known.append(count)
+            known[name, mode, seed] = count, settings
             if out is not None:
                 out.parent.mkdir(parents=True, exist_ok=True)
-                with out.open("a", encoding="utf-8") as handle:
-                    handle.write(json.dumps(asdict(count)) + "\n")
+                lines = [json.dumps(asdict(c) | {"made_with": s}) for c, s in known.values()]
+                write_atomic(out, "\n".join(lines) + "\n")
+    return [count for count, _ in known.values()]
+
+
+def _read(out: Path) -> dict[tuple[str, str, int], tuple[Count, dict[str, Any]]]:
+    """What a file of results holds, by name, mode and seed, and what each was made with."""
+    known = {}
+    for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else []:
+        try:
+            values = json.loads(line)
+            settings = values.pop("made_with")
+            count = Count(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{out} does not hold counts of basins ({type(error).__name__}: {error}); choose "
+                "another file"
+            ) from error
+        known[count.problem, count.mode, count.seed] = count, settings
     return known
+
+
+def _settings(
+    problem: Problem, objective: EndpointLoss | None, seed: int, rest: Relaxer | None
+) -> dict[str, Any]:
+    """All that a count depends on, as JSON holds it."""
+    parts = ("potential", "rule", "stop", "epochs", "learning_rate", "batch_size")
+    described = specification({part: getattr(problem, part) for part in parts})
+    return plain(
+        described
+        | {
+            "weights": fingerprint(problem.potential),
+            "training": problem.training.fingerprint(),
+            "held_out": problem.held_out.fingerprint(),
+            "objective": specification(objective),
+            "rest": specification(Relaxer() if rest is None else rest),
+            "seed": seed,
+        }
+    )
+
+
+def _require_same(
+    out: Path | None, known: tuple[Count, dict[str, Any]], settings: dict[str, Any]
+) -> None:
+    count, saved = known
+    if reason := refusal(saved, settings):
+        raise ValueError(
+            f"{out} holds {count.problem!r}, {count.mode!r}, seed {count.seed}, made with other "
+            f"settings ({reason}); choose another file or delete it"
+        )
+
+
+def _trained(problem: Problem, objective: EndpointLoss, seed: int) -> Potential:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImplicitWarning)
+        return finetune(
+            problem.potential,
+            problem.training,
+            objective,
+            epochs=problem.epochs,
+            learning_rate=problem.learning_rate,
+            batch_size=problem.batch_size,
+            seed=seed,
+            progress=False,
+        ).potential
 
 
 def format_counts(counts: Sequence[Count]) -> str:

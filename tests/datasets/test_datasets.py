@@ -167,7 +167,7 @@ def test_a_relaxation_joins_the_group_of_the_place_it_ended_in(shipped, tmp_path
     assert joined.groups == ["sub:Al", "sub:Al", "sub:In"]
 
 
-def test_the_informed_never_reach_the_test_part(shipped):
+def test_development_groups_never_reach_the_test_part(shipped):
     for reference in shipped.all:
         if reference.name[:3] in {f"{n:03d}" for n in range(8)}:
             assert shipped.split_of(reference.group) in ("train", "val")

@@ -48,7 +48,7 @@ def copied(frames):
     return result
 
 
-def test_a_relaxation_is_admitted(relaxed):
+def test_a_finished_relaxation_has_no_problems(relaxed):
     assert len(relaxed) > 4
     assert find_problems(relaxed) == []
 

@@ -18,6 +18,37 @@ def test_the_model_favours_one_valley_and_the_truth_does_not():
     assert two_valleys(1).training.fingerprint() != problem.training.fingerprint()
 
 
+class Untrained(Problem):
+    """Nothing to train: only what the untrained potential does is counted."""
+
+    def objectives(self):
+        return {}
+
+
+def test_counts_are_filed_under_all_that_they_depend_on(tmp_path):
+    def problem_of(seed, **changes):
+        whole = two_valleys(seed, training=1, held_out=2)
+        return Untrained(**vars(whole) | changes)
+
+    file, rest = tmp_path / "basins.jsonl", bv.Relaxer(fmax=1e-2)
+    (count,) = count_basins("valleys", problem_of, [0], file, rest)
+    assert count_basins("valleys", problem_of, [0], file, rest) == [count]
+    other = two_valleys(1, training=1, held_out=2)
+    for changes, named in (
+        ({"held_out": other.held_out}, "held_out"),
+        ({"potential": other.potential}, "weights"),
+        ({"rule": bv.GradientDescent(0.1000001, max_step=None)}, "step_size"),
+        ({"stop": bv.StoppingCriterion(59)}, "max_steps"),
+    ):
+        with pytest.raises(ValueError, match=f"'untrained', seed 0, made with other .*{named}"):
+            count_basins("valleys", lambda seed, c=changes: problem_of(seed, **c), [0], file, rest)
+    with pytest.raises(ValueError, match=r"made with other settings \(rest"):
+        count_basins("valleys", problem_of, [0], file, bv.Relaxer(fmax=2e-2))
+    file.write_text(file.read_text() + '{"problem": "x"')
+    with pytest.raises(ValueError, match="does not hold counts of basins"):
+        count_basins("valleys", problem_of, [0], file, rest)
+
+
 @pytest.mark.slow
 def test_guided_finds_basins_that_implicit_alone_does_not(tmp_path):
     """Seed 0 with six training walkers. The converged unroll knows no more than implicit does."""
