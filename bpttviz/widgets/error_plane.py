@@ -193,7 +193,7 @@ def _layer_payload(before: str, number: int, layer: error_plane.Layer) -> dict:
             }
             for arrow in layer.arrows
         ],
-        "counts": {m: layer.count(m) for m in error_plane.QUADRANTS.values() if layer.count(m)},
+        "counts": {m: layer.count(m) for m in error_plane.MEANINGS if layer.count(m)},
         "mean": None if layer.mean is None else layer.mean.tolist(),
         "interval": None if layer.interval is None else layer.interval.tolist(),
     }
