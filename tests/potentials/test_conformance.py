@@ -1,321 +1,144 @@
 """`check_potential`: a sound potential passes, and each way of being unsound is found and named."""
 
 import re
-from dataclasses import replace
 
 import pytest
 import torch
+import unsound
 from ase import Atoms
 from ase.build import bulk
-from models import CUTOFF, Pairs, pairs
+from models import Pairs, pairs
 from springs import network, starts
-from torch import nn
 
 import bpttviz as bv
-from bpttviz.geometry import segment_sum
-from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.potentials.base import Prediction
 from bpttviz.potentials.conformance.contract import CHECKS
-from bpttviz.potentials.neighbors import neighbours
-
-
-def energies(function, net=None, **claims):
-    """A potential over `Pairs` with something wrong: function(net, structures, positions)."""
-    net = net or Pairs()
-    return bv.EnergyFunction(lambda s, x: function(net, s, x), net, **claims)
-
-
-def forces(function, **claims):
-    """One with forces of its own that claims to be everything."""
-    net = Pairs()
-    sound = bv.EnergyFunction(net)
-    promises = dict.fromkeys(("conservative", "equivariant", "net_force_free"), True)
-    return bv.ForceFunction(lambda s, x: function(sound, s, x), net, **{**promises, **claims})
-
-
-class Spoiled(Potential):
-    """A sound potential with something done to its prediction (or its input)."""
-
-    def __init__(self, spoil, before=None):
-        super().__init__()
-        self.sound, self.spoil, self.before = pairs(), spoil, before
-
-    def forward(self, structures):
-        if self.before:
-            self.before(structures)
-        return self.spoil(self, *self.sound(structures))
-
-
-def absolute(net, structures, positions):
-    return net(structures, positions) + segment_sum(
-        torch.sin(positions[:, 0]), structures.structure_index, len(structures)
-    )
-
-
-def ordered(net, structures, positions):
-    """Each atom weighs by its place in its structure."""
-    places = torch.cat([torch.arange(n) for n in structures.counts]).to(positions)
-    graph = neighbours(structures, CUTOFF)
-    pair = net.of(graph.vectors(positions).norm(dim=1)) * (1 + places[graph.first])
-    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
-
-
-def lopsided(net, structures, positions):
-    graph = neighbours(structures, CUTOFF)
-    vectors = graph.vectors(positions) * positions.new_tensor([1.0, 1.0, 0.9])
-    pair = net.of(vectors.norm(dim=1))
-    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
-
-
-def unshifted(net, structures, positions):
-    """Smooth, but blind to periodic images: each pair of the list once, inside the cell."""
-    first, second = torch.where(
-        structures.structure_index[:, None] == structures.structure_index[None]
-    )
-    apart = first != second
-    vectors = (positions[second] - positions[first])[apart]
-    pair = torch.exp(-(vectors**2).sum(1) / 8)
-    return net(structures, positions) + segment_sum(
-        pair, structures.structure_index[first[apart]], len(structures)
-    )
-
-
-def closed(net, structures, positions):
-    """Takes every cell vector for a period."""
-    return net(replace(structures, pbc=torch.ones_like(structures.pbc)), positions)
-
-
-def refuses_layers(net, structures, positions):
-    for index, pbc in enumerate(structures.pbc):
-        if not pbc.all():
-            raise bv.StructureError("needs a crystal", index)
-    return net(structures, positions)
-
-
-def sees_others(net, structures, positions):
-    energy = net(structures, positions)
-    return energy - 0.1 * energy.mean()
-
-
-def half_detached(net, structures, positions):
-    graph = neighbours(structures, CUTOFF)
-    vectors = graph.vectors(positions)
-    weight = (1 - vectors.detach().norm(dim=1) / CUTOFF) ** 2
-    pair = net.of(vectors.norm(dim=1)) * weight
-    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
-
-
-def norm_at_zero(net, structures, positions):
-    """How lopsided an atom's surroundings are: zero at a centre of inversion."""
-    graph = neighbours(structures, CUTOFF)
-    vectors = graph.vectors(positions)
-    fade = (1 - (vectors**2).sum(1) / CUTOFF**2) ** 2
-    pull = segment_sum(vectors * fade[:, None], graph.first, len(positions))
-    lopsided = pull.norm(dim=1)
-    return net(structures, positions) + segment_sum(
-        lopsided, structures.structure_index, len(structures)
-    )
-
-
-def not_a_number(potential, energy, forces):
-    return Prediction(energy, forces.index_fill(0, torch.tensor([1]), torch.nan))
-
-
-def random(net, structures, positions):
-    return net(structures, positions) * (1 + 0.1 * torch.rand(1, dtype=torch.float64))
-
-
-def swirl(sound, structures, positions):
-    """Forces that go round: no net force, but curl."""
-    graph = neighbours(structures, CUTOFF)
-    vectors = graph.vectors(positions)
-    fade = (1 - vectors.norm(dim=1, keepdim=True) / CUTOFF) ** 3
-    axis = torch.linalg.cross(vectors, vectors.new_tensor([[0.0, 0.0, 1.0]]).expand_as(vectors))
-    turning = segment_sum(axis * fade, graph.first, len(positions))
-    return sound(structures.with_positions(positions)).forces + turning
-
-
-def detached_positions(sound, structures, positions):
-    """As through a calculator: the weights are felt, the positions are not."""
-    graph = neighbours(structures, CUTOFF)
-    vectors = graph.vectors(positions.detach())
-    pull = vectors * sound.function.of(vectors.norm(dim=1))[:, None]
-    return segment_sum(pull, graph.first, len(positions))
-
-
-def only_in_training(potential, energy, forces):
-    return Prediction(energy, forces if potential.training else forces.detach())
-
-
-def detached_weights(net, structures, positions):
-    graph = neighbours(structures, CUTOFF)
-    distance = graph.vectors(positions).norm(dim=1)
-    frozen = [p.detach() for p in net.net.parameters()]
-    hidden = nn.functional.silu(distance[:, None] @ frozen[0].T + frozen[1])
-    pair = (hidden @ frozen[2].T + frozen[3])[:, 0] * (1 - distance / CUTOFF) ** 3
-    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
-
-
-class Doubled(torch.autograd.Function):
-    """The identity, with twice its derivative."""
-
-    @staticmethod
-    def forward(ctx, value):
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx, slope):
-        return 2 * slope
-
-
-def doubled_weights(net, structures, positions):
-    """The gradient by the weights (all of them at once, through a factor) comes out too large."""
-    graph = neighbours(structures, CUTOFF)
-    distance = graph.vectors(positions).norm(dim=1)
-    pair = Doubled.apply(net.net[2].bias) * (1 - distance / CUTOFF) ** 3
-    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
-
-
-def wraps(structures):
-    structures.positions.data.remainder_(1.0)
-
-
-def wants_a_gradient(structures):
-    structures.positions.requires_grad_()
-
-
-def untouched(potential, energy, forces):
-    return Prediction(energy, forces)
-
-
-def scaled(sound, structures, positions):
-    return 1.1 * sound(structures.with_positions(positions)).forces
-
 
 FINITE, INPUT, TWICE = (check.name for check in CHECKS[:3])
 
 BROKEN = {
     "energy of shape (B, 1)": (
-        lambda: Spoiled(lambda p, e, f: Prediction(e[:, None], f)),
+        lambda: unsound.Spoiled(lambda p, e, f: Prediction(e[:, None], f)),
         FINITE,
-        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by structures.structure_index",
+        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by",
     ),
     "float32 results": (
-        lambda: Spoiled(lambda p, e, f: Prediction(e, f.float())),
+        lambda: unsound.Spoiled(lambda p, e, f: Prediction(e, f.float())),
         FINITE,
         r"forces is torch.float32 while positions are torch.float64.*value.to\(structures.dtype\)",
     ),
     "NaN": (
-        lambda: Spoiled(not_a_number),
+        lambda: unsound.Spoiled(unsound.not_a_number),
         FINITE,
         "3 values of energy or forces are NaN.*division by a distance.*StructureError",
     ),
     "no tensors": (
-        lambda: Spoiled(lambda p, e, f: Prediction(None, f)),
+        lambda: unsound.Spoiled(lambda p, e, f: Prediction(None, f)),
         FINITE,
         "gave no tensor of energy; return a Prediction",
     ),
     "writes into positions": (
-        lambda: Spoiled(untouched, wraps),
+        lambda: unsound.Spoiled(unsound.untouched, unsound.wraps),
         INPUT,
         "it changed positions of the structures.*writes into the tensors.*hand the model a copy",
     ),
     "asks for gradients": (
-        lambda: Spoiled(untouched, wants_a_gradient),
+        lambda: unsound.Spoiled(unsound.untouched, unsound.wants_a_gradient),
         INPUT,
         r"it changed positions.requires_grad.*requires_grad_",
     ),
     "noise": (
-        lambda: energies(random),
+        lambda: unsound.energies(unsound.random),
         TWICE,
         "two calls differ by .*dropout, noise.*switch it off outside training",
     ),
     "geometry detached": (
-        lambda: energies(half_detached),
+        lambda: unsound.energies(unsound.half_detached),
         "forces are -dE/dx",
         "differ from the slope of the energy by .*outside the graph.*rebuild distances in torch",
     ),
     "forces of their own": (
-        lambda: forces(scaled),
+        lambda: unsound.forces(unsound.scaled),
         "forces are -dE/dx",
         "differ from the slope of the energy.*head of their own.*conservative = False",
     ),
     "forces that go round": (
-        lambda: forces(swirl),
+        lambda: unsound.forces(unsound.swirl),
         "forces have no curl",
-        "Jacobian is not symmetric.*no energy of which they are the slope.*makes ImplicitAdjoint use",
+        "Jacobian is not symmetric.*no energy of which they are the slope.*makes Implicit",
     ),
     "a constant pull": (
-        lambda: Spoiled(lambda p, e, f: Prediction(e, f + 0.1)),
+        lambda: unsound.Spoiled(lambda p, e, f: Prediction(e, f + 0.1)),
         "forces add up to zero",
         "add up to .* eV/Å; something knows absolute positions.*subtract the mean force",
     ),
     "absolute coordinates": (
-        lambda: energies(absolute),
+        lambda: unsound.energies(unsound.absolute),
         "translation changes nothing",
         "moving a whole structure changes.*absolute coordinates.*use differences of positions",
     ),
     "north is special": (
-        lambda: energies(lopsided),
+        lambda: unsound.energies(unsound.lopsided),
         "rotation turns the forces",
         "turning a whole structure.*used as plain numbers.*equivariant = False",
     ),
     "places in the list": (
-        lambda: energies(ordered),
+        lambda: unsound.energies(unsound.ordered),
         "the order of atoms does not matter",
         "in another order changes.*place in the list.*exchangeable = False",
     ),
     "no periodic images": (
-        lambda: energies(unshifted),
+        lambda: unsound.energies(unsound.unshifted),
         "periodic images are the same",
         "by a lattice vector changes.*images are missed.*neighbors.neighbours",
     ),
     "pbc is not looked at": (
-        lambda: energies(closed),
+        lambda: unsound.energies(unsound.closed),
         "open directions are open",
         "a layer of atoms changes by .*pbc is not looked at.*partial_pbc = False",
     ),
     "layers are refused": (
-        lambda: energies(refuses_layers),
+        lambda: unsound.energies(unsound.refuses_layers),
         "open directions are open",
         r"it refuses a layer .*\(needs a crystal\).*partial_pbc = False",
     ),
     "the batch is seen": (
-        lambda: energies(sees_others),
+        lambda: unsound.energies(unsound.sees_others),
         "a batch equals its members",
         "alone differs from the same one in a batch.*work by structures.structure_index",
     ),
     "positions detached": (
-        lambda: forces(detached_positions),
+        lambda: unsound.forces(unsound.detached_positions),
         "forces know their positions",
         "no graph to the positions.*something detaches.*call the bare model",
     ),
     "a graph in training mode only": (
-        lambda: Spoiled(only_in_training),
+        lambda: unsound.Spoiled(unsound.only_in_training),
         "forces know the parameters",
         r"no parameter is felt.*train\(\) mode only.*in eval\(\) too",
     ),
     "half the graph": (
-        lambda: energies(half_detached),
+        lambda: unsound.energies(unsound.half_detached),
         "forces know their positions",
         "by positions is off by .*part of the graph is lost.*recompute geometry",
     ),
     "weights detached": (
-        lambda: energies(detached_weights),
+        lambda: unsound.energies(unsound.detached_weights),
         "forces know the parameters",
         r"no parameter is felt in the positions after two steps.*\.detach\(\)",
     ),
     "a wrong gradient by the weights": (
-        lambda: energies(doubled_weights),
+        lambda: unsound.energies(unsound.doubled_weights),
         "forces know the parameters",
         "through two steps is off by .*central differences.*create_graph=True",
     ),
     "a norm at zero": (
-        lambda: energies(norm_at_zero),
+        lambda: unsound.energies(unsound.norm_at_zero),
         "finite at symmetric places",
         "second derivatives are NaN, infinite or beyond.*norm at zero.*safe_norm",
     ),
     "an exception": (
-        lambda: energies(lambda net, s, x: 1 / 0),
+        lambda: unsound.energies(lambda net, s, x: 1 / 0),
         FINITE,
         "evaluating it raised ZeroDivisionError: division by zero",
     ),
@@ -348,9 +171,8 @@ def test_a_sound_potential_passes_and_nothing_is_left_out():
 
 
 def test_what_is_not_claimed_is_measured_and_told():
-    report = bv.check_potential(
-        energies(lopsided, equivariant=False, net_force_free=False, exchangeable=False)
-    )
+    claims = dict.fromkeys(("equivariant", "net_force_free", "exchangeable"), False)
+    report = bv.check_potential(unsound.energies(unsound.lopsided, **claims))
     assert report.ok
     turned = report["rotation turns the forces"]
     assert turned.status == "not claimed"
@@ -373,7 +195,7 @@ def test_what_does_not_apply_says_why():
 
 
 def test_where_nothing_can_be_evaluated_the_rest_is_not_reached():
-    first, *rest = bv.check_potential(Spoiled(not_a_number)).results
+    first, *rest = bv.check_potential(unsound.Spoiled(unsound.not_a_number)).results
     assert first.status == "fails"
     assert {r.status for r in rest} == {"not reached"}
 
@@ -403,7 +225,7 @@ def test_float32_has_limits_of_its_own():
     report = bv.check_potential(bv.EnergyFunction(net))
     assert report.ok, report
     assert report.precision == "float32"
-    worse = bv.check_potential(energies(half_detached, Pairs().float()))
+    worse = bv.check_potential(unsound.energies(unsound.half_detached, Pairs().float()))
     assert worse["forces are -dE/dx"].status == "fails"
 
 
@@ -411,7 +233,7 @@ def test_html_says_the_same_and_escapes():
     name = "<b>Si</b>"
     structures = bv.Structures.from_ase([bulk("Si"), bulk("Ge")], [name, "Ge"])
     structures = structures.with_positions(structures.positions + 0.1 * torch.rand(4, 3))
-    report = bv.check_potential(energies(absolute), structures)
+    report = bv.check_potential(unsound.energies(unsound.absolute), structures)
     page = report._repr_html_()
     assert "<b>Si</b>" not in page
     assert page.count("<tr>") == len(CHECKS) + 1

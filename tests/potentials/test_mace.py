@@ -124,8 +124,16 @@ def test_a_head_is_chosen_as_mace_does():
     for head in ("pt", "Default"):
         energy, force, _ = worst(bv.MACE(model, head=head), theirs(models=[model], head=head))
         assert max(energy, force) < 1e-10
-    with pytest.raises(ValueError, match="no head 'x' in this MACE model; choose one of pt, Def"):
+    with pytest.raises(ValueError, match="no head .* called 'x'; choose one of pt, Default"):
         bv.MACE(model, head="x")
+
+
+def test_several_heads_none_of_which_is_the_natural_one_are_asked_about():
+    model = small_mace(heads=("omat_pbe", "oc20_usemppbe"))
+    sentence = r"has 2 heads and none is called default; choose one of omat_pbe, oc20_.*head='omat_"
+    with pytest.raises(ValueError, match=sentence):
+        bv.MACE(model)
+    assert bv.MACE(model, head="oc20_usemppbe").head == "oc20_usemppbe"
 
 
 def test_a_file_is_opened_only_when_it_is_trusted(tmp_path):
@@ -136,15 +144,17 @@ def test_a_file_is_opened_only_when_it_is_trusted(tmp_path):
     with pytest.raises(ValueError, match=r"there is no file .*MACE\.foundation"):
         bv.MACE(tmp_path / "missing.model")
     torch.save({"model": {}}, file)
-    with pytest.raises(ValueError, match=r"holds a dict, not a model; give the file .*\.model"):
+    with pytest.raises(ValueError, match=r"holds a dict, not a model; give the file .*\(\.model"):
         bv.MACE(file, trusted=True)
     with pytest.raises(ValueError, match="a Linear was given; this adapter takes ScaleShiftMACE"):
         bv.MACE(torch.nn.Linear(1, 1))
+    with pytest.raises(TypeError, match="must be a mace.modules.ScaleShiftMACE or the path of a f"):
+        bv.MACE(3)
 
 
 def test_an_unknown_element_is_named():
     strange = bv.Structures.from_ase([bulk("Si"), bulk("Ge")])
-    with pytest.raises(bv.StructureError, match=r"structure 1 \(Ge2\): has element 32, which this"):
+    with pytest.raises(bv.StructureError, match=r"structure 1 \(Ge2\): has element Ge, which this"):
         bv.MACE(small_mace())(strange)
 
 

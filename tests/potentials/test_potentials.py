@@ -12,11 +12,10 @@ from models import Pairs, pairs, sevennet, small_mace
 from springs import network, starts
 
 import bpttviz as bv
+from bpttviz._tensor_checks import require_device
 from bpttviz.geometry import segment_sum
-from bpttviz.potentials.base import Exportable, Potential, Prediction
+from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import walkers
-from bpttviz.potentials.neighbors import neighbours
-from bpttviz.potentials.requirements import require_device
 
 
 def rattled(atoms, seed, size=0.1):
@@ -135,29 +134,6 @@ def test_calculator_serves_ase():
     assert atoms.get_forces() == pytest.approx(
         forces[structures.structure_index == 1].numpy(), abs=1e-9
     )
-
-
-def test_neighbours_are_those_of_the_positions_as_they_are():
-    """In a small skewed cell, with atoms far outside it, against a search over all images."""
-    cell = np.array([[3.0, 0, 0], [1.5, 2.6, 0], [0.4, 0.7, 4.0]])
-    positions = np.array([[0.1, 0.2, 0.3], [20.5, -7.0, 9.1], [1.5, 1.2, -30.0]])
-    crystal = Atoms("Si3", positions=positions, cell=cell, pbc=[True, True, False])
-    molecule = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.0]])
-    batch = bv.Structures.from_ase([crystal, molecule])
-    graph = neighbours(batch, 3.7)
-    lengths = graph.vectors(batch.positions).norm(dim=1)
-    assert lengths.max() <= 3.7
-    assert torch.equal(batch.structure_index[graph.first], batch.structure_index[graph.second])
-    images = np.array([[i, j, 0] for i in range(-15, 16) for j in range(-15, 16)]) @ cell
-    apart = positions[None, :, None] - positions[:, None, None] + images[None, None]
-    expected = np.linalg.norm(apart, axis=3)
-    expected = np.sort(expected[(expected > 1e-9) & (expected < 3.7)])
-    found = np.sort(lengths[batch.structure_index[graph.first] == 0].numpy())
-    assert found == pytest.approx(expected, abs=1e-9)
-    assert (batch.structure_index[graph.first] == 1).sum() == 2
-    lost = batch.with_positions(batch.positions.index_fill(0, torch.tensor([4]), torch.nan))
-    with pytest.raises(bv.StructureError, match="structure 1.*not finite"):
-        neighbours(lost, 3.7)
 
 
 def test_an_own_potential_is_fine_tuned_saved_and_used(tmp_path):

@@ -116,7 +116,7 @@ def test_checkpoints_are_read_without_running_code(tmp_path):
 
     file = tmp_path / "bad.pth"
     torch.save({"config": Harmful(), "model_state_dict": {}}, file)
-    with pytest.raises(Exception, match="[Ww]eights.?only"):
+    with pytest.raises(ValueError, match="holds more than tensors and plain values"):
         bv.SevenNet(file)
 
 
@@ -124,5 +124,5 @@ def test_what_it_does_not_know_is_named():
     with pytest.raises(ValueError, match="'8net' is neither a SevenNet checkpoint file nor one of"):
         bv.SevenNet("8net")
     strange = bv.Structures.from_ase([bulk("Si"), Atoms("Am2", [[0, 0, 0], [3, 0, 0]])])
-    with pytest.raises(bv.StructureError, match=r"structure 1 \(Am2\): has element 95, which this"):
+    with pytest.raises(bv.StructureError, match=r"structure 1 \(Am2\): has element Am, which this"):
         bv.SevenNet()(strange)

@@ -8,7 +8,7 @@ from ase.build import bulk
 from models import rattled_silicon, require_exact_gradients
 
 import bpttviz as bv
-from bpttviz.experiments.pretrain import components, force_mae
+from bpttviz.experiments.pretrain_frames import components, force_mae
 from bpttviz.potentials.small.transformer import pair_coordinates
 
 
@@ -24,14 +24,14 @@ def test_gradients_through_three_steps_are_exact():
 
 
 def test_the_pretrained_one_knows_the_forces_it_was_fitted_to():
-    frames = bv.load_dataset("si-defects").all["005_tet_Si"].frames[::5]
+    frames = bv.load_dataset("si-defects").all["005_tet_Si"].to_ase()[::5]
     potential = bv.CoordinateTransformer.pretrained()
     assert force_mae(potential, frames) < 0.8 * np.abs(components(frames)).mean()
 
 
 def test_it_has_learned_how_forces_turn_though_nothing_makes_it():
     """A quarter turn of a crystal in its cube: better than random weights, but not exact."""
-    start = bv.load_dataset("si-defects").all["001_sub_P"].start
+    start = bv.load_dataset("si-defects").all["001_sub_P"].start.to_ase()[0]
     turn = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
     turned = Atoms(start.numbers, start.positions @ turn, cell=start.cell.array @ turn, pbc=True)
     off = []
@@ -89,9 +89,12 @@ def test_it_says_what_it_is():
 def test_it_is_saved_and_rebuilt_with_a_run(tmp_path):
     references = bv.load_dataset("si-defects").all[["001_sub_P"]]
     objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(2))
-    potential = bv.CoordinateTransformer(features=8, layers=1, heads=2, pair=6, radial=5)
+    potential = bv.CoordinateTransformer(
+        features=8, layers=1, heads=2, pair=6, radial=5, elements=["Si", "P"]
+    )
     run = bv.finetune(potential, references, objective, epochs=1, out=tmp_path, progress=False)
     again = bv.load_run(tmp_path).potential
     assert again.config() == potential.config()
+    assert again.known_elements == (14, 15)
     for name, weight in run.potential.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name])

@@ -5,9 +5,9 @@ A failure is explained in one sentence: what was wrong, the likely cause, what t
 
 from __future__ import annotations
 
+from bpttviz.potentials.conformance import measures
 from bpttviz.potentials.conformance.check import Check
 from bpttviz.potentials.conformance.context import CheckContext
-from bpttviz.potentials.conformance import measures
 
 
 def _same(context: CheckContext) -> float:

@@ -48,8 +48,8 @@ def output(context: CheckContext) -> float:
         if tuple(value.shape) != shape:
             raise CheckFailed(
                 f"{name} has shape {tuple(value.shape)} where {shape} was expected (energy: one a "
-                "structure; forces: three an atom); sum atoms by structures.structure_index, and do not keep "
-                "a last axis of length one"
+                "structure; forces: three an atom); sum atoms by structures.structure_index, and "
+                "do not keep a last axis of length one"
             )
         if value.dtype != structures.dtype:
             raise CheckFailed(

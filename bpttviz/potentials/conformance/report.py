@@ -174,7 +174,7 @@ def _no_potential(value: object) -> str:
 
 
 def _require_describable(context: CheckContext, given: bool) -> None:
-    """Refuse structures that the potential refuses; other errors are for the first check to tell."""
+    """Refuse structures that the potential refuses; the first check tells of other errors."""
     try:
         context.at(context.structures.positions)
     except StructureError as error:

@@ -11,6 +11,9 @@ import torch
 
 from bpttviz.potentials.pretrained.e3 import quiet
 
+# How torch complains of a class or function that it will not execute (not of torn files).
+REFUSED = ("nsupported global", "nsupported class", "unrecognized function", "Can only build")
+
 
 def read_checkpoint(
     path: Path, wanted: str, *, trusted: bool = False, allowed: Sequence[Any] = ()
@@ -63,7 +66,7 @@ def _problem_of(error: Exception, trusted: bool) -> str:
         return f"needs the package {error.name or error}, which is not installed here"
     if isinstance(error, AttributeError):
         return f"was written by another version of its package ({error})"
-    refused = isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error)
+    refused = isinstance(error, pickle.UnpicklingError) and any(s in str(error) for s in REFUSED)
     if refused and not trusted:
         return "holds more than tensors and plain values, and opening it could execute code"
     if isinstance(error, OSError):

@@ -71,7 +71,8 @@ class SevenNet(Potential):
         network, config = _build(saved, path)
         self.network: Any = network.to(device=device, dtype=dtype).eval()
         self.description = {"config": config, "epoch": saved.get("epoch")}  # for export
-        self.modality = _choose(modality, self.network.modal_map or {}, self.checkpoint)
+        modalities: dict[str, int] = self.network.modal_map or {}
+        self.modality = _choose(modality, modalities, self.checkpoint)
 
     def config(self) -> dict[str, Any]:
         dtype = str(self.dtype).removeprefix("torch.")
