@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -126,7 +127,7 @@ def plain(settings: dict) -> dict:
         TypeError: a value that JSON cannot hold.
     """
 
-    def convert(value):
+    def convert(value: Any) -> Any:
         if hasattr(value, "tolist"):
             return value.tolist()
         if isinstance(value, os.PathLike):
@@ -148,7 +149,7 @@ def refusal(saved: dict, wanted: dict) -> str:
     return "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
 
 
-def _differences(saved, wanted, at: str = "") -> Iterator[str]:
+def _differences(saved: Any, wanted: Any, at: str = "") -> Iterator[str]:
     if isinstance(saved, dict) and isinstance(wanted, dict):
         if UNDESCRIBED in wanted or UNDESCRIBED in saved:
             what = wanted.get(UNDESCRIBED, saved.get(UNDESCRIBED))
@@ -177,8 +178,8 @@ def _differences(saved, wanted, at: str = "") -> Iterator[str]:
         yield _difference(at, saved, wanted)
 
 
-def _difference(at: str, saved, wanted) -> str:
-    def short(value) -> str:
+def _difference(at: str, saved: Any, wanted: Any) -> str:
+    def short(value: Any) -> str:
         text = "absent" if value is _ABSENT else repr(value)
         return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -227,7 +228,7 @@ class FolderLock:
                     left_behind.unlink()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         handle, self._handle = self._handle, None
         if handle is None:
             return
@@ -277,7 +278,7 @@ def _flock(handle: int) -> bool:
             import msvcrt
 
             os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the text, which others are to read
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
             os.lseek(handle, 0, os.SEEK_SET)
     except (BlockingIOError, PermissionError):
         return False

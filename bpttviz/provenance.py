@@ -36,13 +36,26 @@ _MODULE_INTERNALS = frozenset(vars(nn.Module()))
 class _Structures(Protocol):
     """What of `bpttviz.Structures` is looked at (this module stands below it)."""
 
-    positions: Tensor
-    numbers: Tensor
-    masses: Tensor
-    cell: Tensor
-    pbc: Tensor
-    structure_index: Tensor
-    fixed: Tensor
+    @property
+    def positions(self) -> Tensor: ...
+
+    @property
+    def numbers(self) -> Tensor: ...
+
+    @property
+    def masses(self) -> Tensor: ...
+
+    @property
+    def cell(self) -> Tensor: ...
+
+    @property
+    def pbc(self) -> Tensor: ...
+
+    @property
+    def structure_index(self) -> Tensor: ...
+
+    @property
+    def fixed(self) -> Tensor: ...
 
 
 def fingerprint_structures(structures: _Structures) -> str:
@@ -104,7 +117,7 @@ def specification(part: object) -> Any:
 class _Describer:
     """One description; remembers what it is in the middle of, as things may refer to each other."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.open: dict[int, int] = {}  # id -> how many were open before it
         self.kept: list[object] = []  # what is made on the way must not lend its id to another
 
@@ -178,7 +191,7 @@ class _Describer:
     def _class(self, cls: type) -> Any:
         if not _is_own(cls):
             return {"class": f"{cls.__module__}.{cls.__qualname__}", **_origin(cls.__module__)}
-        members = {}
+        members: dict[str, Any] = {}
         for base in (base for base in cls.__mro__ if _is_own(base)):
             for name, member in vars(base).items():
                 if callable(_unwrapped(member)) or not name.startswith(("__", "_abc_")):
@@ -287,8 +300,9 @@ def _origin(module: str) -> dict[str, str]:
     """The version of a library that is no foundation of ours, as its code is not looked at."""
     top = module.partition(".")[0]
     version = getattr(sys.modules.get(top), "__version__", None)
-    known = top in STABLE or top in sys.stdlib_module_names or not isinstance(version, str)
-    return {} if known else {"version": version}
+    if top in STABLE or top in sys.stdlib_module_names or not isinstance(version, str):
+        return {}
+    return {"version": version}
 
 
 def _unwrapped(member: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from bpttviz._files import write_atomic
@@ -28,15 +29,18 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.potentials.pretrained.chgnet import CHGNet
 
     out = Path(choices.out) / "basins.jsonl"
-    if choices.problem == "landscape":
-        problem_of, rest = basins.two_valleys, Relaxer(fmax=1e-3)
-    else:
+    problem_of: Callable[[int], basins.Problem] = basins.two_valleys
+    rest = Relaxer(fmax=1e-3)
+    if choices.problem == "silicon":
         data = load_dataset("si-defects").all
         potential = CHGNet(device=choices.device)
         rest = Relaxer()
 
-        def problem_of(seed: int) -> basins.Problem:
+        def interstitials(seed: int) -> basins.Problem:
+            """The problem with one of the defects chosen by ``seed``."""
             return basins.interstitials(data, seed, potential)
+
+        problem_of = interstitials
 
     counts = basins.count_basins(choices.problem, problem_of, range(choices.seeds), out, rest)
     text = basins.format_counts(counts)

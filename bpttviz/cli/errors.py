@@ -6,8 +6,14 @@ import pickle
 import urllib.error
 
 # Their messages are written for users, all through the package.
-WRITTEN_FOR_USERS = ("ValueError", "ImportError", "RunError", "TrainingError", "FolderInUse")
-WRITTEN_FOR_USERS += ("ImplicitError",)
+WRITTEN_FOR_USERS = (
+    "ValueError",
+    "ImportError",
+    "RunError",
+    "TrainingError",
+    "FolderInUse",
+    "ImplicitError",
+)
 
 
 def sentence(error: Exception) -> str:

@@ -173,16 +173,18 @@ def _starts(files: list[Path], index: str) -> dict[str, Atoms]:
         wanted = index
     if isinstance(wanted, str):
         raise DataError(f"--index {index} is no index such as 0, -1 or 10:20:2")
-    starts = {}
+    starts: dict[str, Atoms] = {}
     for file, name in zip(files, unique_names(files), strict=True):
         frames = read_frames(file)
         try:
-            chosen = frames[wanted]
+            chosen = frames[wanted] if isinstance(wanted, slice) else [frames[wanted]]
         except IndexError:
             raise DataError(f"{file} has {len(frames)} structures; there is no {index}") from None
-        chosen = chosen if isinstance(wanted, slice) else [chosen]
         for number, atoms in enumerate(chosen):
-            starts[name if len(chosen) == 1 else f"{name}-{number:04d}"] = atoms
+            own = name if len(chosen) == 1 else f"{name}-{number:04d}"
+            while own in starts:  # a file that is called like a frame of another
+                own += "_"
+            starts[own] = atoms
     if not starts:
         raise DataError(f"--index {index} leaves no structure")
     return starts

@@ -52,14 +52,14 @@ def training_parts(
     if isinstance(data, DatasetSplits):
         if validation is not None:
             raise ValueError("DatasetSplits bring their own validation part; pass data.train")
-        data, validation = data.train, data.val
+        return training_parts(data.train, data.val)
     hint = "bv.read_relaxations(files), or bv.load_dataset(name)"
-    data = instance_of("data", data, RelaxationDataset, hint)
-    if not len(data):
+    train = instance_of("data", data, RelaxationDataset, hint)
+    if not len(train):
         raise ValueError("there are no relaxations to train on")
     if validation is None:
-        return data, None
-    return data, instance_of("validation", validation, RelaxationDataset, hint)
+        return train, None
+    return train, instance_of("validation", validation, RelaxationDataset, hint)
 
 
 def folder_of(out: str | Path | None) -> Path | None:

@@ -117,10 +117,10 @@ class BackgroundTraining:
         if not self._spent:
             self.start()
         try:
-            self._thread.join()
+            self._join()
         except KeyboardInterrupt:
             self.stop()
-            self._thread.join()
+            self._join()
         if self.error is not None:
             raise self.error
         return self.run
@@ -135,6 +135,10 @@ class BackgroundTraining:
         except asyncio.CancelledError:  # what Ctrl-C does to a coroutine
             self.stop()
         return self.wait()
+
+    def _join(self, seconds: float | None = None) -> None:
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _train(self, trainer: Trainer) -> None:
         try:
@@ -218,4 +222,4 @@ def _stop_all() -> None:
     for training in running:
         training.stop()
     for training in running:
-        training._thread.join(10)
+        training._join(10)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ def load_optimizer(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def all_finite(tensors) -> bool:
+def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Whether no number in any of the tensors is NaN or infinite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 

@@ -35,7 +35,7 @@ class TrainingConfig:
     patience: int | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checked = {
             "epochs": whole("epochs", self.epochs, most=1_000_000),
             "learning_rate": number(

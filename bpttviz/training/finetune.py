@@ -51,10 +51,9 @@ def finetune(
         progress: show a bar with the time left.
         on_update: called with the run after each update.
         stop_when: asked at every step of either pass, in whatever thread makes it; True stops
-            training. ``threading.Event().is_set`` lets another thread stop it.
+            training (``threading.Event().is_set``).
         metrics: what else to measure at each validation: name → function of the potential and the
-            validation relaxations. The values stand beside the validation's own in the run. They
-            take the time they take, and change no result.
+            validation relaxations. The values stand beside the validation's own in the run.
         **settings: single fields of `TrainingConfig`, which take precedence over ``config``:
             ``epochs=3, learning_rate=1e-3``.
 
@@ -63,17 +62,15 @@ def finetune(
         is none).
 
     Raises:
-        TypeError: an argument of the wrong kind, or a setting that there is not.
-        ValueError: nothing to train on, or settings that make no sense.
+        TypeError, ValueError: an argument of the wrong kind, or one that makes no sense.
         RunError: ``out`` holds another run, is in use, or cannot be written.
         TrainingError: (a RuntimeError) the potential's forces do not depend on its weights
             differentiably, several updates in a row had to be undone, or a whole epoch went without
             any structure.
 
     Warns:
-        UserWarning: a structure was left out of an update, as its relaxation diverged, it cannot be
-            described, its gradient was not finite, or it had no implicit one; or an update was
-            undone, as the new weights were not finite.
+        UserWarning: a structure was left out of an update, as it diverged, cannot be described, or
+            has no finite or no implicit gradient; or an update was undone.
     """
     check_metrics(metrics)
     trainer = Trainer(

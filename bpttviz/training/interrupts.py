@@ -27,11 +27,11 @@ def stoppable(potential: Potential, stop_when: Callable[[], bool] | None) -> Ite
         yield
         return
 
-    def ask(*_) -> None:
+    def ask(*_: object) -> None:
         if stop_when():
             raise Stopped
 
-    def watch(module, inputs, prediction: Prediction) -> None:
+    def watch(module: object, inputs: object, prediction: Prediction) -> None:
         if prediction.forces.requires_grad:
             prediction.forces.register_hook(ask)
 
@@ -44,15 +44,19 @@ def stoppable(potential: Potential, stop_when: Callable[[], bool] | None) -> Ite
 
 
 @contextmanager
-def no_interrupt(discard: bool = False):
+def no_interrupt(discard: bool = False) -> Iterator[None]:
     """Hold Ctrl-C back until the block is done: an update or a save happens whole or not at all.
 
-    ``discard``: forget it instead of raising it afterwards (training has already ended).
+    Args:
+        discard: forget it instead of raising it afterwards (training has already ended).
+
+    Raises:
+        KeyboardInterrupt: (afterwards) Ctrl-C was pressed meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held = []
+    held: list[bool] = []
     usual = signal.signal(signal.SIGINT, lambda *_: held.append(True))
     try:
         yield

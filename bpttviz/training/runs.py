@@ -189,7 +189,8 @@ def rebuild(description: Any, base: type, device: str | torch.device, role: str)
         RunError: another class, or arguments that it refuses.
     """
     name, config = description.get("class"), description.get("config")
-    found = getattr(bpttviz, name) if name in bpttviz.__all__ else None
+    offered = getattr(bpttviz, "__all__", [])
+    found: Any = getattr(bpttviz, name) if name in offered else None
     if config is None or not (isinstance(found, type) and issubclass(found, base)):
         raise RunError(
             f"this run's {name or description} is not defined by bpttviz or cannot rebuild itself; "
@@ -199,7 +200,8 @@ def rebuild(description: Any, base: type, device: str | torch.device, role: str)
         config = {key: _rebuilt(value, device) for key, value in config.items()}
         if hasattr(found, "from_config"):
             return found.from_config(config, device)
-        return found(**config).to(device)
+        made: Any = found(**config)
+        return made.to(device)
     except RunError:
         raise
     except Exception as error:  # whatever a class does with arguments that are not its own

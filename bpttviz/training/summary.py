@@ -42,8 +42,8 @@ def gradient_profile(update: dict) -> GradientProfile | None:
     recorded = update.get("sensitivity", ())
     if len(recorded) < 2:
         return None
-    steps, norms = zip(*recorded, strict=True)
-    norms = [math.inf if n is None else n for n in norms]
+    steps = [step for step, _ in recorded]
+    norms = [math.inf if norm is None else norm for _, norm in recorded]
     last = norms[-1]
     relative = [n / last if 0 < last < math.inf and n < math.inf else None for n in norms]
     return GradientProfile(tuple(steps), tuple(relative), verdict(norms))
@@ -51,26 +51,25 @@ def gradient_profile(update: dict) -> GradientProfile | None:
 
 def gradient_profiles(run: Run) -> list[GradientProfile]:
     """Those of the last few updates, the latest at the end."""
-    return [
-        way for update in run.history[-RECENT:] if (way := gradient_profile(update)) is not None
-    ]
+    found = (gradient_profile(update) for update in run.history[-RECENT:])
+    return [profile for profile in found if profile is not None]
 
 
-def gradient_in_words(ways: Sequence[GradientProfile]) -> str:
+def format_gradient(profiles: Sequence[GradientProfile]) -> str:
     """Vanishing, exploding or healthy, and what that means."""
-    if not ways:
+    if not profiles:
         return "No gradient through time yet."
-    latest = ways[-1]
+    latest = profiles[-1]
     text = f"{latest.verdict}: {MEANINGS[latest.verdict]}"
     if latest.relative[0] is not None:
         text += (
             f". Of a gradient of size 1 at step {latest.steps[-1]}, {latest.relative[0]:.2g} "
             f"arrive at step {latest.steps[0]}"
         )
-    counts = Counter(way.verdict for way in ways)
+    counts = Counter(profile.verdict for profile in profiles)
     if len(counts) > 1:
         parts = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-        text += f". The last {len(ways)} updates: {parts}"
+        text += f". The last {len(profiles)} updates: {parts}"
     return text + "."
 
 
@@ -120,8 +119,8 @@ def describe_run(run: Run) -> str:
     text = f"Training over {len(run.history)} updates."
     if losses:
         text += f" Loss from {losses[0][1]:.3g} to {losses[-1][1]:.3g}."
-    if validation:
-        at, value = best(validation)
+    if (kept := best(validation)) is not None:
+        at, value = kept
         text += (
             f" Validation from {validation[0][1]:.3g} to {validation[-1][1]:.3g}, best {value:.3g} "
             f"at update {at}."
@@ -129,7 +128,7 @@ def describe_run(run: Run) -> str:
     forces = curve(run.validations, FORCE_ERROR)
     if forces:
         text += f" Force error from {forces[0][1]:.3g} to {forces[-1][1]:.3g} eV/Å."
-    ways = gradient_profiles(run)
-    if ways:
-        text += f" The gradient by step: {gradient_in_words(ways)}"
+    profiles = gradient_profiles(run)
+    if profiles:
+        text += f" The gradient by step: {format_gradient(profiles)}"
     return text

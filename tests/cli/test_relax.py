@@ -175,6 +175,15 @@ def test_a_structure_may_have_any_name(springs, tmp_path):
     assert [line.split(",")[0] for line in table] == ["name", "ends", "ends_", "cmd"]
 
 
+def test_a_file_that_is_called_like_a_frame_of_another_loses_neither(springs, tmp_path):
+    starts = [r.start.to_ase()[0] for r in references(3)]
+    ase.io.write(tmp_path / "x.extxyz", starts[:2])
+    ase.io.write(tmp_path / "x-0001.traj", starts[2])
+    files, out = [tmp_path / "x.extxyz", tmp_path / "x-0001.traj"], tmp_path / "out"
+    run("relax", *files, "--potential", springs, "--steps", "1", "--out", out)
+    assert len(ase.io.read(out / "ends.extxyz", ":")) == 3
+
+
 def test_files_of_names_that_differ_in_capitals_only_are_told_apart():
     found = file_names(["a", "A", "ends", "Ends"])
     assert len({file.lower() for file in found.values()}) == 4
