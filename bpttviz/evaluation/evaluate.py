@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from bpttviz._checks import instance_of, not_negative, whole_or_none
+from bpttviz._checks import file_path, instance_of, mapping_of, not_negative, whole_or_none
 from bpttviz._files import FolderLock, lock_settings, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
@@ -71,6 +71,8 @@ def evaluate(
     how = _protocol(rule, stop, relaxer, from_start, batch_size)
     if noise_floor is not None:
         noise_floor = not_negative("noise_floor", noise_floor)
+    labels = mapping_of("labels", labels or {}, str, '{"fine-tuned": "ends"}')
+    out = None if out is None else file_path("out", out)
     with nullcontext() if out is None else FolderLock(out):
         table = _Table(out, potentials, references, how)
         found = _measure_all(potentials, references, table, how, progress)
@@ -80,7 +82,7 @@ def evaluate(
         {r.name: r.end for r in references},
         {key: one.rest for key, one in found.items() if one.rest is not None},
         noise_floor,
-        dict(labels or {}),
+        labels,
     )
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bpttviz._checks import not_negative
+from bpttviz._checks import (
+    file_path,
+    instance_of,
+    mapping_of,
+    not_negative,
+    sequence_of,
+    text,
+    whole,
+)
 from bpttviz._files import write_atomic
 from bpttviz.evaluation import words
 from bpttviz.evaluation.metrics import HEADINGS, StructureResult
@@ -36,6 +44,7 @@ class Report:
         labels: what each potential learned from, for the table ("ends", "frames with forces").
 
     Raises:
+        TypeError: rows, paths or structures that are none.
         ValueError: a noise floor that is negative or not finite.
     """
 
@@ -48,12 +57,13 @@ class Report:
         noise_floor: float | None = None,
         labels: Mapping[str, str] | None = None,
     ):
-        self.rows = tuple(rows)
-        self.relaxations = dict(relaxations or {})
-        self.references = dict(references or {})
-        self.rests = dict(rests or {})
+        hint = "{(potential, structure): ...}, from evaluate"
+        self.rows = tuple(sequence_of("rows", rows, StructureResult, "report.rows"))
+        self.relaxations = mapping_of("relaxations", relaxations or {}, Relaxation, hint)
+        self.references = mapping_of("references", references or {}, Structures, "{name: end}")
+        self.rests = mapping_of("rests", rests or {}, Structures, hint)
         self.noise_floor = None if noise_floor is None else not_negative("noise_floor", noise_floor)
-        self.labels = dict(labels or {})
+        self.labels = mapping_of("labels", labels or {}, str, '{"fine-tuned": "ends"}')
         self._rows: dict[tuple[str, str], StructureResult] = {}
         for row in self.rows:
             self._rows.setdefault((row.potential, row.structure), row)
@@ -68,7 +78,7 @@ class Report:
             ValueError: a damaged table, or one of something else; names the file and the line.
         """
         rows = []
-        for number, line in enumerate(read_csv(path), 2):
+        for number, line in enumerate(read_csv(path, _REQUIRED), 2):
             try:
                 rows.append(_row_of(line))
             except (KeyError, ValueError) as error:
@@ -109,8 +119,9 @@ class Report:
 
         Raises:
             KeyError: no such measurement.
+            TypeError: no names.
         """
-        name = self._name(structure)
+        potential, name = text("potential", potential), self._name(structure)
         if (potential, name) not in self._rows:
             raise KeyError(f"no measurement of {name!r} with {potential!r}")
         return self._rows[potential, name]
@@ -119,8 +130,13 @@ class Report:
         """One column of the table, in the order of `structures`.
 
         Raises:
-            KeyError: a structure that was not measured with this potential.
+            KeyError: no such column, or a structure that was not measured with this potential.
+            TypeError: no names.
         """
+        if text("column", name) not in StructureResult.__dataclass_fields__:
+            raise KeyError(
+                f"no column {name!r}; there are {', '.join(StructureResult.__dataclass_fields__)}"
+            )
         return np.array([getattr(self.row(potential, s), name) for s in self.structures])
 
     def relaxation(self, potential: str, structure: int | str) -> Relaxation:
@@ -128,8 +144,9 @@ class Report:
 
         Raises:
             KeyError: a report without it (read from a table, or resumed).
+            TypeError: no names.
         """
-        name = self._name(structure)
+        potential, name = text("potential", potential), self._name(structure)
         if (potential, name) not in self.relaxations:
             row = self._rows.get((potential, name))
             if row is not None and row.undescribed:
@@ -141,8 +158,16 @@ class Report:
         return self.relaxations[potential, name]
 
     def reference(self, structure: int | str) -> Structures:
-        """The end that one structure should have reached, a batch of one."""
-        return self.references[self._name(structure)]
+        """The end that one structure should have reached, a batch of one.
+
+        Raises:
+            KeyError: a report without it (read from a table), or no such structure.
+            TypeError: no name.
+        """
+        name = self._name(structure)
+        if name not in self.references:
+            raise KeyError(f"no reference of {name!r} in this report; tables do not keep them")
+        return self.references[name]
 
     def compare(
         self,
@@ -237,14 +262,25 @@ class Report:
         }
 
     def mean(self, column: str, potential: str) -> float:
-        """Mean over the structures for which every potential has this figure; NaN without any."""
+        """Mean over the structures for which every potential has this figure; NaN without any.
+
+        Raises:
+            KeyError: no such column or potential.
+            TypeError: no names.
+        """
+        potential = self._potential(potential)
         values = np.array([self.column(column, p).astype(float) for p in self.potentials])
         common = np.isfinite(values).all(axis=0)
         mine = values[self.potentials.index(potential)][common]
         return float(mine.mean()) if len(mine) else float("nan")
 
     def merge(self, other: Report) -> Report:
-        """This report and another one of other structures or potentials, as one."""
+        """This report and another one of other structures or potentials, as one.
+
+        Raises:
+            TypeError: no report.
+        """
+        instance_of("other", other, Report, "what evaluate returns")
         return Report(
             (*self.rows, *other.rows),
             {**self.relaxations, **other.relaxations},
@@ -261,22 +297,43 @@ class Report:
         return Report(rows, noise_floor=self.noise_floor, labels=self.labels)
 
     def to_csv(self, path: str | Path | None = None) -> str:
-        """All rows as CSV text; written to ``path`` when one is given."""
+        """All rows as CSV text; written to ``path`` when one is given.
+
+        Raises:
+            TypeError, ValueError: no path.
+            OSError: it cannot be written.
+        """
         columns = [f.name for f in fields(StructureResult)]
-        text = to_csv((asdict(row) for row in self.rows), columns)
+        table = to_csv((asdict(row) for row in self.rows), columns)
         if path is not None:
-            write_atomic(path, text)
-        return text
+            write_atomic(file_path("path", path), table)
+        return table
 
     def _ends(self, before: str | None, after: str | None) -> tuple[str, str]:
         """Names of the potentials to compare: the first and the last where none are given."""
+        if not self.rows:
+            raise ValueError("this report is empty: nothing was measured")
         return (
-            self.potentials[0] if before is None else before,
-            self.potentials[-1] if after is None else after,
+            self.potentials[0] if before is None else self._potential(before),
+            self.potentials[-1] if after is None else self._potential(after),
         )
 
+    def _potential(self, name: str) -> str:
+        if text("potential", name) not in self.potentials:
+            raise KeyError(
+                f"no potential {name!r} in the report; there are {', '.join(self.potentials)}"
+            )
+        return name
+
     def _name(self, structure: int | str) -> str:
-        return self.structures[structure] if isinstance(structure, (int, np.integer)) else structure
+        """The name of a structure that is given by it or by its number."""
+        if isinstance(structure, str):
+            return structure
+        names = self.structures
+        place = whole("structure (if not a name)", structure, least=-len(names))
+        if place >= len(names):
+            raise KeyError(f"no structure number {place}; there are {len(names)}, counted from 0")
+        return names[place]
 
     def __str__(self) -> str:
         return words.report_text(self)
@@ -295,14 +352,14 @@ def _row_of(line: Mapping[str, str]) -> StructureResult:
             if column.name in _REQUIRED:
                 raise KeyError(column.name)
             continue
-        text = line[column.name]
+        cell = line[column.name]
         if column.type == "bool":
-            if text not in ("True", "False"):
-                raise ValueError(f"{column.name} is {text!r}, neither True nor False")
-            values[column.name] = text == "True"
+            if cell not in ("True", "False"):
+                raise ValueError(f"{column.name} is {cell!r}, neither True nor False")
+            values[column.name] = cell == "True"
         else:
             kinds = {"int": int, "float": float, "str": str}
-            values[column.name] = kinds[str(column.type)](text)
+            values[column.name] = kinds[str(column.type)](cell)
     return StructureResult(**values)
 
 

@@ -78,8 +78,8 @@ class Relaxer:
             instance_of("optimizer", self.optimizer, UpdateRule, "bv.FIRE() or ase.optimize.BFGS")
 
     def closer(self, times: float) -> Relaxer:
-        """The same, to a force so many times smaller."""
-        return replace(self, fmax=self.fmax / times)
+        """The same, to a force so many times smaller. Raises TypeError, ValueError: no such number."""
+        return replace(self, fmax=self.fmax / positive("times", times))
 
     def run(
         self, potential: Potential, structures: Structures, batch_size: int | None = None

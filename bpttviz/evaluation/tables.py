@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from bpttviz._checks import file_path
 
 # What a spreadsheet would take for a formula, and our own mark that something was escaped.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -75,14 +77,20 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = No
     return buffer.getvalue()
 
 
-def read_csv(path: str | Path) -> list[dict[str, str]]:
+def read_csv(path: str | Path, required: Collection[str] = ()) -> list[dict[str, str]]:
     """The lines of a table that `to_csv` wrote, as text.
 
+    Args:
+        path: the file.
+        required: columns that it must have.
+
     Raises:
+        TypeError: no path.
         ValueError: a damaged table: no headings, bytes that are no text, or a line with more or
-            fewer cells than headings.
+            fewer cells than headings; or a table of something else.
         OSError: no such file, or one that cannot be read.
     """
+    path = file_path("path", path)
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -92,6 +100,9 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not columns:
         raise ValueError(f"{path} is damaged: it is empty")
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise ValueError(f"{path} is damaged, or another table: no column {', '.join(missing)}")
     for number, line in lines:
         if len(line) != len(columns):
             raise ValueError(

@@ -17,13 +17,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 from ase.build import bulk
+from torch import Tensor
 
+from bpttviz._files import write_atomic
 from bpttviz.distances import delta_q, force_error
+from bpttviz.evaluation.tables import format_table
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, memory_now
+from bpttviz.relaxation.adjoints.base import Adjoint
 from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
 from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, FullBPTT, TruncatedBPTT
@@ -114,48 +119,63 @@ def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: s
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     result = _in_fresh_process("paired", str(steps), str(repeats), device)
-    (out / PAIRED_FILE).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    write_atomic(out / PAIRED_FILE, json.dumps(result, indent=1))
     return result
 
 
 def format_costs(costs: Sequence[dict], paired: dict | None = None) -> str:
-    """A table of the costs, their slopes, and the ratios to the force-loss floor."""
-    made = [r for r in costs if "skipped" not in r]
-    steps = sorted({r["steps"] for r in costs})
-    lines = ["peak memory above the process before it, MB, and seconds, of one gradient (Si64)"]
-    lines.append(f"{'K':>14}" + "".join(f"{k:>16}" for k in steps) + f"{'MB a step':>12}")
-    for mode in dict.fromkeys(r["mode"] for r in costs):
-        row = {r["steps"]: r for r in costs if r["mode"] == mode}
-        cells = []
-        for k in steps:
-            r = row.get(k)
-            if r is None:
-                cells.append("-")
-            elif "skipped" in r:
-                cells.append("too large")
-            else:
-                cells.append(
-                    f"{(r['peak_bytes'] - r['base_bytes']) / 1e6:.0f}, {r['seconds']:.1f} s"
-                )
-        slope = memory_slope([r for r in made if r["mode"] == mode])
-        lines.append(
-            f"{mode:>14}" + "".join(f"{c:>16}" for c in cells)
-            + ("" if slope is None else f"{slope / 1e6:>12.2f}")
-        )  # fmt: skip
+    """A table of the costs, their slopes, and the ratios to the force-loss floor.
+
+    Args:
+        costs: what `measure_costs` returns.
+        paired: what `measure_paired` returns.
+    """
+    lines = [
+        "peak memory above the process before it, MB, and seconds, of one gradient (Si64)",
+        format_table(cost_table(costs), rule=False),
+    ]
     if paired:
-        floor = paired["force_loss"]
-        lines.append("")
-        lines.append(f"one gradient through K = {paired['steps']} steps / K force-loss passes")
-        for mode in ("full", "checkpointed"):
-            clock, computing = (_ratios(paired[mode], floor, kind) for kind in ("seconds", "user"))
-            system = statistics.median(spent["system"] for spent in paired[mode])
-            lines.append(
-                f"  {mode}: {clock} on the clock, {computing} in computing time; "
-                f"{system:.2f} s a gradient go to the system, for memory"
-            )
-        parts = ", ".join(f"{name} {1e3 * s:.0f} ms" for name, s in paired["parts"].items())
-        lines.append(f"  where the time goes, one evaluation: {parts}")
+        lines += ["", *_format_paired(paired)]
     return "\n".join(lines)
+
+
+def cost_table(costs: Sequence[dict]) -> pd.DataFrame:
+    """A line a mode and a column a K, as strings; the last one is what a step adds."""
+    lines = []
+    for mode in dict.fromkeys(r["mode"] for r in costs):
+        rows = {r["steps"]: r for r in costs if r["mode"] == mode}
+        line = {"K": mode}
+        for steps in sorted({r["steps"] for r in costs}):
+            line[str(steps)] = _cell(rows.get(steps))
+        slope = memory_slope([r for r in rows.values() if "skipped" not in r])
+        line["MB a step"] = "" if slope is None else f"{slope / 1e6:.2f}"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _cell(result: dict | None) -> str:
+    """One measurement."""
+    if result is None:
+        return "-"
+    if "skipped" in result:
+        return "too large"
+    peak = (result["peak_bytes"] - result["base_bytes"]) / 1e6
+    return f"{peak:.0f}, {result['seconds']:.1f} s"
+
+
+def _format_paired(paired: dict) -> list[str]:
+    """Ratios to the floor, and where the time goes."""
+    floor = paired["force_loss"]
+    lines = [f"one gradient through K = {paired['steps']} steps / K force-loss passes"]
+    for mode in ("full", "checkpointed"):
+        clock, computing = (_ratios(paired[mode], floor, kind) for kind in ("seconds", "user"))
+        system = statistics.median(spent["system"] for spent in paired[mode])
+        lines.append(
+            f"  {mode}: {clock} on the clock, {computing} in computing time; "
+            f"{system:.2f} s a gradient go to the system, for memory"
+        )
+    parts = ", ".join(f"{name} {1e3 * s:.0f} ms" for name, s in paired["parts"].items())
+    return [*lines, f"  where the time goes, one evaluation: {parts}"]
 
 
 def _ratios(spent: Sequence[dict], floor: Sequence[dict], kind: str) -> str:
@@ -172,7 +192,7 @@ def memory_slope(rows: Sequence[dict]) -> float | None:
 
 
 def gradient(
-    potential: Potential, start: Structures, end: Structures, adjoint, steps: int
+    potential: Potential, start: Structures, end: Structures, adjoint: Adjoint, steps: int
 ) -> tuple[Relaxation, list]:
     """One gradient of ΔQ after a relaxation, with respect to all parameters."""
     relaxation = relax(potential, start, RULE, StoppingCriterion(steps), adjoint)
@@ -229,7 +249,10 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
             relax(potential, start, RULE, StoppingCriterion(int(steps))).trajectory[:-1].to(device)
         )
 
-    def force_loss(positions, wanted, graph=True):
+    def force_loss(
+        positions: Tensor, wanted: Sequence[Tensor], graph: bool = True
+    ) -> tuple[float, float]:
+        """Seconds of an evaluation, and of its backward pass."""
         frame = start.with_positions(positions)
         began = _clock(device)
         if not graph:
@@ -242,11 +265,12 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
         torch.autograd.grad(error, wanted, allow_unused=True)
         return middle - began, _clock(device) - middle
 
-    def all_force_losses():
+    def all_force_losses() -> None:
+        """K force-loss passes."""
         for positions in path:
             force_loss(positions, parameters)
 
-    jobs = {"force_loss": all_force_losses}
+    jobs: dict[str, Callable[[], object]] = {"force_loss": all_force_losses}
     for mode in ("full", "checkpointed"):
         jobs[mode] = partial(gradient, potential, start, end, MODES[mode], int(steps))
     result: dict = {"steps": int(steps), "device": device} | {name: [] for name in jobs}
