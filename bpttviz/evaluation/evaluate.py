@@ -118,9 +118,10 @@ def endpoint_errors(
     for members in _batches(potential, list(references), how):
         paths, _ = relaxed(potential, members, how)
         for path, reference in zip(paths, members, strict=True):
-            whole = path is not None and not path.diverged
-            error = float(delta_q(path.final.to("cpu"), reference.end)) if whole else np.nan
-            errors.append(error)
+            if path is None or path.diverged:
+                errors.append(np.nan)
+            else:
+                errors.append(float(delta_q(path.final.to("cpu"), reference.end)))
     return np.array(errors)
 
 

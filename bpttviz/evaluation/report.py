@@ -201,8 +201,8 @@ class Report:
 
     def log_ratios(self, column: str, before: str, after: str) -> dict[str, float]:
         """Structure → ln(after/before), for those that can be compared (see `compare`)."""
-        values = [self.column(column, p).astype(float) for p in (before, after)]
-        logs = log_ratios(column, *values, self.floor_of(column))
+        first, second = (self.column(column, p).astype(float) for p in (before, after))
+        logs = log_ratios(column, first, second, self.floor_of(column))
         pairs = zip(self.structures, logs, strict=True)
         return {name: float(x) for name, x in pairs if np.isfinite(x)}
 

@@ -78,7 +78,11 @@ class Relaxer:
             instance_of("optimizer", self.optimizer, UpdateRule, "bv.FIRE() or ase.optimize.BFGS")
 
     def closer(self, times: float) -> Relaxer:
-        """The same, to a force so many times smaller. Raises TypeError, ValueError: no such number."""
+        """The same, to a force so many times smaller.
+
+        Raises:
+            TypeError, ValueError: no positive number.
+        """
         return replace(self, fmax=self.fmax / positive("times", times))
 
     def run(
@@ -98,9 +102,9 @@ class Relaxer:
         instance_of("potential", potential, Potential, "bv.CHGNet()")
         instance_of("structures", structures, Structures, "bv.Structures.from_ase(atoms)")
         batch_size = whole_or_none("batch_size", batch_size)
-        if isinstance(self.optimizer, type):
-            return _one_by_one(self, potential, structures)
-        return _Pool(self, potential, structures, batch_size).run()
+        if isinstance(self.optimizer, UpdateRule):
+            return _Pool(self, self.optimizer, potential, structures, batch_size).run()
+        return _one_by_one(self, self.optimizer, potential, structures)
 
     def __repr__(self) -> str:
         kind = self.optimizer
@@ -153,10 +157,15 @@ class _Pool:
     """Structures that take their steps together; see the module's docstring."""
 
     def __init__(
-        self, relaxer: Relaxer, potential: Potential, structures: Structures, size: int | None
+        self,
+        relaxer: Relaxer,
+        rule: UpdateRule,
+        potential: Potential,
+        structures: Structures,
+        size: int | None,
     ):
-        self.relaxer, self.potential = relaxer, potential
-        self.rule, self.size = relaxer.optimizer, size
+        self.relaxer, self.rule = relaxer, rule
+        self.potential, self.size = potential, size
         self.most = ATOMS_ON_CPU if potential.device.type == "cpu" else ATOMS_ON_DEVICE
         start = structures.with_positions(structures.positions.detach()).to(potential.device)
         self.waiting = [
@@ -257,13 +266,15 @@ class _Pool:
         self.done.append(member)
 
 
-def _one_by_one(relaxer: Relaxer, potential: Potential, structures: Structures) -> RestResult:
+def _one_by_one(
+    relaxer: Relaxer, kind: type[Optimizer], potential: Potential, structures: Structures
+) -> RestResult:
     """By one of ASE's optimisers; each structure leaves as `ase.Atoms` and comes back."""
     ends, steps, energy, fmax, failures = [], [], [], [], {}
     converged = []
     for place, atoms in enumerate(structures.to_ase()):
         atoms.calc = potential.calculator()
-        optimizer = relaxer.optimizer(atoms, logfile=None)
+        optimizer = kind(atoms, logfile=None)
         values = float("nan"), float("nan")
         try:
             converged.append(bool(optimizer.run(fmax=relaxer.fmax, steps=relaxer.max_steps)))

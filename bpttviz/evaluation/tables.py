@@ -100,7 +100,7 @@ def read_csv(path: str | Path, required: Collection[str] = ()) -> list[dict[str,
         raise ValueError(f"{path} is damaged: {error}") from error
     if not columns:
         raise ValueError(f"{path} is damaged: it is empty")
-    missing = [name for name in required if name not in columns]
+    missing = [repr(name) for name in required if name not in columns]
     if missing:
         raise ValueError(f"{path} is damaged, or another table: no column {', '.join(missing)}")
     for number, line in lines:

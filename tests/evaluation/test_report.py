@@ -204,7 +204,7 @@ def test_csv_round_trip(report, tmp_path):
         (lambda t: t[: len(t) // 2], "cells for"),
         (lambda t: t.replace("True", "Tru", 1), "line 2: rest_converged is 'Tru'"),
         (lambda t: t.replace("0.05", "0.0.5", 1), "line 2: could not convert"),
-        (lambda t: t.replace("dq_rest,", "dq,", 1), "line 2: no column 'dq_rest'"),
+        (lambda t: t.replace("dq_rest,", "dq,", 1), "no column 'dq_rest'"),
         (lambda _: "", "it is empty"),
     ],
 )

@@ -18,7 +18,7 @@ import torch
 from ase import Atoms
 
 PACKAGE = Path(__file__).resolve().parents[2] / "bpttviz"
-DOCUMENTED = (ValueError, TypeError, KeyError, RuntimeError, ImportError, OSError)
+DOCUMENTED = (ValueError, TypeError, LookupError, RuntimeError, ImportError, OSError)
 SECONDS = 10  # of the processor, that one call may take; it may wait six times as long
 
 
