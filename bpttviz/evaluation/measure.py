@@ -56,14 +56,18 @@ def measure(
 ) -> list[Measured]:
     """Several structures under one potential."""
     paths, refused = relaxed(potential, references, how)
-    whole = [i for i, path in enumerate(paths) if path is not None and not path.diverged]
-    ends = RelaxationDataset([references[i] for i in whole]).ends() if whole else None
+    finished = {
+        place: path.final
+        for place, path in enumerate(paths)
+        if path is not None and not path.diverged
+    }
     rests: dict[int, tuple[RestResult, int, str]] = {}
-    if ends is not None:
-        finals = concatenate([paths[i].final for i in whole])
+    if finished:
+        ends = RelaxationDataset([references[place] for place in finished]).ends()
+        finals = concatenate(list(finished.values()))
         rest = how.relaxer.run(potential, finals, how.batch_size)
         kinds = basins(potential, rest, ends, how.relaxer, how.batch_size)
-        rests = {place: (rest, n, kinds[n]) for n, place in enumerate(whole)}
+        rests = {place: (rest, n, kinds[n]) for n, place in enumerate(finished)}
     extras = _from_start(potential, references, how)
     forces = [_forces(potential, reference, how) for reference in references]
     measured = []

@@ -193,7 +193,7 @@ def memory_slope(rows: Sequence[dict]) -> float | None:
 
 def gradient(
     potential: Potential, start: Structures, end: Structures, adjoint: Adjoint, steps: int
-) -> tuple[Relaxation, list]:
+) -> tuple[Relaxation, tuple[Tensor, ...]]:
     """One gradient of ΔQ after a relaxation, with respect to all parameters."""
     relaxation = relax(potential, start, RULE, StoppingCriterion(steps), adjoint)
     loss = delta_q(relaxation.final, end).sum()

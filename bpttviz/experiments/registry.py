@@ -124,8 +124,9 @@ def _sevennet(which: str, device: str, trusted: bool, head: str | None) -> Poten
     from bpttviz.potentials.pretrained.sevennet import CHECKPOINTS, SevenNet
 
     _say_which(which, which in CHECKPOINTS, "sevennet")
-    named = (which,) if which else ()
-    return PotentialEntry(SevenNet(*named, device=device, modality=head))
+    if which:
+        return PotentialEntry(SevenNet(which, device, modality=head))
+    return PotentialEntry(SevenNet(device=device, modality=head))
 
 
 def _mace(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
@@ -170,7 +171,10 @@ def _student(kind_name: str) -> Callable[[str, str, bool, str | None], Potential
         from bpttviz.potentials.small.transformer import CoordinateTransformer
         from bpttviz.potentials.small.weights import load_weights, weights_file
 
-        kind = {"painn": PaiNN, "transformer": CoordinateTransformer}[kind_name]
+        kinds: dict[str, type[Potential]] = {
+            "painn": PaiNN, "transformer": CoordinateTransformer,
+        }  # fmt: skip
+        kind = kinds[kind_name]
         file = Path(which).expanduser() if which else weights_file(kind)
         if which and not file.is_file():
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def plot_curves(
     words = []
     for place, (label, (x, y)) in enumerate(values.items()):
         axes.plot(x, y, label=plain(label), **curve_style(place), ms=5, lw=1.6)
-        low, high = np.nanargmin(y), np.nanargmax(y)
+        low, high = int(np.nanargmin(y)), int(np.nanargmax(y))
         words.append(
             f"{label}: lowest {y[low]:.3g} at {x[low]:.3g}, highest {y[high]:.3g} at {x[high]:.3g}"
         )
@@ -61,7 +62,7 @@ def plot_curves(
     return picture
 
 
-def curve_style(place: int) -> dict[str, object]:
+def curve_style(place: int) -> dict[str, Any]:
     """Colour, mark and line of the curve with this number."""
     return {
         "color": POTENTIALS[place % len(POTENTIALS)],

@@ -142,11 +142,13 @@ class ErrorPlaneData:
 
     def limits(self) -> np.ndarray:
         """(2, 2): [force, endpoint] × (low, high) of logarithmic axes that hold everything."""
-        places = [p for layer in self.layers for arrow in layer.arrows for p in arrow.points]
-        for layer in self.layers:
-            if layer.interval is not None:
-                places += layer.interval.transpose(0, 2, 1).reshape(-1, 2).tolist()
-        low, high = np.min(places, 0), np.max(places, 0)
+        arrows = [arrow.points for layer in self.layers for arrow in layer.arrows]
+        intervals = [x for layer in self.layers if (x := layer.interval) is not None]
+        places = np.concatenate(
+            [np.array(way) for way in arrows]
+            + [interval.transpose(0, 2, 1).reshape(-1, 2) for interval in intervals]
+        )
+        low, high = places.min(0), places.max(0)
         if self.noise_floor:
             low[1] = min(low[1], self.noise_floor)
         margin = np.maximum(0.12 * np.log(high / low), 0.05)
@@ -207,6 +209,17 @@ def error_plane_data(
         shared = [arrow for arrow in arrows if arrow.structure in common]
         layers.append(Layer(title, ways[title], tuple(arrows), left_out, *_means(shared)))
     return ErrorPlaneData(before, tuple(layers), report.noise_floor)
+
+
+def known(values: np.ndarray | None) -> np.ndarray:
+    """Means that are there.
+
+    Raises:
+        ValueError: no structure is common to all layers, so that there are none.
+    """
+    if values is None:
+        raise ValueError("no structure is common to all layers, so there are no means")
+    return values
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -279,12 +292,13 @@ def _means(arrows: Sequence[Arrow]) -> tuple[np.ndarray | None, np.ndarray | Non
 
 
 def _mean_in_words(layer: Layer) -> str:
-    if layer.mean is None:
+    mean = layer.mean
+    if mean is None:
         return "No structure is common to all layers, so there are no means."
 
     def value(step: int, error: int) -> str:
         """A mean with its interval."""
-        text = f"{layer.mean[step, error]:.3g}"
+        text = f"{mean[step, error]:.3g}"
         if layer.interval is None:
             return text
         low, high = layer.interval[step, error]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,13 +19,16 @@ from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, POTENTIALS, TEXT, VERMILION
 
 # How an arrow looks where one layer is shown: a colour, and a line for whoever cannot see it.
-STYLES = {
+Line = Literal["solid", "dashed"]
+STYLES: dict[tuple[bool, bool], tuple[str, Line]] = {
     (True, True): (GREEN, "solid"),
     (True, False): (BLUE, "solid"),
     (False, True): (ORANGE, "dashed"),
     (False, False): (VERMILION, "dashed"),
 }
-LOOK = {error_plane.QUADRANTS[key]: style for key, style in STYLES.items()}
+LOOK: dict[str, tuple[str, Line]] = {
+    error_plane.QUADRANTS[key]: style for key, style in STYLES.items()
+}
 LOOK[error_plane.KEPT_RIGHT] = (GREY, "solid")
 NAME = (0.47, 0.1)  # width and height of the quarter's name, as shares of the plane
 APART = 9  # points between the means in the margins
@@ -149,7 +153,7 @@ def _arrow(
 
 def _quadrants(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
     """Divide the plane at the mean before, and name the quarter of the paradox."""
-    x, y = data.mean
+    x, y = error_plane.known(data.mean)
     axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
     axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
     axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
@@ -172,7 +176,8 @@ def _crowd(data: error_plane.ErrorPlaneData, limits: np.ndarray, bottom: float) 
     ways = [arrow.points for layer in data.layers for arrow in layer.arrows]
     share, (low, high) = np.linspace(0, 1, 50)[:, None], np.log(limits).T
     hidden = 0
-    for way in [*ways, *(layer.mean for layer in data.layers)]:
+    means = [error_plane.known(layer.mean) for layer in data.layers]
+    for way in [*map(np.array, ways), *means]:
         points = (np.log(way) - low) / (high - low)
         for one, two in pairwise(points):
             x, y = ((1 - share) * one + share * two).T
@@ -189,8 +194,9 @@ def _mean_colours(data: error_plane.ErrorPlaneData) -> list[str]:
 def _means(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     """The mean before and after, and the way from one to the other."""
     for layer, colour in zip(data.layers, _mean_colours(data), strict=True):
-        *_, tail, tip = layer.mean
-        axes.plot(*layer.mean[:-1].T, color=colour, lw=2.2, zorder=4)
+        mean = error_plane.known(layer.mean)
+        *_, tail, tip = mean
+        axes.plot(*mean[:-1].T, color=colour, lw=2.2, zorder=4)
         axes.annotate(
             "", tip, tail, zorder=4,
             arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.2, "mutation_scale": 15},
@@ -202,15 +208,21 @@ def _means(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
                 weight="bold", color=colour, zorder=7,
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip
-    axes.plot(*data.mean, "D", ms=6, color=TEXT, mfc="white", zorder=6)
+    axes.plot(*error_plane.known(data.mean), "D", ms=6, color=TEXT, mfc="white", zorder=6)
 
 
 def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     """The means of each error alone, with their intervals, above and to the right of the plane."""
     first = data.layers[0]
-    rows = [(first.mean[0], None if first.interval is None else first.interval[0], TEXT, "white")]
+    before = None if first.interval is None else first.interval[0]
+    rows = [(error_plane.known(first.mean)[0], before, TEXT, "white")]
     rows += [
-        (layer.mean[-1], None if layer.interval is None else layer.interval[-1], colour, colour)
+        (
+            error_plane.known(layer.mean)[-1],
+            None if layer.interval is None else layer.interval[-1],
+            colour,
+            colour,
+        )
         for layer, colour in zip(data.layers, _mean_colours(data), strict=True)
     ]
     scale = axes.figure.dpi_scale_trans
@@ -222,11 +234,17 @@ def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
                 axes.get_yaxis_transform() + ScaledTranslation(away, 0, scale),
             )
         ):
-            style = {"color": colour, "transform": transform, "clip_on": False, "zorder": 6}
+            style: dict[str, Any] = {
+                "color": colour,
+                "transform": transform,
+                "clip_on": False,
+                "zorder": 6,
+            }
 
-            def place(values: np.ndarray, error: int = error) -> tuple[Sequence, Sequence]:
+            def place(values: np.ndarray, error: int = error) -> tuple[np.ndarray, np.ndarray]:
                 """Values of one error, on its margin."""
-                return (values, [1] * len(values)) if error == 0 else ([1] * len(values), values)
+                ones = np.ones(len(values))
+                return (values, ones) if error == 0 else (ones, values)
 
             if interval is not None:
                 axes.plot(*place(interval[error]), lw=1.6, solid_capstyle="butt", **style)
@@ -238,7 +256,7 @@ def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
     if len(data.layers) == 1:
         (layer,) = data.layers
         handles = [
-            Line2D([], [], color=colour, linestyle=line, label=f"{meaning}: {layer.count(meaning)}")
+            Line2D([], [], color=colour, ls=line, label=f"{meaning}: {layer.count(meaning)}")
             for meaning, (colour, line) in LOOK.items()
             if layer.count(meaning)
         ]

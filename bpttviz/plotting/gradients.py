@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def plot_gradient(
     if not diagnoses:
         raise ValueError("there is no diagnosis to show")
     picture = AccessibleFigure((9.6, 5.4 if factors else 4.2))
-    rows = [["size", "share"], ["factors", "factors"]] if factors else [["size", "share"]]
+    rows: list[Any] = [["size", "share"], *[["factors", "factors"]] * bool(factors)]
     below = (0.09 + 0.09 * len(factors),) * bool(factors)
     panels = picture.subplot_mosaic(rows, height_ratios=(1, *below))
     for axes in panels.values():
@@ -169,8 +170,8 @@ def _relative(diagnosis: GradientDiagnosis) -> tuple[np.ndarray, np.ndarray]:
         (diagnosis.sensitivity, diagnosis.sensitivity[-1]),
         (diagnosis.contribution, diagnosis.contribution.sum()),
     ):
-        whole = float(whole)
-        parts.append(values.double().numpy() / (whole if 0 < whole < np.inf else np.nan))
+        size = float(whole)
+        parts.append(values.double().numpy() / (size if 0 < size < np.inf else np.nan))
     return parts[0], parts[1]
 
 

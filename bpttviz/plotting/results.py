@@ -145,7 +145,8 @@ def plot_frames(
     chosen = step + longest + 1 if step < 0 else step
     if not 0 <= chosen <= longest:
         raise IndexError(f"step {step} was asked for; these paths have steps 0 to {longest}")
-    picture, _ = _side_by_side(report, paths, chosen, AccessibleFigure((9.0, 4.9)))
+    picture = AccessibleFigure((9.0, 4.9))
+    _side_by_side(report, paths, chosen, picture)
     picture.alt_text = (
         f"{paths[0].structure} at step {chosen}, {paths[0].potential} on the left and "
         f"{paths[1].potential} on the right, atoms coloured by their distance to the reference "
@@ -179,8 +180,8 @@ def animate_relaxations(
     longest = max(p.steps for p in paths)
     picture = AccessibleFigure((7.6, 5.6))
     picture.set_dpi(75)  # with few colours and thinned frames: small enough for a page
-    upper, lower = picture.subfigures(2, 1, height_ratios=(3.1, 1))
-    _, scenes = _side_by_side(report, paths, 0, upper)
+    upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(3.1, 1))[:, 0]
+    scenes = _side_by_side(report, paths, 0, upper)
     markers, now = _clock(lower.subplots(), paths, report.noise_floor)
     canvas = FigureCanvasAgg(picture)
     steps = np.unique(np.linspace(0, longest, min(longest + 1, 40)).round().astype(int))
@@ -232,7 +233,7 @@ def _save_gif(images: list[Image.Image], path: str | FilePath, duration: int) ->
 
 def _side_by_side(
     report: Report, paths: Paths, step: int, figure: Figure | SubFigure
-) -> tuple[Figure | SubFigure, list[Scene]]:
+) -> list[Scene]:
     """Two scenes and their colour bar in ``figure``."""
     limit = trajectory.colour_limit(paths)
     panels = figure.subplots(1, 2)
@@ -244,7 +245,7 @@ def _side_by_side(
         scenes.append(scene)
     colour_bar(figure, panels, limit, "distance to the reference end / Å")
     figure.suptitle(plain(paths[0].structure), fontsize=11, color=TEXT, x=0.01, ha="left")
-    return figure, scenes
+    return scenes
 
 
 def _palette() -> Image.Image:

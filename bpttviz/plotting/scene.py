@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
+from matplotlib.figure import Figure, SubFigure
 
 from bpttviz.plotting.figure import plain
 from bpttviz.plotting.palette import DISTANCE, GHOST, GREY, TEXT
@@ -116,10 +118,10 @@ class Scene:
         self.spheres.set_heights(flat)
         self.spheres.set_angles(np.zeros(len(flat)))
         self.spheres.set_offsets(offsets.reshape(-1, 2))
-        self.spheres.set_facecolor(faces.reshape(-1, 4))
-        self.spheres.set_edgecolor(edges.reshape(-1, 4))
-        self.spheres.set_linewidth(np.tile([1.1, 0.7, 0.0], len(fill)))
-        self.bonds.set_segments(self._bonds(path.positions[frame], places))
+        self.spheres.set_facecolor([tuple(colour) for colour in faces.reshape(-1, 4)])
+        self.spheres.set_edgecolor([tuple(colour) for colour in edges.reshape(-1, 4)])
+        self.spheres.set_linewidth([1.1, 0.7, 0.0] * len(fill))
+        self.bonds.set_segments(list(self._bonds(path.positions[frame], places)))
         for atom, label in self.labels:
             label.set_position(places[atom])
             dark = np.dot(fill[atom, :3], (0.3, 0.59, 0.11)) < 0.5
@@ -146,7 +148,9 @@ class Scene:
     def _draw_cell(self) -> None:
         edges = cell_edges(self.path)
         places = self._project(edges.reshape(-1, 3))[0].reshape(-1, 2, 2)
-        box = LineCollection(places, colors=GREY, linewidths=0.8, linestyles="dotted", zorder=0)
+        box = LineCollection(
+            list(places), colors=GREY, linewidths=0.8, linestyles="dotted", zorder=0
+        )
         self.axes.add_collection(box)
 
     def _set_limits(self) -> None:
@@ -168,7 +172,7 @@ class Scene:
         return np.stack([places[first], places[second]], axis=1)
 
 
-def colour_bar(figure, panels, limit: float, label: str) -> None:
+def colour_bar(figure: Figure | SubFigure, panels: Any, limit: float, label: str) -> None:
     """The scale of colours beside the axes of scenes that share it; ``limit`` as in `Scene`."""
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, limit), COLOURS), ax=panels, shrink=0.7, pad=0.02,

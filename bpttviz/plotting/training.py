@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bpttviz.plotting.figure import AccessibleFigure, despine
@@ -12,9 +14,10 @@ from bpttviz.plotting.gradients import limits_with_bands
 from bpttviz.plotting.palette import BLUE, GREY, ORANGE, PURPLE, TEXT
 from bpttviz.relaxation.diagnose import EXPLODED, VANISHED
 from bpttviz.training import summary
+from bpttviz.training.runs import Run
 
 
-def plot_training(run) -> AccessibleFigure:
+def plot_training(run: Run) -> AccessibleFigure:
     """How a fine-tuning went: loss, validation and gradient norm by update.
 
     Where the run has them also the force error, and the latest gradients on their way back, step by
@@ -25,7 +28,7 @@ def plot_training(run) -> AccessibleFigure:
     """
     forces = summary.curve(run.validations, summary.FORCE_ERROR)
     ways = summary.gradient_profiles(run)
-    rows = [["loss", "forces"] if forces else ["loss", "loss"]]
+    rows: list[Any] = [["loss", "forces"] if forces else ["loss", "loss"]]
     rows += [["norm", "way"] if ways else ["norm", "norm"]]
     picture = AccessibleFigure((9.2 if forces or ways else 7.2, 4.8))
     panels = picture.subplot_mosaic(rows, height_ratios=(1.4, 1))
@@ -50,19 +53,21 @@ def plot_training(run) -> AccessibleFigure:
     return picture
 
 
-def _losses(axes, run) -> None:
+def _losses(axes: Axes, run: Run) -> None:
+    """Training and validation losses by update, the best one marked."""
     losses = summary.curve(run.history, "loss")
     validation = summary.curve(run.validations, "value")
     axes.plot(*_columns(losses), ".", color=ORANGE, ms=4, label="training, one update each")
     if validation:
         axes.plot(*_columns(validation), "-s", color=BLUE, ms=5, label="validation")
-        axes.plot(*summary.best(validation), "o", ms=11, mfc="none", mec=TEXT, label="best")
+        best = summary.best(validation)
+        axes.plot(*(best or ((), ())), "o", ms=11, mfc="none", mec=TEXT, label="best")
     axes.set_ylabel(summary.loss_label(run).replace("^½", "$^{1/2}$"))
     if losses or validation:
         axes.legend(fontsize=8, frameon=False)
 
 
-def _ways_back(axes, ways: Sequence[summary.GradientProfile]) -> None:
+def _ways_back(axes: Axes, ways: Sequence[summary.GradientProfile]) -> None:
     """The gradient's size by step, one line an update, the latest in front."""
     for way in ways:
         latest = way is ways[-1]
