@@ -184,10 +184,10 @@ CALLS = {
     "Calculator": lambda: {"potential": springs()},
     "ScaledForces": lambda: {"potential": springs(), "scale": 1.1},
     "Springs": lambda: {
-        "pairs": [[0, 1]], "stiffness": [1.0], "rest": [1.0],
+        "pairs": [[0, 1]], "stiffness": [1.0], "rest": [[1.0, 0.0, 0.0]],
     },
     "Springs.frustrated": lambda: {},
-    "Springs.__call__": lambda: {"self": springs(), "structures": two()},
+    "Springs.forward": lambda: {"self": springs(), "structures": two()},
     "EnergyFunction": lambda: {"function": lambda structures, positions: positions.sum()},
     "ForceFunction": lambda: {"function": lambda structures, positions: -positions},
     "MullerBrown": lambda: {},
@@ -269,7 +269,9 @@ CALLS = {
     "EndpointLoss.loss": lambda: {
         "self": endpoint(), "potential": springs(), "references": data()[:1],
     },
-    "count_evaluations": lambda: {"objective": endpoint(), "references": data()},
+    "count_evaluations": lambda: {
+        "objective": endpoint(), "potential": springs(), "references": data()[:1],
+    },
     "TrainingConfig": lambda: {},
     "finetune": lambda: {
         "potential": springs(), "data": data()[:1], "objective": endpoint(),
@@ -314,7 +316,6 @@ TENSOR = but(*ARRAYS, "an empty list", "nan")
 FUNCTION = but("a function", "a class")
 A_NAME = choice()
 PLACE = but("an int", "nan", beyond=99, before=-99, half=0.5)  # of a structure: index or name
-STRINGS = but()
 LABEL = Kind({}, {"None": None, "an int": 3})  # shown as it is, and nothing more
 
 KINDS = {
@@ -342,7 +343,10 @@ KINDS = {
     **dict.fromkeys(["card", "family", "title", "x_label", "y_label"], LABEL),
     **dict.fromkeys(["before", "after"], choice("None")),
     **dict.fromkeys(["column", "checkpoint"], A_NAME),
-    "names": STRINGS.without("None"),
+    "names": but("None", "a string", "a list", "a dict"),
+    **dict.fromkeys(["partial_pbc", "skip_bad"], FLAG),
+    "elements": but("None", unknown=["Xx"]),
+    "source": LABEL,
     "device": DEVICE,
     "dtype": DTYPE,
     # tensors
@@ -385,7 +389,6 @@ KINDS = {
     **dict.fromkeys(["truth"], object_of(wells)),
     "run": object_of(run),
     "places": but("None"),
-    "skip_bad": FLAG,
     "force_frames": COUNT_OR_0,
     "viewer": but("None", "a string"),
     "out": TEXT.without("None"),
@@ -396,7 +399,7 @@ SPECIAL = {
     ("ReferenceRelaxation", "trajectory"): but("None"),
     ("ReferenceRelaxation.from_ase", "group"): TEXT.without("a function", "a class"),
     ("ReferenceRelaxation.from_ase", "frames"): but(strings=["POSCAR", "CONTCAR"]),
-    ("ReferenceRelaxation.frames", "places"): but("a list", "a dict", beyond=[99], half=[0.5]),
+    ("ReferenceRelaxation.frames", "places"): but(*ARRAYS, "an empty list", "a dict", beyond=[99], half=[0.5]),
     ("RelaxationDataset", "references"): but("an empty list", mixed=[None]),
     ("DatasetSplits", "development_groups"): but("an empty list", "a dict"),
     ("DatasetSplits.split_of", "group"): TEXT,
@@ -411,9 +414,9 @@ SPECIAL = {
     ("Relaxation.from_frames", "frames"): but(strings=["POSCAR"], unlabelled=[silicon()]),
     ("ForceLoss", "frames"): COUNT,
     ("force_error", "reference"): TENSOR,
-    **{(name, "group"): but("a class", "a function", numbers=[1, 2], too_many=["a", "b", "c"])
+    **{(name, "group"): but("a class", "a function", "a list", "a dict", numbers=[1, 2], too_many=["a", "b", "c"])
        for name in ("read_relaxations", "read_pairs")},
-    ("read_relaxations", "format"): choice("None"),
+    ("read_relaxations", "format"): but("None", "a string", unknown="nonsense"),
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("load_run", "potential"): POTENTIAL.without("None"),
     ("Report.to_csv", "path"): but("None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."),
@@ -455,6 +458,8 @@ SPECIAL = {
     ("plotting.plot_snapshots", "structures"): but(nothing={}, mixed={"a": None}, other={"a": Atoms("H")}),
     ("plotting.plot_snapshots", "reference"): but(nothing=Atoms()),
     ("Springs", "rest"): TENSOR,
+    ("Springs.frustrated", "atoms"): SIZE,
+    ("Structures.to", "device"): DEVICE.without("None"),
 }  # fmt: skip
 
 

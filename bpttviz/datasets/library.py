@@ -31,7 +31,7 @@ def load_dataset(name: str = "si-defects") -> DatasetSplits:
     """
     shelf = Path(str(files("bpttviz") / "datasets" / "data"))
     available = sorted(p.name for p in shelf.iterdir() if p.is_dir())
-    if name not in available:
+    if not isinstance(name, str) or name not in available:
         raise ValueError(f"no data set {name!r}; shipped are {', '.join(available)}")
     folder = shelf / name
     everything = RelaxationDataset(map(read_packed, sorted(folder.glob("*.extxyz.xz"))))

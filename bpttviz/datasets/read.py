@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from bpttviz._checks import file_path
 from bpttviz.datasets.formats import read_frames
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError, labels_of, unfinished
@@ -217,6 +218,7 @@ def _files(paths: object) -> list[Path]:
                 f"files are named by strings or paths, got {type(one).__name__}; structures in "
                 "memory become a relaxation with ReferenceRelaxation.from_ase(name, frames)"
             )
+        file_path("paths", one)
     if not given:
         raise DataError("no file was given")
     if len(given) == 1 and Path(given[0]).is_dir():
@@ -257,7 +259,7 @@ def _pairs(pairs: object) -> list[tuple[Path, Path]]:
         one_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
         if not one_pair or not all(isinstance(end, (str, os.PathLike)) for end in pair):
             raise TypeError(f"{hint}; among those given is {pair!r:.80}")
-        result.append((Path(pair[0]), Path(pair[1])))
+        result.append((file_path("pairs", pair[0]), file_path("pairs", pair[1])))
     if not result:
         raise DataError("no pair was given")
     return result

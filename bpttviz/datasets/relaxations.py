@@ -14,7 +14,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
-from bpttviz._checks import whole
+from bpttviz._checks import instance_of, sequence_of, text, whole
 from bpttviz.datasets.consistency import (
     Contents,
     require_finite,
@@ -84,6 +84,7 @@ class ReferenceRelaxation:
         family: what kind it is; by default the group's name up to a colon.
 
     Raises:
+        TypeError: a name, a group or a trajectory that is none.
         StructureError: a start or end that cannot be used, ends or frames that do not fit
             together, or numbers that are not finite.
     """
@@ -96,6 +97,11 @@ class ReferenceRelaxation:
     family: str = ""
 
     def __post_init__(self) -> None:
+        for which in ("name", "group"):
+            text(which, getattr(self, which))
+        if self.trajectory is not None:
+            hint = "ReferenceTrajectory(positions, energy, forces)"
+            instance_of("trajectory", self.trajectory, ReferenceTrajectory, hint)
         one_structure = self.end is self.start
         object.__setattr__(self, "start", self._checked("start"))
         object.__setattr__(self, "end", self.start if one_structure else self._checked("end"))
@@ -219,11 +225,16 @@ class ReferenceRelaxation:
             the batch, float64 on the CPU, and (B·N, 3) eV/Å in the order of its atoms.
 
         Raises:
-            ValueError: there is no trajectory.
+            TypeError: something else than places.
+            ValueError: there is no trajectory, or no such frame.
         """
         if self.trajectory is None:
             raise ValueError(f"{self.name} has no frames with energies and forces, only its ends")
-        places = list(places)
+        last = len(self.trajectory) - 1
+        places = [
+            whole("a place among the frames", place, least=0, most=last)
+            for place in sequence_of("places", places, object, "[0, 5]")
+        ]
         count, atoms = len(places), len(self.start.numbers)
         positions = self.trajectory.positions[places].reshape(-1, 3)
         batch = Structures(
@@ -293,7 +304,12 @@ class RelaxationDataset(Sequence):
         return [reference.group for reference in self.references]
 
     def out_of_distribution(self, others: RelaxationDataset) -> list[str]:
-        """Names of those of ``others`` with a family or an element that this set has not."""
+        """Names of those of ``others`` with a family or an element that this set has not.
+
+        Raises:
+            TypeError: ``others`` is no set of relaxations.
+        """
+        instance_of("others", others, RelaxationDataset, "bv.read_relaxations(files)")
         families = {reference.family for reference in self}
         elements = {number for r in self for number in r.start.numbers.tolist()}
         return [
@@ -309,9 +325,11 @@ class RelaxationDataset(Sequence):
         not of those settings.
 
         Raises:
+            TypeError: ``others`` is no set of relaxations.
             ValueError: no name in common.
             StructureError: two of one name that do not list the same atoms in the same cell.
         """
+        instance_of("others", others, RelaxationDataset, "bv.load_dataset(name).all")
         theirs = {reference.name: reference.end for reference in others}
         common = [replace(r, end=theirs[r.name], trajectory=None) for r in self if r.name in theirs]
         if not common:

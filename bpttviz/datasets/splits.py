@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bpttviz._checks import instance_of, positive_or_none
+from bpttviz._checks import instance_of, positive_or_none, sequence_of, text
 from bpttviz.datasets.relaxations import RelaxationDataset
 
 SMALLEST_SET_WITH_TEST = 24
@@ -26,7 +26,8 @@ class DatasetSplits:
         noise_floor: ΔQ (amu^½ Å) within which the ends themselves are uncertain, where known.
 
     Raises:
-        TypeError: ``all`` is no `RelaxationDataset`, or the noise floor no number.
+        TypeError: ``all`` is no `RelaxationDataset`, the groups are no names, or the noise floor no
+            number.
         ValueError: a noise floor that is not positive and finite.
     """
 
@@ -38,8 +39,8 @@ class DatasetSplits:
     def __post_init__(self) -> None:
         hint = "read_relaxations(files)"
         instance_of("all", self.all, RelaxationDataset, hint)
-        groups = frozenset(self.development_groups)
-        object.__setattr__(self, "development_groups", groups)
+        groups = sequence_of("development_groups", self.development_groups, str, '["vac:Si"]')
+        object.__setattr__(self, "development_groups", frozenset(groups))
         object.__setattr__(self, "noise_floor", positive_or_none("noise_floor", self.noise_floor))
 
     @property
@@ -72,7 +73,8 @@ class DatasetSplits:
         return self.all.folds(count)
 
     def split_of(self, group: str) -> str:
-        """ "train", "val" or "test" for a group's name."""
+        """ "train", "val" or "test" for a group's name. Raises TypeError where it is no string."""
+        text("group", group)
         digest = hashlib.sha256(group.encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64
         if group in self.development_groups:

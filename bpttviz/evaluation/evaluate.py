@@ -71,7 +71,7 @@ def evaluate(
     how = _protocol(rule, stop, relaxer, from_start, batch_size)
     if noise_floor is not None:
         noise_floor = not_negative("noise_floor", noise_floor)
-    labels = mapping_of("labels", labels or {}, str, '{"fine-tuned": "ends"}')
+    labels = mapping_of("labels", {} if labels is None else labels, str, '{"fine-tuned": "ends"}')
     out = None if out is None else file_path("out", out)
     with nullcontext() if out is None else FolderLock(out):
         table = _Table(out, potentials, references, how)

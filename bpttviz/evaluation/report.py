@@ -59,11 +59,17 @@ class Report:
     ):
         hint = "{(potential, structure): ...}, from evaluate"
         self.rows = tuple(sequence_of("rows", rows, StructureResult, "report.rows"))
-        self.relaxations = mapping_of("relaxations", relaxations or {}, Relaxation, hint)
-        self.references = mapping_of("references", references or {}, Structures, "{name: end}")
-        self.rests = mapping_of("rests", rests or {}, Structures, hint)
+        self.relaxations = mapping_of(
+            "relaxations", {} if relaxations is None else relaxations, Relaxation, hint
+        )
+        self.references = mapping_of(
+            "references", {} if references is None else references, Structures, "{name: end}"
+        )
+        self.rests = mapping_of("rests", {} if rests is None else rests, Structures, hint)
         self.noise_floor = None if noise_floor is None else not_negative("noise_floor", noise_floor)
-        self.labels = mapping_of("labels", labels or {}, str, '{"fine-tuned": "ends"}')
+        self.labels = mapping_of(
+            "labels", {} if labels is None else labels, str, '{"fine-tuned": "ends"}'
+        )
         self._rows: dict[tuple[str, str], StructureResult] = {}
         for row in self.rows:
             self._rows.setdefault((row.potential, row.structure), row)

@@ -86,6 +86,14 @@ class Objective(ABC):
     __rmul__ = __mul__
 
 
+def _require(potential: object, references: object) -> None:
+    """Raise TypeError for arguments of `Objective.loss` that are none."""
+    instance_of("potential", potential, Potential, "bv.CHGNet()")
+    instance_of("references", references, RelaxationDataset, "bv.read_relaxations(files)")
+    if not references:
+        raise ValueError("there are no relaxations to take a loss of")
+
+
 class EndpointLoss(Objective):
     """The objective of arXiv 2512.01067: only where the relaxation ends counts.
 
@@ -121,6 +129,7 @@ class EndpointLoss(Objective):
 
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """ΔQ (B,) of each structure in amu^½ Å; NaN, without gradient, for one that diverged."""
+        _require(potential, references)
         device = potential.device
         relaxation = relax(
             potential, references.starts().to(device), self.rule, self.stop, self.adjoint
@@ -175,6 +184,7 @@ class ForceLoss(Objective):
 
     def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
         """Force error (B,) of each structure, eV/Å; NaN, without gradient, where there is none."""
+        _require(potential, references)
         for reference in references:
             if reference.trajectory is None:
                 raise ValueError(
@@ -273,7 +283,13 @@ def count_evaluations(
     the currency in which methods are compared: K for a gradient through K steps, one for each frame
     of `ForceLoss`. Evaluations without a graph (the first pass of `CheckpointedBPTT`) do not count,
     nor do the products that an implicit gradient solves its equations with.
+
+    Raises:
+        TypeError: an objective, a potential or relaxations that are none.
+        ValueError: no relaxations.
     """
+    instance_of("objective", objective, Objective, "bv.EndpointLoss()")
+    _require(potential, references)
     count = 0
 
     def note(*_: object) -> None:
