@@ -44,7 +44,8 @@ class GradientDiagnosis:
     Attributes:
         name: of the structure.
         loss: ΔQ at the end, amu^½ Å.
-        sensitivity: (K+1,) norm of dL/dX_t, amu^½, from the start (t = 0) to the end.
+        sensitivity: (K+1,) norm of dL/dX_t over the atoms that may move, amu^½, from the start
+            (t = 0) to the end.
         contribution: (K,) norm of what step t alone adds to dL/dθ.
         spectral_radius: of the map's Jacobian at the end, zero modes projected out: the factor by
             which the slowest error shrinks (or the fastest grows) with a step.
@@ -184,7 +185,8 @@ def _backwards(loop: Loop, path: list[State], cotangent: Tensor) -> tuple[Tensor
     """
     parameters = [p for p in loop.potential.parameters() if p.requires_grad]
     incoming = [cotangent, *(torch.zeros_like(x) for x in path[-1].tensors[1:])]
-    sensitivity, contribution = [cotangent.norm()], []
+    free = ~loop.structures.fixed  # held atoms are no variables of the map
+    sensitivity, contribution = [cotangent[free].norm()], []
     for state in reversed(path[:-1]):
         gradients = replayed_gradient(loop, state, 1, incoming, parameters)
         size = len(state.tensors)
@@ -192,7 +194,7 @@ def _backwards(loop: Loop, path: list[State], cotangent: Tensor) -> tuple[Tensor
             torch.zeros_like(x) if g is None else g
             for g, x in zip(gradients[:size], state.tensors, strict=True)
         ]
-        sensitivity.append(incoming[0].norm())
+        sensitivity.append(incoming[0][free].norm())
         norms = [g.norm().to(cotangent.dtype) for g in gradients[size:] if g is not None]
         contribution.append(torch.stack(norms).norm() if norms else cotangent.new_zeros(()))
     return torch.stack(sensitivity[::-1]).cpu(), torch.stack(contribution[::-1]).cpu()

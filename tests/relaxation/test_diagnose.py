@@ -113,6 +113,27 @@ def test_a_relaxation_that_ends_at_the_reference_has_nothing_to_teach():
     assert "nothing to learn" in repr(found)
 
 
+def test_held_atoms_are_no_variables_of_the_map():
+    """A walk that settles forgets its start, however much its end depends on what holds it."""
+    start = starts(1)
+    fixed = start.fixed.clone()
+    fixed[:3] = True
+    start = bv.Structures(**{**vars(start), "fixed": fixed})
+    end = start.with_positions(
+        torch.where(fixed[:, None], start.positions, targets(start).positions)
+    )
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(100)
+    found = bv.diagnose_gradient(network(), start, end, rule, stop)
+    assert found.verdict == "vanishing"
+    for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT()):
+        leaf = start.with_positions(start.positions.clone().requires_grad_())
+        result = bv.relax(network(), leaf, rule, stop, adjoint)
+        bv.delta_q(end, result.final).sum().backward()
+        noted = result.backward.sensitivity
+        assert [noted[t] for t in sorted(noted)] == pytest.approx(found.sensitivity.tolist())
+        assert float(leaf.positions.grad[fixed].norm()) > 0.1  # though it is there
+
+
 def test_fire_and_a_list_of_step_sizes_can_be_diagnosed():
     assert diagnosis(rule=bv.FIRE(), steps=30).sensitivity.isfinite().all()
     listed = bv.GradientDescent([0.05] * 4, max_step=None)

@@ -312,7 +312,7 @@ class LastHalf(bv.Adjoint):
     def drive(self, loop):
         from bpttviz.relaxation.adjoints.base import AdjointResult, BackwardRecord
 
-        backward = BackwardRecord()
+        backward = BackwardRecord.of(loop)
         with torch.no_grad():
             state = loop.advance(loop.begin(), loop.stop.max_steps // 2)
         while not loop.finished and state.step < loop.stop.max_steps:

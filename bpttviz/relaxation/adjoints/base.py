@@ -41,7 +41,7 @@ class Adjoint(ABC):
 
         class LastHalf(bv.Adjoint):
             def drive(self, loop):
-                backward = BackwardRecord()
+                backward = BackwardRecord.of(loop)
                 with torch.no_grad():
                     state = loop.advance(loop.begin(), loop.stop.max_steps // 2)
                 while not loop.finished and state.step < loop.stop.max_steps:
@@ -70,17 +70,26 @@ class BackwardRecord:
         sensitivity: step t → norm of dL/dX_t over the batch, where the gradient passed through
             (L in amu^½ Å makes this amu^½).
         solutions: what the linear solver of an implicit gradient reports.
+        free: (N,) bool, the atoms that may move: only they count in ``sensitivity``, as held ones
+            are no variables of the map. None: all.
     """
 
     sensitivity: dict[int, float] = field(default_factory=dict)
     solutions: list[Solution] = field(default_factory=list)
+    free: Tensor | None = None
+
+    @classmethod
+    def of(cls, loop: Loop) -> BackwardRecord:
+        """An empty one for this loop's atoms."""
+        return cls(free=~loop.structures.fixed)
 
     def attach_hook(self, state: State) -> State:
         """The same state; the gradient that comes back to its positions will be noted."""
         if state.positions.requires_grad:
 
             def note(gradient: Tensor) -> None:
-                self.sensitivity[state.step] = float(gradient.detach().norm())
+                free = gradient if self.free is None else gradient[self.free]
+                self.sensitivity[state.step] = float(free.detach().norm())
 
             state.positions.register_hook(note)
         return state

@@ -49,7 +49,7 @@ class GuidedAdjoint(Adjoint):
 
     def drive(self, loop: Loop) -> AdjointResult:
         """The window (differentiable), the rest of the steps, and on to rest."""
-        start, backward = loop.begin(), BackwardRecord()
+        start, backward = loop.begin(), BackwardRecord.of(loop)
         path = record_path(loop, start, min(self.window, loop.stop.max_steps))
         waypoints: Waypoints = ()
         if self.weight > 0:

@@ -73,7 +73,7 @@ class ImplicitAdjoint(Adjoint):
 
     def drive(self, loop: Loop) -> AdjointResult:
         """The steps asked for and on to rest, without a graph; then the gradient there."""
-        backward = BackwardRecord()
+        backward = BackwardRecord.of(loop)
         with torch.no_grad():
             state = loop.advance(loop.begin(), loop.stop.max_steps)
         return AdjointResult(self.settle(loop, state, backward), backward)

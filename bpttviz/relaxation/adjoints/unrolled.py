@@ -23,7 +23,7 @@ class FullBPTT(Adjoint):
 
     def drive(self, loop: Loop) -> AdjointResult:
         """Every step with its graph."""
-        backward = BackwardRecord()
+        backward = BackwardRecord.of(loop)
         state = backward.attach_hook(loop.begin())
         for _ in range(loop.stop.max_steps):
             if loop.finished:
@@ -54,7 +54,7 @@ class CheckpointedBPTT(Adjoint):
 
     def drive(self, loop: Loop) -> AdjointResult:
         """The whole path without a graph, then in segments that replay themselves."""
-        start, backward = loop.begin(), BackwardRecord()
+        start, backward = loop.begin(), BackwardRecord.of(loop)
         path = record_path(loop, start, loop.stop.max_steps)
         if not torch.is_grad_enabled():
             return AdjointResult(path[-1], backward)
@@ -81,7 +81,7 @@ class TruncatedBPTT(Adjoint):
 
     def drive(self, loop: Loop) -> AdjointResult:
         """The whole path without a graph, then its last steps with one, cut per structure."""
-        start, backward = loop.begin(), BackwardRecord()
+        start, backward = loop.begin(), BackwardRecord.of(loop)
         path = record_path(loop, start, loop.stop.max_steps)
         if not torch.is_grad_enabled():
             return AdjointResult(path[-1], backward)
