@@ -4,6 +4,7 @@ from .datasets.library import load_dataset as load_dataset
 from .datasets.read import read_pairs as read_pairs
 from .datasets.read import read_relaxations as read_relaxations
 from .datasets.relaxations import ReferenceRelaxation as ReferenceRelaxation
+from .datasets.relaxations import ReferenceTrajectory as ReferenceTrajectory
 from .datasets.relaxations import RelaxationDataset as RelaxationDataset
 from .datasets.splits import DatasetSplits as DatasetSplits
 from .distances import delta_q as delta_q
