@@ -70,8 +70,10 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = No
     # csv does not quote a carriage return by itself, and a reader would take it for a new line.
     returns = any("\r" in cell for line in lines for cell in line if isinstance(cell, str))
     buffer = io.StringIO()
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-    writer = csv.writer(buffer, lineterminator="\n", quoting=quoting)
+    if returns:
+        writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    else:
+        writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(lines)
     return buffer.getvalue()

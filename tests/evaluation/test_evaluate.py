@@ -302,3 +302,23 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(change, complaint):
     given = {"potentials": {"one": network()}, "references": references(1), **CALL}
     with pytest.raises((TypeError, ValueError), match=complaint):
         bv.evaluate(**given | change)
+
+
+def test_an_end_that_is_right_to_rounding_under_both_makes_no_ratio():
+    """Perfect silicon, merely shifted: every potential is right, to its own rounding errors."""
+    start, end = starts_of_silicon(0)
+    start = end.copy()
+    start.positions += (0.3, 0, 0)
+    data = bv.RelaxationDataset([bv.ReferenceRelaxation.from_ase("shifted", [start, end])])
+    chgnet = bv.CHGNet()
+    report = bv.evaluate(
+        {"pre": chgnet, "post": bv.ScaledForces(chgnet, 1.5)}, data, stop=bv.StoppingCriterion(2),
+        progress=False,
+    )  # fmt: skip
+    line = report.summary()[1]
+    assert (line["kept_right"], line["worse"], line["compared"]) == (1, 0, 0)
+    assert np.isnan(line["ratio_rest"])
+    assert report.conclusions()[0] == (
+        "Endpoint error at rest: nothing to compare, as no error before is beyond 0.003; 0 worse, "
+        "1 kept right."
+    )
