@@ -75,7 +75,7 @@ def label(
     Raises:
         ValueError: the file's labels are those of another teacher.
     """
-    done = ase.io.read(file, ":", format="extxyz") if file.exists() else []
+    done = list(ase.io.iread(file, ":", format="extxyz")) if file.exists() else []
     signature = f"{type(teacher).__name__} {fingerprint(teacher)}"
     for atoms in done:
         if atoms.info.get("teacher") != signature:
@@ -94,7 +94,7 @@ def label(
         if len(done) % FRAMES_A_SAVE == 0 or len(done) == count:
             write_atomic(file, to_extxyz(done))
     # Read again, so that the digits are those that a later call would find.
-    return ase.io.read(file, f":{count}", format="extxyz")
+    return list(ase.io.iread(file, f":{count}", format="extxyz"))
 
 
 @torch.no_grad()

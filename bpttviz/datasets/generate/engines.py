@@ -38,7 +38,9 @@ class GPAWEngine:
     Spin-paired and neutral, point-group symmetry off.
     """
 
-    def __init__(self, cutoff: float = 250.0, kpts: tuple[int, int, int] | float = (1, 1, 1)):
+    def __init__(
+        self, cutoff: float = 250.0, kpts: tuple[int, int, int] | float = (1, 1, 1)
+    ) -> None:
         try:
             import gpaw  # before anything asks ASE for its MPI world, which is chosen at first use
             from gpaw.setup_data import SetupData
@@ -52,7 +54,7 @@ class GPAWEngine:
 
         self._gpaw = gpaw
         self.cutoff, self.kpts = cutoff, kpts
-        self.stages = (
+        self.stages: tuple[Stage, ...] = (
             Stage(0.03, {"convergence": {"density": 1e-4, "eigenstates": 1e-5, "energy": 1e-4}}),
             Stage(0.01, {"convergence": {"density": 1e-5, "eigenstates": 1e-7, "energy": 1e-5}}),
         )
@@ -68,9 +70,8 @@ class GPAWEngine:
     def calculator(self, log_file: Path | None = None) -> Calculator:
         """As `Engine.calculator`; without `log_file`, GPAW says nothing."""
         gpaw = self._gpaw
-        mesh = self.kpts
-        if not isinstance(mesh, tuple):
-            mesh = {"density": mesh, "gamma": True}
+        kpts = self.kpts
+        mesh = kpts if isinstance(kpts, tuple) else {"density": kpts, "gamma": True}
         return gpaw.GPAW(
             mode=gpaw.PW(self.cutoff),
             xc="PBE",
@@ -89,7 +90,7 @@ class GPAWEngine:
 class EMTEngine:
     """ASE's effective-medium theory: some metals, milliseconds a step; for checks."""
 
-    stages = (Stage(0.01),)
+    stages: tuple[Stage, ...] = (Stage(0.01),)
     settings = "EMT (ASE)"
 
     def calculator(self, log_file: Path | None = None) -> Calculator:
@@ -102,9 +103,9 @@ class EMTEngine:
 class CHGNetEngine:
     """The pretrained CHGNet, about a second a step for 64 atoms; for checks."""
 
-    stages = (Stage(0.01),)
+    stages: tuple[Stage, ...] = (Stage(0.01),)
 
-    def __init__(self):
+    def __init__(self) -> None:
         from chgnet.model import CHGNet
 
         self._model = CHGNet.load(use_device="cpu", verbose=False)

@@ -50,7 +50,7 @@ def _read(path: Path, index: str) -> list[Atoms]:
     try:
         source = decompressed(path) if path.suffix == ".xz" else str(path)
         frames = ase.io.read(source, index, format="extxyz", parallel=False)
-        if not frames:
+        if not isinstance(frames, list) or not frames:
             raise EOFError("it holds no frame")
         return frames
     except FileNotFoundError:

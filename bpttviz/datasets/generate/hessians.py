@@ -32,4 +32,4 @@ def spring_hessian(atoms: Atoms) -> np.ndarray:
     distance = estimate_nearest_neighbour_distance(atoms)
     springs = Exp(A=3.0, r_NN=distance, r_cut=1.25 * distance, mu=5.0, c_stab=0.1)
     springs.make_precon(atoms)
-    return springs.P.toarray()
+    return springs.P.toarray()  # type: ignore[union-attr]  # make_precon sets it

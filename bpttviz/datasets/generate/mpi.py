@@ -34,7 +34,7 @@ def on_rank_zero(do: Callable[[], Result]) -> Result:
             error = problem
     result, error = broadcast((result, error), comm=world())
     if error is not None:
-        error.on_every_rank = True  # type: ignore[attr-defined]
+        error.on_every_rank = True
         raise error
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -23,7 +24,7 @@ class Crystal:
     build: Callable[[], Atoms]
 
 
-def known_to_ase(prototype: str, formula: str, **lattice) -> Crystal:
+def known_to_ase(prototype: str, formula: str, **lattice: Any) -> Crystal:
     """A prototype that `ase.build.bulk` knows by name; `lattice` are its options."""
     return Crystal(prototype, formula, lambda: bulk(formula, prototype, **lattice))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -97,7 +98,7 @@ def _from_nearest_centre(atoms: Atoms, centres: np.ndarray) -> tuple[np.ndarray,
 
 # New defects first, so that unseen groups exist early; then more starts of each. A task's place
 # decides its number and seed, so that more of them can only be appended.
-_NEW = [
+_NEW: list[tuple[Any, ...]] = [
     (sub, "Sn"), (subvac, "P"), (tet, "Ge"), (subsub, "Ge"), (split, "Ge"), (sub, "B"),
     (hex, "P"), (subvac, "Sb"), (sub, "Al"), (subsub, "P"), (sub, "C"), (tet, "Al"),
     (subvac, "Sn"), (split, "P"), (sub, "Ga"), (subsub, "As"), (hex, "Ge"), (subvac, "B"),
@@ -105,7 +106,7 @@ _NEW = [
     (sub, "N"), (subsub, "C"), (tet, "B"), (split, "B"), (subvac, "Al"), (subsub, "Sb"),
 ]  # fmt: skip
 
-_VARIANTS = [
+_VARIANTS: list[tuple[Any, ...]] = [
     (vac, "Si", 1), (split, "Si", 1), (divac, "Si", 1), (tet, "Si", 1), (subvac, "Ge", 1),
     (vac, "Si", 2), (hex, "Si", 1), (subvac, "As", 1), (sub, "P", 1), (subvac, "P", 1),
     (tet, "Ge", 1), (split, "Ge", 1), (hex, "P", 1), (tet, "P", 1), (subsub, "Sn", 1),
