@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_check
 import torch
 from torch import Tensor, nn
 
+from bpttviz._checks import instance_of
 from bpttviz._tensor_checks import require_device, require_dtype_named
 from bpttviz.structures import Structures
 
@@ -63,9 +64,13 @@ class Potential(nn.Module, ABC):
             )
         return super().__new__(cls)
 
-    if TYPE_CHECKING:
+    def __call__(self, structures: Structures) -> Prediction:
+        """What `forward` says, once it is sure that it is asked about `Structures`.
 
-        def __call__(self, structures: Structures) -> Prediction: ...
+        Raises:
+            TypeError: something else was given.
+        """
+        return super().__call__(_require_structures(structures))
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) in eV, differentiable in positions and parameters.
@@ -91,6 +96,7 @@ class Potential(nn.Module, ABC):
                 parameters shows only in a gradient; `finetune` refuses one that does not.)
             StructureError: structures that it cannot describe.
         """
+        structures = _require_structures(structures)
         wanted = torch.is_grad_enabled()
         # Forces are a derivative, also where the caller wants none: inference mode, in which
         # nothing can be differentiated, is left for a moment.
@@ -168,6 +174,10 @@ class Exportable(Protocol):
             OSError: the file cannot be written.
         """
         ...
+
+
+def _require_structures(value: object) -> Structures:
+    return instance_of("structures", value, Structures, "bv.Structures.from_ase(atoms)")
 
 
 def _outside_inference(structures: Structures) -> Structures:

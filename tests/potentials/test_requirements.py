@@ -234,6 +234,13 @@ def test_a_class_without_energy_or_forces_cannot_be_made():
         ForcesOnly().energy(starts(1))
 
 
+@pytest.mark.parametrize("name", ["own energy", "own forces", "transformer"])
+def test_something_else_than_structures_is_told_from_them(name):
+    for wrong in (crystal(), "POSCAR", None, bv.Structures):
+        with pytest.raises(TypeError, match="structures must be an? (Structures|object)"):
+            POTENTIALS[name]()(wrong)
+
+
 def test_those_that_export_say_so():
     assert isinstance(bv.CHGNet(), Exportable)
     assert not isinstance(bv.PaiNN(), Exportable)

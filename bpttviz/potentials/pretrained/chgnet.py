@@ -59,6 +59,8 @@ class CHGNet(Potential):
 
     partial_pbc = False
 
+    network: Any  # untyped in its package
+
     def __init__(
         self,
         checkpoint: str = "0.3.0",
@@ -70,7 +72,7 @@ class CHGNet(Potential):
         require_choice(checkpoint, CHECKPOINTS, "CHGNet checkpoint", advice)
         device, dtype = require_device(device), require_dtype(dtype)
         self.checkpoint = checkpoint
-        self.network: Any = _load(checkpoint).to(device=device, dtype=dtype).eval()
+        self.network = _load(checkpoint).to(device=device, dtype=dtype).eval()
         if self.network.composition_model is not None:
             # It sees the formula only, builds its input in float32 and adds no force.
             self.network.composition_model.float()

@@ -54,6 +54,8 @@ class MACE(Potential):
         StructureError: (when called) an element that the model was not trained on.
     """
 
+    network: Any  # untyped in its package
+
     def __init__(
         self,
         model: nn.Module | str | Path,
@@ -72,7 +74,7 @@ class MACE(Potential):
         dtype = require_dtype(next(model.parameters()).dtype if dtype is None else dtype)
         self.head = _choose(head, self.architecture["heads"])
         with without_codegen():
-            self.network: Any = _rebuild(self.architecture, model.state_dict(), dtype)
+            self.network = _rebuild(self.architecture, model.state_dict(), dtype)
         for ours, theirs in zip(self.network.parameters(), model.parameters(), strict=True):
             ours.requires_grad_(theirs.requires_grad)
         self.network.to(device).eval()

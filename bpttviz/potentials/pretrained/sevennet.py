@@ -56,6 +56,8 @@ class SevenNet(Potential):
         StructureError: (when called) an element that the network was not trained on.
     """
 
+    network: Any  # untyped in its package
+
     def __init__(
         self,
         checkpoint: str | Path = "7net-0",
@@ -69,10 +71,9 @@ class SevenNet(Potential):
         self.checkpoint = str(checkpoint)
         saved = _read(path)
         network, config = _build(saved, path)
-        self.network: Any = network.to(device=device, dtype=dtype).eval()
+        self.network = network.to(device=device, dtype=dtype).eval()
         self.description = {"config": config, "epoch": saved.get("epoch")}  # for export
-        modalities: dict[str, int] = self.network.modal_map or {}
-        self.modality = _choose(modality, modalities, self.checkpoint)
+        self.modality = _choose(modality, network.modal_map or {}, self.checkpoint)
 
     def config(self) -> dict[str, Any]:
         dtype = str(self.dtype).removeprefix("torch.")
@@ -183,7 +184,7 @@ def _read(path: Path) -> dict[str, Any]:
     return {k: v for k, v in saved.items() if k in ("config", "epoch", "model_state_dict")}
 
 
-def _build(saved: dict[str, Any], origin: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+def _build(saved: dict[str, Any], origin: Path) -> tuple[Any, dict[str, Any]]:
     """The network of a checkpoint, as plain PyTorch, and the settings to export it with.
 
     The package takes a file only, and would run code from it: it gets a copy of what was read here.
