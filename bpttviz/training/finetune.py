@@ -9,7 +9,7 @@ from typing import Any
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
-from bpttviz.training.arguments import Metrics, check_metrics
+from bpttviz.training.arguments import Metrics, check_metrics, require_callable
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import Run
@@ -73,7 +73,7 @@ def finetune(
             has no finite or no implicit gradient; or an update was undone.
     """
     check_metrics(metrics)
-    trainer = Trainer(
-        potential, data, objective, config, validation=validation, out=out, **settings
-    )
+    require_callable(on_update=on_update, stop_when=stop_when)
+    given = {"validation": validation, "out": out, **settings}
+    trainer = Trainer(potential, data, objective, config, **given)
     return trainer.fit(progress, on_update, stop_when, metrics)

@@ -4,13 +4,10 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import time
 from dataclasses import replace
-from pathlib import Path
 
+import killed
 import numpy as np
 import pytest
 import torch
@@ -23,7 +20,6 @@ import bpttviz as bv
 from bpttviz.provenance import specification
 from bpttviz.training import checkpoint
 
-HELPERS = str(Path(__file__).parents[1] / "helpers")
 SHORT = {**SETTINGS, "epochs": 1}
 
 
@@ -328,60 +324,52 @@ def test_what_is_wrong_with_a_file_is_said(saved, tmp_path, change, message):
 
 # --- kills, and several processes ----------------------------------------------------------------
 
-TRAIN = f"""
-    import sys
-    sys.path.insert(0, {HELPERS!r})
-    import bpttviz as bv
-    from bpttviz.training import trainer
-    from springs import network
-    from taught import SETTINGS, objective, references
-    trainer.SECONDS_BETWEEN_SAVES = 0.0  # a save after every update: that is where kills hurt
-    try:
-        bv.finetune(
-            network(), references(), objective(True), **{{**SETTINGS, "epochs": 6}},
-            out=sys.argv[1], on_update=lambda run: print(len(run.history), flush=True),
-        )
-    except bv.RunError as error:
-        sys.exit(str(error))
-"""
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return bv.finetune(network(), references(), objective(True), **killed.CALL)
 
 
-def start(out):
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(TRAIN), str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def test_kills_and_a_second_process_lose_and_overwrite_nothing(tmp_path):
-    kills = int(os.environ.get("BPTTVIZ_KILLS", "3"))
-    draw = np.random.default_rng(0)
-    done = 0
-    for _ in range(kills):
-        process = start(tmp_path)
-        process.stdout.readline()  # it has begun
-        time.sleep(draw.uniform(0, 0.25))
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-        kept = len(bv.load_run(tmp_path).history)
-        assert kept >= done
-        done = kept
-    first, second = start(tmp_path), start(tmp_path)
-    errors = [process.communicate()[1] for process in (first, second)]
-    codes = [first.returncode, second.returncode]
-    assert 0 in codes
-    for code, error in zip(codes, errors, strict=True):
-        assert code == 0 or f"in use by process {first.pid}" in error or (
-            f"in use by process {second.pid}" in error
-        )  # fmt: skip
-    run = bv.load_run(tmp_path)
-    whole = bv.finetune(network(), references(), objective(True), **{**SETTINGS, "epochs": 6})
+def same(folder, whole):
+    run = bv.load_run(folder)
     assert [h["loss"] for h in run.history] == [h["loss"] for h in whole.history]
     assert torch.equal(weights(run.potential), weights(whole.potential))
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["run.json", "run.safetensors"]
+    assert torch.equal(run.rule.step_size, whole.rule.step_size)
+    assert sorted(f.name for f in folder.iterdir()) == ["run.json", "run.safetensors"]
+
+
+def test_kills_lose_nothing(tmp_path, uninterrupted):
+    """At any moment, mostly in the middle of a save; whenever a run is complete, a new one."""
+    draw = np.random.default_rng(0)
+    runs, folder, done = 0, tmp_path / "0", 0
+    for _ in range(int(os.environ.get("BPTTVIZ_KILLS", "6"))):
+        process, receiver = killed.start(folder)
+        if receiver.poll(60) and receiver.recv() != "finished":  # it has begun
+            time.sleep(draw.uniform(0, 0.3))
+        process.kill()
+        process.join()
+        kept = bv.load_run(folder)
+        assert len(kept.history) >= done
+        done = len(kept.history)
+        if kept.status == "finished":
+            same(folder, uninterrupted)
+            runs, done = runs + 1, 0
+            folder = tmp_path / str(runs)
+    print(f"{runs} runs complete")
+    bv.finetune(network(), references(), objective(True), **killed.CALL, out=folder)
+    same(folder, uninterrupted)
+
+
+def test_of_two_processes_in_one_folder_one_trains(tmp_path, uninterrupted):
+    started = [killed.start(tmp_path) for _ in range(2)]
+    said = [killed.last_words(receiver) for _, receiver in started]
+    for process, _ in started:
+        process.join()
+    assert "finished" in said
+    pids = [str(process.pid) for process, _ in started]
+    for words in said:  # one that came late enough finds the other's run finished
+        assert words == "finished" or any(f"in use by process {pid} on" in words for pid in pids)
+    same(tmp_path, uninterrupted)
 
 
 def test_what_another_process_did_meanwhile_is_gone_on_from(tmp_path):
