@@ -67,21 +67,21 @@ def positive_or_none(name: str, value: object) -> float | None:
     return None if value is None else positive(f"{name} (if not None)", value)
 
 
-def whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
-    """A whole number of at least ``least``; 5.0 counts as one, 2.5 and True do not.
+def whole(name: str, value: object, least: int | None = 1, most: int | None = None) -> int:
+    """A whole number of at least ``least`` (None: any); 5.0 counts as one, 2.5 and True do not.
 
     Raises:
         TypeError: not a number at all.
         ValueError: not whole, or out of bounds.
     """
     found = _plain(value)
-    limit = f" and at most {most}" if most is not None else ""
-    message = f"{name} must be a whole number of at least {least}{limit}, got {shown(value)}"
+    bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
+    limits = " of " * bool(bounds) + " and ".join(bounds)
+    message = f"{name} must be a whole number{limits}, got {shown(value)}"
     if found is None:
         raise TypeError(message)
-    if not (isinstance(found, int) or found.is_integer()) or found < least:
-        raise ValueError(message)
-    if most is not None and found > most:
+    inside = (least is None or found >= least) and (most is None or found <= most)
+    if not inside or not (isinstance(found, int) or found.is_integer()):
         raise ValueError(message)
     return int(found)
 

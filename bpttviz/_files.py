@@ -5,6 +5,7 @@ No torch here: the generator of data, which runs without it, writes its files th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -49,6 +50,8 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[Path], objec
     """
     path = Path(path)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "could not be written (it is a folder)", str(path))
     mark = f"{os.getpid()}-{threading.get_ident()}"
     unfinished = target.with_name(f".{target.name}.{mark}.unfinished")
     try:

@@ -345,7 +345,7 @@ KINDS = {
     **dict.fromkeys(["column", "checkpoint"], A_NAME),
     "names": but("None", "a string", "a list", "a dict"),
     **dict.fromkeys(["partial_pbc", "skip_bad"], FLAG),
-    "elements": but("None", unknown=["Xx"]),
+    "elements": but("None", "a list", unknown=["Xx"]),
     "source": LABEL,
     "device": DEVICE,
     "dtype": DTYPE,
@@ -418,21 +418,24 @@ SPECIAL = {
        for name in ("read_relaxations", "read_pairs")},
     ("read_relaxations", "format"): but("None", "a string", unknown="nonsense"),
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
+    ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),
     ("Report.to_csv", "path"): but("None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."),
     ("benchmark", "data"): object_of(splits),
     ("benchmark", "recipe"): object_of(Recipe, optional=True),
     ("benchmark", "folds"): COUNT.without("None").plus(one=1),
     ("benchmark", "seen"): but("an empty list", "a list", "a dict"),
-    ("benchmark", "learning_rates"): but("None", zero=[0.0], negative=[-1.0], nans=[float("nan")], words=["x"]),
+    ("benchmark", "learning_rates"): but("None", "an empty list", zero=[0.0], negative=[-1.0], nans=[float("nan")], words=["x"]),
     ("benchmark", "methods"): but(unknown=["magic"]),
-    ("benchmark", "only"): but("None", "an empty list", beyond=[9], words=["x"]),
+    ("benchmark", "only"): but("None", "an empty list", *ARRAYS, beyond=[9], words=["x"]),
     ("benchmark", "about"): but("None", "a dict"),
     ("benchmark", "out"): TEXT,
     ("LandscapeExample", "start"): but(three=(1, 2, 3), nans=(float("nan"), 0.0)),
     ("LandscapeExample", "target"): but(three=(1, 2, 3), nans=(float("nan"), 0.0)),
     ("LandscapeExample", "window"): but(),
-    ("FoggyValley.train", "learning_rate"): POSITIVE.without("None"),
+    ("FoggyValley.train", "learning_rate"): POSITIVE.without("None").refusals(),
+    ("FoggyValley.train", "updates"): COUNT.refusals(),
+    ("plotting.animate_relaxations", "duration"): COUNT.refusals(),
     ("TrainingMonitor", "out"): TEXT,
     ("plotting.animate_relaxations", "path"): but("a string", "bytes", nowhere="no/such/x.gif", a_folder="."),
     ("plotting.plot_costs", "costs"): but(mixed=[{}], words=["x"]),
@@ -442,7 +445,7 @@ SPECIAL = {
     ("plotting.plot_error_plane", "after"): but("None", "an empty list"),
     ("ErrorPlane", "after"): but("None", "an empty list"),
     ("plotting.plot_force_errors", "models"): but(nothing={}, mixed={"a": None}),
-    **{(name, "paths"): but("an empty list", mixed=[None]) for name in ("plotting.plot_landscapes",)},
+    ("plotting.plot_landscapes", "paths"): but("None", "an empty list", mixed=[None]),
     ("plotting.plot_force_errors", "paths"): but("None", "an empty list", mixed={"a": [None]}),
     **{(f"plotting.{name}", "targets"): but("an empty list", words=["x"], three=[(1, 2, 3)]) for name in ("plot_landscapes", "plot_force_errors")},
     **{(f"plotting.{name}", "window"): but("None") for name in ("plot_landscapes", "plot_force_errors")},
@@ -579,7 +582,9 @@ READERS = {
     ),
     "evaluate": lambda path: bv.evaluate({"a": springs()}, path, progress=False),
 }
-FINE = {("finetune, out", name) for name in ("missing.extxyz", "folder.extxyz", "dangling.extxyz")}
+FINE = {("read_benchmark", "folder.extxyz")} | {
+    ("finetune, out", name) for name in ("missing.extxyz", "folder.extxyz", "dangling.extxyz")
+}
 
 
 @cache
@@ -713,8 +718,6 @@ evaluate {xyz} --potential {run} --out {out} --steps -1
 evaluate {xyz} --potential {run} --out {out} --step-size 0
 evaluate {xyz} --potential {run} --out {spoilt}
 evaluate {xyz} --potential {run} --out {xyz}
-benchmark --out {folder}
-benchmark --out {missing}
 benchmark --potential magic --out {out}
 benchmark --potential chgnet --dataset nonsense --out {out}
 benchmark --potential chgnet --folds 0 --out {out}
@@ -782,7 +785,7 @@ def line_fault(line, out):
     except Exception as error:
         return describe(error)
     last = said.getvalue().strip().splitlines()[-1:] or [""]
-    if status not in (1, 2) or "bpttviz" not in last[0] or "Traceback" in said.getvalue():
+    if status not in (1, 2) or len(last[0]) < 20 or "Traceback" in said.getvalue():
         return f"status {status}, {last[0]!r}"
     return ""
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bpttviz._checks import instance_of, positive
+from bpttviz._checks import file_path, instance_of, mapping_of, positive, sequence_of, whole
 from bpttviz._files import lock_settings
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits
@@ -55,7 +55,7 @@ def parts_of(
     if folds is None and len(data) >= SMALLEST_SET_WITH_TEST:
         parts = [Split(0, "test", data.train, unseen(data.test), unseen(data.val))]
     else:
-        pairs = enumerate(data.folds(folds or 4))
+        pairs = enumerate(data.folds(4 if folds is None else whole("folds", folds, least=2)))
         parts = [Split(n, f"fold-{n}", train, unseen(held_out)) for n, (train, held_out) in pairs]
     parts = [part for part in parts if len(part.held_out)]
     if not parts:
@@ -113,14 +113,21 @@ def benchmark(
     recipe = instance_of("recipe", recipe, Recipe, "Recipe()")
     relaxer = Relaxer() if relaxer is None else relaxer
     relaxer = instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
-    rates = tuple(positive("a learning rate", r) for r in learning_rates or [recipe.learning_rate])
-    seen = sorted(set(seen).intersection(data.all.names))
+    given = [] if learning_rates is None else learning_rates
+    given = sequence_of("learning_rates", given, object, "[1e-4, 5e-4]") or [recipe.learning_rate]
+    rates = tuple(positive("a learning rate", rate) for rate in given)
+    methods = sequence_of("methods", methods, str, '["pretrained", "BPTT"]')
+    only = None if only is None else [
+        whole("a number in only", n, least=0) for n in sequence_of("only", only, object, "[0]")
+    ]  # fmt: skip
+    about = mapping_of("about", {} if about is None else about, object, '{"name": "CHGNet"}')
+    seen = sorted(set(sequence_of("seen", seen, str, '["000"]')).intersection(data.all.names))
     parts = parts_of(data, folds, seen)
     _check(recipe, rates, methods, only, parts)
-    out = Path(out)
+    out = file_path("out", out)
     settings = _settings(potential, data, recipe, rates, relaxer, seen, parts)
     name = {"name": type(potential).__name__, "external": True}
-    lock_settings(out, {"about": {**name, **(about or {})}, **settings})
+    lock_settings(out, {"about": {**name, **about}, **settings})
     for part in parts:
         if only is not None and part.number not in only:
             continue
@@ -168,6 +175,8 @@ def _check(
     parts: Sequence[Split],
 ) -> None:
     """Refuse what makes no sense, before anything is written."""
+    if not methods:
+        raise ValueError(f"there is no method to try; choose among {', '.join(METHODS)}")
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; choose among {', '.join(METHODS)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bpttviz._checks import file_path
 from bpttviz._files import write_atomic
 from bpttviz.evaluation.statistics import METHOD, group_interval
 from bpttviz.evaluation.tables import format_table
@@ -37,17 +38,23 @@ def read_benchmark(folder: str | Path) -> list[BenchmarkResult]:
 
     Potentials of which no part is finished yet are left out.
 
+    Raises:
+        TypeError, ValueError: no folder.
+
     Warns:
         UserWarning: names each potential that is left out because a file of it is damaged.
     """
-    results, damaged = _read_all(Path(folder))
+    results, damaged = _read_all(folder)
     for name, why in damaged.items():
         warnings.warn(f"{name} is left out of the comparison: {why}", stacklevel=2)
     return results
 
 
-def _read_all(folder: Path) -> tuple[list[BenchmarkResult], dict[str, str]]:
+def _read_all(folder: str | Path) -> tuple[list[BenchmarkResult], dict[str, str]]:
     """The results, and folder → why it could not be read."""
+    folder = file_path("folder", folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; give the one that benchmark has written to")
     found, damaged = [], {}
     for settings in sorted(folder.glob("*/settings.json")):
         try:
@@ -193,8 +200,11 @@ def summarise(folder: str | Path) -> str:
     """Read all potentials' folders in ``folder``; write and return the whole account.
 
     A potential of which a file is damaged is named in the account, with what is wrong.
+
+    Raises:
+        TypeError, ValueError: no folder.
     """
-    folder = Path(folder)
+    folder = file_path("folder", folder)
     results, damaged = _read_all(folder)
     text = format_benchmark(results, damaged)
     if results:

@@ -6,11 +6,14 @@ Each function takes results and returns a figure with alternative text.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
+from bpttviz._checks import mapping_of, sequence_of
 from bpttviz.plotting import trajectory
+from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREY, TEXT, VERMILION
 from bpttviz.plotting.scene import Scene, colour_bar
@@ -40,7 +43,7 @@ def plot_snapshots(
         TypeError: neither structures nor ``ase.Atoms``.
         ValueError: nothing to show.
     """
-    _require(structures, "structure")
+    structures = _require("structures", structures, "structure")
     batch = trajectory.as_structures(list(structures.values()))
     path = trajectory.AlignedTrajectory.from_structures(
         batch, trajectory.as_structures(reference), title
@@ -86,7 +89,7 @@ def plot_forces(
         TypeError: neither structures nor ``ase.Atoms``.
         ValueError: nothing to show, or forces of another shape.
     """
-    _require(by, "set of forces")
+    by = _require("by", by, "set of forces")
     structure = trajectory.as_structures(atoms)
     shape = tuple(structure.positions.shape)
     for label, values in by.items():
@@ -94,7 +97,7 @@ def plot_forces(
             raise ValueError(
                 f"forces {label!r} have shape {np.shape(values)}; {shape[0]} atoms need {shape}"
             )
-    by = {label: np.asarray(values, float) for label, values in by.items()}
+    by = {label: numbers(f"forces {label!r}", values) for label, values in by.items()}
     path = trajectory.AlignedTrajectory.from_structures(structure, structure, title)
     sizes = {label: np.linalg.norm(values, axis=1) for label, values in by.items()}
     largest = max(float(size.max()) for size in sizes.values()) or 1.0
@@ -134,8 +137,12 @@ def plot_parity(
     Raises:
         ValueError: nothing to show, or shapes that differ.
     """
-    _require(forces, "set of forces")
-    pairs = {label: tuple(map(np.asarray, pair)) for label, pair in forces.items()}
+    pairs = {}
+    for label, pair in _require("forces", forces, "set of forces").items():
+        both = sequence_of(f"forces of {label!r}", pair, object, "(predicted, reference)")
+        if len(both) != 2:
+            raise ValueError(f"forces of {label!r} must be (predicted, reference)")
+        pairs[label] = tuple(numbers(f"forces of {label!r}", part) for part in both)
     for label, (predicted, true) in pairs.items():
         if predicted.shape != true.shape:
             raise ValueError(f"{label!r}: {predicted.shape} predicted, {true.shape} reference")
@@ -161,6 +168,9 @@ def plot_parity(
     return picture
 
 
-def _require(shown: Mapping, what: str) -> None:
-    if not shown:
+def _require(name: str, value: object, what: str) -> dict[str, Any]:
+    """A mapping from labels with something to show. Raises TypeError, ValueError otherwise."""
+    found = mapping_of(name, value, object, '{"label": ...}')
+    if not found:
         raise ValueError(f"there is no {what} to show")
+    return found

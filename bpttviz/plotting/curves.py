@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bpttviz._checks import mapping_of, positive, sequence_of, shown, text
+from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GREY, POTENTIALS, TEXT
 
@@ -30,15 +32,27 @@ def plot_curves(
         floor: a value of y below which differences mean nothing, and what to call it; shaded.
 
     Raises:
-        ValueError: nothing to show.
+        TypeError: something else.
+        ValueError: nothing to show, or as many x as y are not there.
     """
-    if not values:
+    curves = {
+        label: _curve(label, pair)
+        for label, pair in mapping_of("values", values, object, '{"label": (x, y)}').items()
+    }
+    if not curves:
         raise ValueError("there is no curve to show")
+    if set(text("logarithmic", logarithmic)) - {*"xy"}:
+        raise ValueError(f'logarithmic must be "", "x", "y" or "xy", got {logarithmic!r}')
+    if floor is not None:
+        pair = sequence_of("floor", floor, object, '(0.1, "noise")')
+        if len(pair) != 2:
+            raise ValueError(f"floor must be a value and what to call it, got {shown(floor)}")
+        floor = positive("the value of floor", pair[0]), str(pair[1])
     picture = AccessibleFigure((7.2, 4.2))
     axes = picture.subplots()
     despine(axes)
     words = []
-    for place, (label, (x, y)) in enumerate(values.items()):
+    for place, (label, (x, y)) in enumerate(curves.items()):
         axes.plot(x, y, label=plain(label), **curve_style(place), ms=5, lw=1.6)
         low, high = int(np.nanargmin(y)), int(np.nanargmax(y))
         words.append(
@@ -60,6 +74,17 @@ def plot_curves(
     axes.legend(fontsize=9, frameon=False)
     picture.alt_text = f"{y_label} against {x_label}. " + "; ".join(words) + "."
     return picture
+
+
+def _curve(label: str, pair: object) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of one curve, of which at least one place can be shown."""
+    both = sequence_of(f"values[{label!r}]", pair, object, "(x, y)")
+    if len(both) != 2:
+        raise ValueError(f"values[{label!r}] must be (x, y), got {len(both)} parts")
+    x, y = (numbers(f"values[{label!r}]", part, (None,)) for part in both)
+    if len(x) != len(y) or np.isnan(y).all():
+        raise ValueError(f"values[{label!r}] has {len(x)} x and {np.isfinite(y).sum()} finite y")
+    return x, y
 
 
 def curve_style(place: int) -> dict[str, Any]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from bpttviz._checks import instance_of
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.distances import delta_q
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, TEXT
+
+Members = dict[str, list[ReferenceRelaxation]]  # by part
 
 # A part's colour, and the mark of its relaxations for whoever cannot see it.
 PARTS = {"train": (BLUE, "o"), "val": (GREEN, "s"), "test": (ORANGE, "D")}
@@ -27,7 +31,14 @@ def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     Args:
         data: at least one relaxation.
         title: above the panels.
+
+    Raises:
+        TypeError: no data set.
+        ValueError: an empty one.
     """
+    instance_of("data", data, DatasetSplits, "bv.load_dataset(name)")
+    if not len(data):
+        raise ValueError("there is no relaxation to show")
     families = Counter(reference.family for reference in data.all)
     order = [family for family, _ in sorted(families.items(), key=lambda kv: (-kv[1], kv[0]))]
     picture = AccessibleFigure((9.6, 1.6 + 0.24 * len(order)))
@@ -41,7 +52,7 @@ def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     _draw_distances(distances, members, order, moved, data.noise_floor)
     _draw_forces(forces, members)
     if title:
-        picture.suptitle(title, x=0.01, ha="left", fontsize=11, color=TEXT)
+        picture.suptitle(plain(title), x=0.01, ha="left", fontsize=11, color=TEXT)
     handles, labels = counts.get_legend_handles_labels()
     picture.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=9, frameon=False)
     listed = ", ".join(f"{family} {families[family]}" for family in order)
@@ -53,7 +64,7 @@ def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     return picture
 
 
-def _draw_counts(axes, members: dict[str, list[ReferenceRelaxation]], order: list[str]) -> None:
+def _draw_counts(axes: Axes, members: Members, order: list[str]) -> None:
     despine(axes)
     left = np.zeros(len(order))
     for part, (colour, _) in PARTS.items():
@@ -67,7 +78,13 @@ def _draw_counts(axes, members: dict[str, list[ReferenceRelaxation]], order: lis
     axes.set_xlabel("relaxations")
 
 
-def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) -> None:
+def _draw_distances(
+    axes: Axes,
+    members: Members,
+    order: list[str],
+    moved: dict[str, float],
+    noise_floor: float | None,
+) -> None:
     despine(axes)
     for part, (colour, mark) in PARTS.items():
         places = [order.index(reference.family) for reference in members[part]]
@@ -81,7 +98,7 @@ def _draw_distances(axes, members, order, moved: dict[str, float], noise_floor) 
     axes.set_xlabel("ΔQ, start to end / amu$^{1/2}$ Å")
 
 
-def _draw_forces(axes, members) -> None:
+def _draw_forces(axes: Axes, members: Members) -> None:
     despine(axes)
     axes.set_yscale("log")
     axes.set_xlabel("frame")

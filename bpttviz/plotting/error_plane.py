@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bpttviz._checks import sequence_of, text
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import MIN_SAMPLES, group_interval, resolution_of
+from bpttviz.plotting.arguments import require_report
 from bpttviz.plotting.figure import UNIT
 
 # What an arrow can say, by (endpoint better, force better).
@@ -195,9 +197,11 @@ def error_plane_data(
 
     Raises:
         KeyError: the report holds no such potential.
+        TypeError: no report, or no names.
         ValueError: no layer.
     """
-    before = report.potentials[0] if before is None else before
+    require_report(report)
+    before = report.potentials[0] if before is None else text("before", before)
     ways = _ways(report, after)
     if unknown := {before, *(n for names in ways.values() for n in names)} - {*report.potentials}:
         known = ", ".join(report.potentials)
@@ -240,13 +244,17 @@ def ticks(low: float, high: float) -> list[float]:
 
 def _ways(report: Report, after: After | None) -> dict[str, tuple[str, ...]]:
     """Title → names of potentials, of what ``after`` means."""
+    hint = '{"BPTT": ["epoch 1", "epoch 2"]}'
     if after is None:
         after = report.potentials[-1]
     if isinstance(after, str):
         after = [after]
     if not isinstance(after, Mapping):
-        after = {name: name for name in after}
-    ways = {t: (names,) if isinstance(names, str) else tuple(names) for t, names in after.items()}
+        after = {name: name for name in sequence_of("after", after, str, '["fine-tuned"]')}
+    ways = {
+        title: tuple(sequence_of("after", [names] if isinstance(names, str) else names, str, hint))
+        for title, names in after.items()
+    }
     if not ways or not all(ways.values()):
         raise ValueError("the error plane needs at least one potential after, in each layer")
     return ways

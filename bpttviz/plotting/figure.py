@@ -44,7 +44,7 @@ class AccessibleFigure(Figure):
     def __repr__(self) -> str:
         return self.alt_text
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/html": self.to_html(), "text/plain": self.alt_text}
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from bpttviz.plotting import error_plane
+from bpttviz._checks import mapping_of, positive, sequence_of
+from bpttviz.plotting import arguments, error_plane
+from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.curves import curve_style
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GREY, TEXT
@@ -22,8 +24,16 @@ def plot_costs(costs: Sequence[dict], limit: float = 2e9) -> AccessibleFigure:
     Args:
         costs: what `bpttviz.experiments.cost.measure_costs` returns.
         limit: bytes, drawn as a line: what a free Binder has.
+
+    Raises:
+        TypeError, ValueError: something else, or nothing to show.
     """
-    made = [r for r in costs if "skipped" not in r]
+    limit = positive("limit", limit)
+    given = sequence_of("costs", costs, Mapping, "measure_costs(...)")
+    made = [row for row in given if "skipped" not in row]
+    needed = {"mode", "steps", "peak_bytes", "seconds"}
+    if not made or not all(needed <= row.keys() for row in made):
+        raise ValueError("costs must be what measure_costs returns, with a figure at least")
     modes = list(dict.fromkeys(r["mode"] for r in made))
     picture = AccessibleFigure((9.6, 4.0))
     words = []
@@ -85,9 +95,15 @@ def plot_gradient(
 
     Raises:
         KeyError: factors of something that is not shown.
+        TypeError: diagnoses, factors or limits that are none.
         ValueError: nothing to show.
     """
-    factors = dict(factors or {})
+    diagnoses = mapping_of("diagnoses", diagnoses, GradientDiagnosis, '{"short": diagnosis}')
+    given = mapping_of("factors", {} if factors is None else factors, object, '{"short": [0.9]}')
+    factors = {
+        label: numbers("factors", values, (None,)).tolist() for label, values in given.items()
+    }
+    limits = arguments.limits("limits", limits)
     if unknown := [label for label in factors if label not in diagnoses]:
         raise KeyError(
             f"factors were given for {unknown[0]!r}; there are diagnoses of {', '.join(diagnoses)}"

@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
+from bpttviz._checks import instance_of, mapping_of, positive, sequence_of
+from bpttviz.plotting.arguments import numbers, places, titled
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, DISTANCE, GREY, POTENTIALS, TEXT
 from bpttviz.potentials.landscape import Landscape, Window
@@ -69,14 +74,19 @@ def plot_landscapes(
 
     Raises:
         KeyError: paths or basins for a landscape that is not shown.
-        ValueError: (from `Window`) low is not below high.
+        TypeError, ValueError: something else than landscapes, paths, basins, places or numbers.
     """
-    window = Window() if window is None else window
+    window, highest, targets = _view(window, highest, targets)
+    alone = isinstance(landscapes, Landscape)
+    ways = _ways(titled("paths", paths, alone))
+    tints = {
+        title: numbers("basins", values, (None, None)).astype(int)
+        for title, values in titled("basins", basins, alone).items()
+    }
     if isinstance(landscapes, Landscape):
-        landscapes, paths = {"": landscapes}, {"": paths}
-        basins = None if basins is None else {"": basins}
-    paths, basins = dict(paths or {}), dict(basins or {})
-    if unknown := [title for title in (*paths, *basins) if title not in landscapes]:
+        landscapes = {"": landscapes}
+    landscapes = mapping_of("landscapes", landscapes, Landscape, '{"title": bv.MullerBrown()}')
+    if unknown := [title for title in (*ways, *tints) if title not in landscapes]:
         raise KeyError(f"no landscape {unknown[0]!r} is shown; there are {', '.join(landscapes)}")
 
     picture, panels = _panels(landscapes, window)
@@ -88,15 +98,15 @@ def plot_landscapes(
         energy = energy - energy.min()
         surface = axes.contourf(x, y, energy, levels, cmap=ENERGY, extend="max")
         axes.contour(x, y, energy, levels[1:], colors=GREY, linewidths=0.5, alpha=0.7)
-        if title in basins:
-            _tint(axes, basins[title], window)
-        mine = paths.get(title, ())
+        if title in tints:
+            _tint(axes, tints[title], window)
+        mine = ways.get(title, ())
         for path in mine:
             _draw(axes, path)
         _stars(axes, targets)
-        words.append(_in_words(title, energy, points, mine, basins.get(title)))
+        words.append(_in_words(title, energy, points, mine, tints.get(title)))
     _colour_bar(picture, surface, panels, "energy above the lowest / eV")
-    _legend(picture, paths, targets)
+    _legend(picture, ways, targets)
     aim = "; ".join(f"({x:.2f}, {y:.2f})" for x, y in targets)
     picture.alt_text = " ".join(words) + (f" Stars, where walkers should end: {aim}." * bool(aim))
     return picture
@@ -121,10 +131,13 @@ def plot_force_errors(
 
     Raises:
         KeyError: paths for a model that is not shown.
+        TypeError, ValueError: something else than landscapes, paths, places or numbers.
     """
-    window = Window() if window is None else window
-    paths = dict(paths or {})
-    if unknown := [title for title in paths if title not in models]:
+    window, highest, targets = _view(window, highest, targets)
+    instance_of("truth", truth, Landscape, "bv.MullerBrown()")
+    models = mapping_of("models", models, Landscape, '{"title": bv.NeuralLandscape()}')
+    ways = _ways(titled("paths", paths, alone=False))
+    if unknown := [title for title in ways if title not in models]:
         raise KeyError(f"no model {unknown[0]!r} is shown; there are {', '.join(models)}")
     picture, panels = _panels(models, window)
     levels = np.linspace(0, highest, 11)
@@ -136,16 +149,16 @@ def plot_force_errors(
         surface = axes.contourf(
             x, y, size.reshape(len(y), len(x)), levels, cmap=FORCE, extend="max"
         )
-        places = window.grid(13)[2]
-        arrows = force_difference(model, truth, places)
+        around = window.grid(13)[2]
+        arrows = force_difference(model, truth, around)
         # A long arrow hides its neighbours: beyond the scale only the direction is of interest.
         arrows *= np.minimum(1, highest / np.linalg.norm(arrows, axis=1).clip(1e-12))[:, None]
         pitch = (window.x[1] - window.x[0]) / 13
         axes.quiver(
-            *places.T.numpy(), *arrows.T, angles="xy", scale_units="xy", scale=highest / pitch,
+            *around.T.numpy(), *arrows.T, angles="xy", scale_units="xy", scale=highest / pitch,
             color=TEXT, width=0.0045, pivot="mid", alpha=0.75,
         )  # fmt: skip
-        for path in paths.get(title, ()):
+        for path in ways.get(title, ()):
             _draw(axes, path)
         _stars(axes, targets)
         words.append(
@@ -153,7 +166,7 @@ def plot_force_errors(
             f"{np.percentile(size, 90):.2g} or more in a tenth of them."
         )
     _colour_bar(picture, surface, panels, "force error |F - F$_{true}$| / eV/Å")
-    _legend(picture, paths, targets)
+    _legend(picture, ways, targets)
     picture.alt_text = "Force errors over the plane. " + " ".join(words)
     return picture
 
@@ -161,6 +174,20 @@ def plot_force_errors(
 def force_difference(model: Landscape, truth: Landscape, points: Tensor) -> np.ndarray:
     """F_model - F_true (P, 2) eV/Å at ``points`` (P, 2) Å."""
     return (model.energy_and_force(points)[1] - truth.energy_and_force(points)[1]).numpy()
+
+
+def _view(
+    window: Window | None, highest: float, targets: Sequence[tuple[float, float]]
+) -> tuple[Window, float, list[tuple[float, float]]]:
+    """Arguments of both pictures. Raises TypeError, ValueError where they are none."""
+    window = Window() if window is None else instance_of("window", window, Window, "Window()")
+    return window, positive("highest", highest), places("targets", targets)
+
+
+def _ways(given: Mapping[str, object]) -> dict[str, list[WalkerPath]]:
+    """Title → paths. Raises TypeError where they are none."""
+    hint = "[WalkerPath(points)]"
+    return {title: sequence_of("paths", ways, WalkerPath, hint) for title, ways in given.items()}
 
 
 def _panels(titles: Mapping[str, object], window: Window) -> tuple[AccessibleFigure, np.ndarray]:
@@ -178,19 +205,21 @@ def _panels(titles: Mapping[str, object], window: Window) -> tuple[AccessibleFig
     return picture, panels
 
 
-def _colour_bar(picture: AccessibleFigure, surface, panels, label: str) -> None:
+def _colour_bar(
+    picture: AccessibleFigure, surface: ScalarMappable, panels: np.ndarray, label: str
+) -> None:
     bar = picture.colorbar(surface, ax=list(panels), shrink=0.8, pad=0.02, aspect=25)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
 
 
-def _stars(axes, targets) -> None:
+def _stars(axes: Axes, targets: Sequence[tuple[float, float]]) -> None:
     for target in targets:
         axes.plot(*target, "*", ms=15, mfc="white", mec=TEXT, mew=1.3, zorder=6)
 
 
-def _draw(axes, path: WalkerPath) -> None:
+def _draw(axes: Axes, path: WalkerPath) -> None:
     points = path.seen()
     if not len(points):
         return
@@ -202,7 +231,7 @@ def _draw(axes, path: WalkerPath) -> None:
     axes.plot(*points[-1], shape, ms=6, color=path.colour, mec="white", mew=0.8, zorder=7)
 
 
-def _tint(axes, basins: np.ndarray, window: Window) -> None:
+def _tint(axes: Axes, basins: np.ndarray, window: Window) -> None:
     """A colour a basin, and a line between them for whoever cannot tell the colours."""
     basins = np.asarray(basins)
     axes.imshow(
@@ -218,7 +247,11 @@ def _tint(axes, basins: np.ndarray, window: Window) -> None:
         axes.contour(*centres, basins >= basin, [0.5], colors=TEXT, linewidths=0.8, zorder=3)
 
 
-def _legend(picture: AccessibleFigure, paths: Mapping[str, Sequence[WalkerPath]], targets) -> None:
+def _legend(
+    picture: AccessibleFigure,
+    paths: Mapping[str, Sequence[WalkerPath]],
+    targets: Sequence[tuple[float, float]],
+) -> None:
     lines = {
         path.label: Line2D(
             [], [], color=path.colour, ls="dashed" if path.dashed else "solid", lw=1.5,
@@ -232,7 +265,7 @@ def _legend(picture: AccessibleFigure, paths: Mapping[str, Sequence[WalkerPath]]
             0, Line2D([], [], ls="none", marker="o", mfc="white", mec=TEXT, label="start")
         )
     if len(targets):
-        star = {"marker": "*", "ms": 12, "mfc": "white", "mec": TEXT}
+        star: dict[str, Any] = {"marker": "*", "ms": 12, "mfc": "white", "mec": TEXT}
         handles.append(Line2D([], [], ls="none", **star, label="where they should end"))
     if handles:
         picture.legend(
@@ -240,7 +273,13 @@ def _legend(picture: AccessibleFigure, paths: Mapping[str, Sequence[WalkerPath]]
         )
 
 
-def _in_words(title: str, energy, points: Tensor, paths: Sequence[WalkerPath], basins) -> str:
+def _in_words(
+    title: str,
+    energy: np.ndarray,
+    points: Tensor,
+    paths: Sequence[WalkerPath],
+    basins: np.ndarray | None,
+) -> str:
     x, y = points[int(energy.argmin())].tolist()
     words = f"{title or 'Landscape'}: lowest near ({x:.2f}, {y:.2f}) Å."
     for label in dict.fromkeys(path.label for path in paths):

@@ -16,8 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from bpttviz._checks import file_path, whole
+from bpttviz._files import write_atomic
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
+from bpttviz.plotting.arguments import require_report
 from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GHOST, GREY, POTENTIALS, TEXT
 from bpttviz.plotting.scene import COLOURS, Scene, colour_bar
@@ -31,6 +34,7 @@ def plot_endpoint_errors(report: Report) -> AccessibleFigure:
     Args:
         report: what was measured.
     """
+    require_report(report)
     names, potentials = report.structures, report.potentials
     order = np.argsort(-np.nan_to_num(report.column("dq_rest", potentials[0]).astype(float)))
     picture = AccessibleFigure((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))
@@ -139,7 +143,9 @@ def plot_frames(
 
     Raises:
         IndexError: no such step.
+        TypeError, ValueError: a step that is no whole number.
     """
+    step = whole("step", step, least=None)
     paths = trajectory.trajectory_pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
     chosen = step + longest + 1 if step < 0 else step
@@ -175,7 +181,12 @@ def animate_relaxations(
 
     Returns:
         Alternative text for the animation.
+
+    Raises:
+        TypeError, ValueError: a path or a duration that is none.
+        OSError: the file cannot be written.
     """
+    path, duration = file_path("path", path), whole("duration", duration)
     paths = trajectory.trajectory_pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
     picture = AccessibleFigure((7.6, 5.6))
@@ -225,10 +236,15 @@ def _save_gif(images: list[Image.Image], path: str | FilePath, duration: int) ->
     """Write frames with one palette for all, so that what stands still is stored once."""
     colours = _palette()
     reduced = [image.quantize(palette=colours, dither=Image.Dither.NONE) for image in images]
-    reduced[0].save(
-        path, save_all=True, append_images=reduced[1:], loop=0, optimize=True,
-        duration=[duration] * (len(images) - 1) + [10 * duration],
-    )  # fmt: skip
+    lengths = [duration] * (len(images) - 1) + [10 * duration]
+
+    def save(file: FilePath) -> None:
+        reduced[0].save(
+            file, "GIF", save_all=True, append_images=reduced[1:], loop=0, optimize=True,
+            duration=lengths,
+        )  # fmt: skip
+
+    write_atomic(path, save)
 
 
 def _side_by_side(

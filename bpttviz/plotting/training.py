@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from bpttviz._checks import shown
 from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.gradients import limits_with_bands
 from bpttviz.plotting.palette import BLUE, GREY, ORANGE, PURPLE, TEXT
@@ -25,7 +26,12 @@ def plot_training(run: Run) -> AccessibleFigure:
 
     Args:
         run: has ``history`` and ``validations``, as `bpttviz.Run`.
+
+    Raises:
+        TypeError: it has not.
     """
+    if not all(isinstance(getattr(run, part, None), list) for part in ("history", "validations")):
+        raise TypeError(f"run must be a Run, such as bv.load_run(folder), got {shown(run)}")
     forces = summary.curve(run.validations, summary.FORCE_ERROR)
     ways = summary.gradient_profiles(run)
     rows: list[Any] = [["loss", "forces"] if forces else ["loss", "loss"]]

@@ -18,6 +18,7 @@ from ase.geometry.cell import complete_cell
 from bpttviz.distances import delta_q, displacements
 from bpttviz.evaluation.defects import irregular_atoms
 from bpttviz.evaluation.report import Report
+from bpttviz.plotting.arguments import require_report
 from bpttviz.relaxation.relax import Relaxation
 from bpttviz.structures import Structures, concatenate
 
@@ -162,7 +163,13 @@ def aligned_trajectory(report: Report, potential: str, structure: int | str) -> 
 def trajectory_pair(
     report: Report, structure: int | str, before: str | None = None, after: str | None = None
 ) -> tuple[AlignedTrajectory, AlignedTrajectory]:
-    """The paths of one structure under two potentials, by default the report's first and last."""
+    """The paths of one structure under two potentials, by default the report's first and last.
+
+    Raises:
+        TypeError: no report, or no names.
+        KeyError: the report holds no such relaxation.
+    """
+    require_report(report)
     before = report.potentials[0] if before is None else before
     after = report.potentials[-1] if after is None else after
     return (

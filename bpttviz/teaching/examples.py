@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from bpttviz._checks import instance_of, number, positive, sequence_of, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.landscape import (
     Landscape,
@@ -35,6 +36,9 @@ class LandscapeExample:
         step_size: eta, Å²/eV.
         steps: K.
         learning_rate: of Adam, in `finetune_landscape`.
+
+    Raises:
+        TypeError, ValueError: no landscape or window, or numbers out of range.
     """
 
     landscape: Landscape
@@ -44,6 +48,24 @@ class LandscapeExample:
     step_size: float = 0.1
     steps: int = 12
     learning_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        instance_of("landscape", self.landscape, Landscape, "bv.MullerBrown()")
+        instance_of("window", self.window, Window, "Window()")
+        checked = {name: _place(name, getattr(self, name)) for name in ("start", "target")}
+        checked["step_size"] = positive("step_size", self.step_size)
+        checked["steps"] = whole("steps", self.steps)
+        checked["learning_rate"] = positive("learning_rate", self.learning_rate)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+
+def _place(name: str, value: object) -> tuple[float, float]:
+    """A place (x, y) Å."""
+    pair = sequence_of(name, value, object, "(1.0, 0.5)")
+    if len(pair) != 2:
+        raise ValueError(f"{name} must be a place (x, y), got {len(pair)} numbers")
+    return number(f"x of {name}", pair[0]), number(f"y of {name}", pair[1])
 
 
 def landscape_examples() -> dict[str, LandscapeExample]:

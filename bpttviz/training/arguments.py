@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bpttviz._checks import instance_of
+from bpttviz._checks import shown
+from bpttviz.datasets.read import as_relaxations
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
@@ -40,26 +41,39 @@ def check_metrics(metrics: Metrics | None) -> Metrics:
     return metrics
 
 
+def require_callable(**given: object) -> None:
+    """Refuse what can be left out (None), but has to be a function. Raises TypeError."""
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise TypeError(f"{name} must be a function, got {shown(value)}")
+
+
 def training_parts(
     data: object, validation: object
 ) -> tuple[RelaxationDataset, RelaxationDataset | None]:
     """What to train on, and what to validate on, as `finetune` is given them.
 
+    What can only mean a set of relaxations is taken for one (`as_relaxations`): files, one
+    `ReferenceRelaxation`, a list of them.
+
     Raises:
         TypeError: something else than relaxations.
-        ValueError: none to train on, or two validation parts.
+        ValueError: files that cannot be read, none to train or to validate on, or two validation
+            parts.
     """
     if isinstance(data, DatasetSplits):
         if validation is not None:
             raise ValueError("DatasetSplits bring their own validation part; pass data.train")
-        return training_parts(data.train, data.val)
-    hint = "bv.read_relaxations(files), or bv.load_dataset(name)"
-    train = instance_of("data", data, RelaxationDataset, hint)
+        return training_parts(data.train, data.val if len(data.val) else None)
+    train = as_relaxations(data)
     if not len(train):
         raise ValueError("there are no relaxations to train on")
     if validation is None:
         return train, None
-    return train, instance_of("validation", validation, RelaxationDataset, hint)
+    chosen = as_relaxations(validation)
+    if not len(chosen):
+        raise ValueError("there are no relaxations to validate on; leave validation out")
+    return train, chosen
 
 
 def folder_of(out: str | Path | None) -> Path | None:

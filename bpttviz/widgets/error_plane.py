@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 from traitlets.utils.bunch import Bunch
 
-from bpttviz._checks import instance_of
+from bpttviz._checks import instance_of, text
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
@@ -71,7 +71,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         self.report = instance_of("report", report, Report, REPORT_HINT)
         layers = after
         if after is None:
-            start = report.potentials[0] if before is None else before
+            start = report.potentials[0] if before is None else text("before", before)
             layers = [name for name in report.potentials if name != start] or [start]
         self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from bpttviz._checks import text
 from bpttviz.teaching.lesson import Lesson, Prediction, PredictionView
 
 _open: dict[str, Lesson] = {}
 
 
 def open_lesson(name: str) -> Lesson:
-    """The lesson of that name in this process, with the answers given so far."""
+    """The lesson of that name in this process, with the answers given so far.
+
+    Raises:
+        TypeError: the name is no string.
+    """
+    text("name", name)
     return _open.setdefault(name, Lesson(name, form=_form))
 
 

@@ -62,6 +62,10 @@ class Kind:
         kept = {name: value for name, value in self.refused.items() if name not in names}
         return Kind(kept, {**self.either, **(gone if either else {})}, self.taken)
 
+    def refusals(self) -> Kind:
+        """The refused values alone, where a call that is answered takes long."""
+        return Kind(self.refused)
+
     def plus(self, **refused: Any) -> Kind:
         return Kind({**self.refused, **refused}, self.either, self.taken)
 
