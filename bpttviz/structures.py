@@ -160,19 +160,9 @@ class Structures:
             ValueError: another number of names.
             StructureError: constraints other than FixAtoms; what `check` refuses.
         """
-        batch, device, dtype = (
-            as_atoms("atoms", atoms),
-            require_device(device),
-            require_dtype(dtype),
-        )
-        if not batch:
-            raise StructureError("no structures given; pass at least one ase.Atoms")
-        for index, member in enumerate(batch):
-            if len(member) == 0:
-                raise StructureError("has no atoms", index)
-            if member.numbers.max() > HEAVIEST:  # ASE knows no name and no mass for it
-                atom = int(member.numbers.argmax())
-                raise StructureError(NO_ELEMENT.format(atom, member.numbers[atom]), index)
+        batch = as_atoms("atoms", atoms)
+        device, dtype = require_device(device), require_dtype(dtype)
+        _require_elements(batch)
         names = names_of(batch, names)
         fixed = [
             held_atoms(member, index, name)
@@ -311,6 +301,18 @@ class Structures:
         if bool(shortest_period(reduced, pbc) < OVERLAP):
             raise StructureError(too_short, index, name)
         return reduced[0].numpy()
+
+
+def _require_elements(batch: Sequence[Atoms]) -> None:
+    """Structures, atoms and elements: there are some. Raises StructureError."""
+    if not batch:
+        raise StructureError("no structures given; pass at least one ase.Atoms")
+    for index, member in enumerate(batch):
+        if len(member) == 0:
+            raise StructureError("has no atoms", index)
+        if member.numbers.max() > HEAVIEST:  # ASE knows no name and no mass for it
+            atom = int(member.numbers.argmax())
+            raise StructureError(NO_ELEMENT.format(atom, member.numbers[atom]), index)
 
 
 def to_structures(name: str, value: object) -> Structures:

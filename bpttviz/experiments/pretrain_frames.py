@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 
 from bpttviz._files import write_atomic
 from bpttviz.datasets.extxyz import to_extxyz
-from bpttviz.datasets.generate.silicon import SILICON_A
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.provenance import fingerprint
@@ -25,6 +24,7 @@ from bpttviz.structures import Structures
 # All that may stand beside silicon in the set; the teacher shows them in alloys, not in defects.
 ALLOYED = ("P", "Ge", "As", "Sn", "Sb", "B", "Al", "C", "Ga", "In", "N")
 FRAMES_A_SAVE = 20
+SILICON_A = 5.469  # Å, PBE lattice constant, as in the generator
 
 
 def disturbed_frame(number: int, seen: RelaxationDataset, seed: int) -> Atoms:
