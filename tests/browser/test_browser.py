@@ -273,7 +273,8 @@ def test_where_nglview_has_no_front_end_the_canvas_takes_over(chromium, tiny_rep
         opened.wait_until("compare.step", 3)
         opened.python("compare.structure = '001_sub_P'")
         opened.page.wait_for_function(
-            "document.querySelector('.bpttviz-player').bpttvizPlayer.clip.structure === '001_sub_P'"
+            "document.querySelector('.bpttviz-player').bpttvizPlayer.comparison.structure"
+            " === '001_sub_P'"
         )
         keep("compare-canvas", opened.page.screenshot())
         # nglview's own panes, which would only say that they failed, are gone.

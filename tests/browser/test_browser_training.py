@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SETUP = """
 import torch, bpttviz as bv
 torch.set_num_threads(1)
-of_64 = [r for r in bv.load_dataset("si-defects").all if len(r.start) == 64]
+of_64 = [r for r in bv.load_dataset("si-defects").all if len(r.start.positions) == 64]
 train, held_out = bv.RelaxationDataset(of_64[:2]), bv.RelaxationDataset(of_64[2:3])
 objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(6))
 """

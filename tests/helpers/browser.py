@@ -141,9 +141,13 @@ class Notebook:
     def run(self):
         """Run all cells and wait until the kernel has done them; raises on an error in one."""
         self.command("notebook:run-all-cells")
-        failed = self.page.locator(".jp-OutputArea-output[data-mime-type*='stderr-error'], "
-                                   "[data-mime-type='application/vnd.jupyter.error']")  # fmt: skip
-        assert failed.count() == 0, failed.first.inner_text()
+        errors = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets
+                .flatMap((cell) => cell.model.sharedModel.getOutputs?.() ?? [])
+                .filter((output) => output.output_type === "error")
+                .map(({ ename, evalue }) => `${ename}: ${evalue}`)"""
+        )
+        assert errors == [], f"a cell failed: {errors[0]}"
 
     def command(self, name, arguments=None):
         """Execute a command of JupyterLab and wait for it."""
