@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
 from bpttviz.datasets.consistency import Contents, require_same_atoms
@@ -80,6 +81,13 @@ def labelled_frames(
     )
     positions, energy, forces = (torch.as_tensor(np.array(x, dtype=float)) for x in arrays)
     return positions, energy, forces
+
+
+def attach_labels(frames: Sequence[Atoms], energy: Tensor, forces: Tensor) -> None:
+    """Give T frames their energies (T,) in eV, unless NaN, and forces (T, N, 3) in eV/Å."""
+    for frame, e, f in zip(frames, energy, forces, strict=True):
+        results = {"forces": f.numpy().copy()} | ({} if e.isnan() else {"energy": float(e)})
+        frame.calc = SinglePointCalculator(frame, **results)
 
 
 def fixed_alike(start: Structures, end: Structures) -> tuple[Structures, Structures]:

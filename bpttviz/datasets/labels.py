@@ -66,7 +66,8 @@ def labels_of(frame: Atoms) -> FrameLabels:
         for key, value in others.items()
         if (_ENERGY.fullmatch(_plain(key)) or _TOTAL.fullmatch(_plain(key))) and _is_number(value)
     }
-    arrays = {**{k: v for k, v in frame.arrays.items() if k != "positions"}, **known}
+    per_atom = {key: value for key, value in frame.arrays.items() if key != "positions"}
+    arrays = {**frame.info, **per_atom, **known}
     shaped = {k: v for k, v in arrays.items() if np.shape(v) == (len(frame), 3)}
     forces = {k: v for k, v in shaped.items() if _FORCES.fullmatch(_plain(k))}
     energy_name, odd_energy = _choose(energies, "energy")

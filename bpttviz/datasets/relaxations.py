@@ -11,7 +11,6 @@ from typing import SupportsIndex, overload
 
 import torch
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
 from bpttviz._checks import instance_of, sequence_of, text, whole
@@ -22,7 +21,7 @@ from bpttviz.datasets.consistency import (
     require_same_places,
     require_small_displacements,
 )
-from bpttviz.datasets.from_ase import as_frames, fixed_alike, labelled_frames
+from bpttviz.datasets.from_ase import as_frames, attach_labels, fixed_alike, labelled_frames
 from bpttviz.datasets.groups import deal, default_group, group_of
 from bpttviz.datasets.names import clean_name, require_clean
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
@@ -102,9 +101,9 @@ class ReferenceRelaxation:
         if self.trajectory is not None:
             hint = "ReferenceTrajectory(positions, energy, forces)"
             instance_of("trajectory", self.trajectory, ReferenceTrajectory, hint)
-        one_structure = self.end is self.start
-        object.__setattr__(self, "start", self._checked("start"))
-        object.__setattr__(self, "end", self.start if one_structure else self._checked("end"))
+        made = self._checked("start")
+        object.__setattr__(self, "end", made if self.end is self.start else self._checked("end"))
+        object.__setattr__(self, "start", made)
         if not self.family:
             object.__setattr__(self, "family", self.group.partition(":")[0])
         for what in ("name", "group", "family"):
@@ -205,12 +204,7 @@ class ReferenceRelaxation:
             frames = [*self.start.to_ase(), *self.end.to_ase()]
         else:
             frames = self.frames(range(len(self.trajectory)))[0].to_ase()
-            labels = zip(self.trajectory.energy, self.trajectory.forces, strict=True)
-            for frame, (energy, forces) in zip(frames, labels, strict=True):
-                results = {"forces": forces.numpy().copy()}
-                if not energy.isnan():
-                    results["energy"] = float(energy)
-                frame.calc = SinglePointCalculator(frame, **results)
+            attach_labels(frames, self.trajectory.energy, self.trajectory.forces)
         for frame in frames:
             frame.info |= {"name": self.name, "group": self.group, "family": self.family}
         return frames
@@ -235,16 +229,11 @@ class ReferenceRelaxation:
             whole("a place among the frames", place, least=0, most=last)
             for place in sequence_of("places", places, object, "[0, 5]")
         ]
-        count, atoms = len(places), len(self.start.numbers)
-        positions = self.trajectory.positions[places].reshape(-1, 3)
-        batch = Structures(
-            positions=positions,
-            numbers=self.start.numbers.repeat(count),
-            masses=self.start.masses.repeat(count),
-            cell=self.start.cell.repeat(count, 1, 1),
-            pbc=self.start.pbc.repeat(count, 1),
-            structure_index=torch.arange(count).repeat_interleave(atoms),
-            fixed=self.start.fixed.repeat(count),
+        if not places:
+            raise ValueError("places must name one frame at least")
+        batch = replace(
+            self.start[[0] * len(places)],
+            positions=self.trajectory.positions[places].reshape(-1, 3),
             names=tuple(f"{self.name}, frame {place}" for place in places),
         )
         return batch, self.trajectory.forces[places].reshape(-1, 3)
@@ -263,7 +252,7 @@ class RelaxationDataset(Sequence):
 
     def __init__(self, references: Iterable[ReferenceRelaxation]):
         self.references = _references(references)
-        twice = [name for name, n in Counter(r.name for r in references).items() if n > 1]
+        twice = [name for name, n in Counter(self.names).items() if n > 1]
         if twice:
             raise ValueError(f"names must be unique; {twice[0]!r} occurs more than once")
 
@@ -393,16 +382,17 @@ class RelaxationDataset(Sequence):
         ]
 
     def __repr__(self) -> str:
-        kind = "with forces" if self.has_forces else "ends only"
-        groups = len(set(self.groups))
-        return f"<RelaxationDataset: {len(self)} relaxations in {groups} groups, {kind}>"
+        what = (
+            f"{len(set(self.groups))} groups, {'with forces' if self.has_forces else 'ends only'}"
+        )
+        return f"<RelaxationDataset: {len(self)} relaxations in {what}>"
 
 
 def _references(given: object) -> tuple[ReferenceRelaxation, ...]:
     """The relaxations of a set, or a sentence about what was given in their place."""
     hint = (
-        "a RelaxationDataset is made of ReferenceRelaxation objects: read_relaxations(files) or "
-        "read_pairs(pairs) makes one, ReferenceRelaxation.from_ase(name, frames) its members"
+        "a RelaxationDataset is made of ReferenceRelaxation objects, as from_ase(name, frames) of "
+        "that class makes them; read_relaxations(files) and read_pairs(pairs) make a whole set"
     )
     if isinstance(given, (str, bytes, Atoms)) or not isinstance(given, Iterable):
         raise TypeError(f"{hint}; got {type(given).__name__}")

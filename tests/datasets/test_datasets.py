@@ -223,6 +223,8 @@ def test_selection_and_its_errors(shipped):
         data["x"]
     with pytest.raises(ValueError, match="names must be unique"):
         bv.RelaxationDataset([data[0], data[0]])
+    with pytest.raises(ValueError, match="names must be unique"):
+        bv.RelaxationDataset(iter([data[0], data[0]]))  # that can be gone through once only
     with pytest.raises(ValueError, match="3 folds need at least 3 groups"):
         data[:2].folds(3)
 

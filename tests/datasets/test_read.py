@@ -636,6 +636,8 @@ def test_a_batch_of_frames_is_the_frames():
     assert torch.equal(batch.positions, reference.trajectory.positions[[0, 4]].reshape(-1, 3))
     assert torch.equal(forces, reference.trajectory.forces[[0, 4]].reshape(-1, 3))
     batch.check()
+    with pytest.raises(ValueError, match="one frame at least"):
+        reference.frames([])
     with pytest.raises(ValueError, match="r has no frames with energies and forces"):
         bv.ReferenceRelaxation.from_ase("r", frames()).frames([0])
 
