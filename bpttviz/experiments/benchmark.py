@@ -109,31 +109,32 @@ def benchmark(
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
-    recipe = Recipe(scales=SCALES) if recipe is None else recipe
-    recipe = instance_of("recipe", recipe, Recipe, "Recipe()")
-    relaxer = Relaxer() if relaxer is None else relaxer
-    relaxer = instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
-    given = [] if learning_rates is None else learning_rates
-    given = sequence_of("learning_rates", given, object, "[1e-4, 5e-4]") or [recipe.learning_rate]
-    rates = tuple(positive("a learning rate", rate) for rate in given)
+    recipe = instance_of("recipe", recipe or Recipe(scales=SCALES), Recipe, "Recipe()")
+    relaxer = instance_of("relaxer", relaxer or Relaxer(), Relaxer, "bv.Relaxer(fmax=0.005)")
+    rates = _rates(learning_rates, recipe)
     methods = sequence_of("methods", methods, str, '["pretrained", "BPTT"]')
-    only = None if only is None else [
-        whole("a number in only", n, least=0) for n in sequence_of("only", only, object, "[0]")
-    ]  # fmt: skip
+    if only is not None:
+        numbers = sequence_of("only", only, object, "[0]")
+        only = [whole("a number in only", number, least=0) for number in numbers]
     about = mapping_of("about", {} if about is None else about, object, '{"name": "CHGNet"}')
     seen = sorted(set(sequence_of("seen", seen, str, '["000"]')).intersection(data.all.names))
     parts = parts_of(data, folds, seen)
     _check(recipe, rates, methods, only, parts)
     out = file_path("out", out)
+    about = {"name": type(potential).__name__, "external": True, **about}
     settings = _settings(potential, data, recipe, rates, relaxer, seen, parts)
-    name = {"name": type(potential).__name__, "external": True}
-    lock_settings(out, {"about": {**name, **about}, **settings})
+    lock_settings(out, {"about": about, **settings})
     for part in parts:
-        if only is not None and part.number not in only:
-            continue
-        for method in methods:
+        for method in methods if only is None or part.number in only else ():
             if not table_of(out, part.name, method).exists():
                 MethodOnPart(method, potential, part, recipe, rates, out, relaxer, progress).run()
+
+
+def _rates(learning_rates: Sequence[float] | None, recipe: Recipe) -> tuple[float, ...]:
+    """Learning rates to try: those given, or the recipe's."""
+    given: Sequence[object] = [] if learning_rates is None else learning_rates
+    given = sequence_of("learning_rates", given, object, "[1e-4, 5e-4]")
+    return tuple(positive("a learning rate", r) for r in given or [recipe.learning_rate])
 
 
 def _settings(

@@ -99,15 +99,8 @@ def plot_gradient(
         ValueError: nothing to show.
     """
     diagnoses = mapping_of("diagnoses", diagnoses, GradientDiagnosis, '{"short": diagnosis}')
-    given = mapping_of("factors", {} if factors is None else factors, object, '{"short": [0.9]}')
-    factors = {
-        label: numbers("factors", values, (None,)).tolist() for label, values in given.items()
-    }
+    factors = _factors_of(diagnoses, factors)
     limits = arguments.limits("limits", limits)
-    if unknown := [label for label in factors if label not in diagnoses]:
-        raise KeyError(
-            f"factors were given for {unknown[0]!r}; there are diagnoses of {', '.join(diagnoses)}"
-        )
     if not diagnoses:
         raise ValueError("there is no diagnosis to show")
     picture = AccessibleFigure((9.6, 5.4 if factors else 4.2))
@@ -138,6 +131,18 @@ def plot_gradient(
     ]
     picture.alt_text = "The gradient on its way back through a relaxation. " + " ".join(words)
     return picture
+
+
+def _factors_of(
+    diagnoses: Mapping[str, GradientDiagnosis], factors: Mapping[str, Sequence[float]] | None
+) -> dict[str, list[float]]:
+    """Factors by label, each of something that is shown."""
+    given = mapping_of("factors", {} if factors is None else factors, object, '{"short": [0.9]}')
+    if unknown := [label for label in given if label not in diagnoses]:
+        raise KeyError(
+            f"factors were given for {unknown[0]!r}; there are diagnoses of {', '.join(diagnoses)}"
+        )
+    return {label: numbers("factors", values, (None,)).tolist() for label, values in given.items()}
 
 
 def _gradient_curves(size: Axes, share: Axes, diagnoses: Mapping[str, GradientDiagnosis]) -> None:
