@@ -158,7 +158,8 @@ def _choose(modality: str | None, known: dict[str, int], checkpoint: str) -> str
     if not known:
         raise ValueError(f"SevenNet {checkpoint} has one functional: leave modality out")
     raise ValueError(
-        f"SevenNet {checkpoint} needs modality, one of {', '.join(sorted(known))}; got {modality!r}"
+        f"SevenNet {checkpoint} needs modality (--head on the command line), one of "
+        f"{', '.join(sorted(known))}; got {modality!r}"
     )
 
 
