@@ -83,9 +83,9 @@ def minimum_image(
         radius = shortest_period(cell, pbc) / 2
         open_rows = (image.norm(dim=1) > radius[structure_index]).nonzero().flatten()
         if len(open_rows):
-            owner = structure_index[open_rows]
-            around = pbc[owner][:, None, :] * _neighbouring_cells(plain)
-            candidates = image[open_rows][:, None, :] + around @ cell[owner]
+            members = structure_index[open_rows]
+            around = pbc[members][:, None, :] * _neighbouring_cells(plain)
+            candidates = image[open_rows][:, None, :] + around @ cell[members]
             nearest = (candidates**2).sum(2).argmin(1)
             rows = torch.arange(len(open_rows), device=plain.device)
             image = image.index_copy(0, open_rows, candidates[rows, nearest])
