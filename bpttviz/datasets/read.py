@@ -144,11 +144,12 @@ def _read_pair(
         ) from error
 
 
-def as_relaxations(data: object) -> RelaxationDataset:
+def as_relaxations(data: object, name: str = "data") -> RelaxationDataset:
     """Data as a set of relaxations, where it is clear what is meant.
 
     Args:
         data: a set; one relaxation, or several; or what `read_relaxations` takes.
+        name: of the argument, for messages.
 
     Raises:
         TypeError: anything else, with how to make a set of it.
@@ -172,7 +173,7 @@ def as_relaxations(data: object) -> RelaxationDataset:
         return RelaxationDataset(members)
     what = type(members[0]).__name__ if members else type(data).__name__
     raise TypeError(
-        f"a RelaxationDataset is expected, got {type(data).__name__}"
+        f"{name} must be a RelaxationDataset, got {type(data).__name__}"
         + (f" of {what}" if members else "")
         + ". read_relaxations(files) reads one; of ase.Atoms in memory, "
         "RelaxationDataset([ReferenceRelaxation.from_ase(name, frames), ...]) makes one, with "

@@ -70,7 +70,7 @@ def training_parts(
         raise ValueError("there are no relaxations to train on")
     if validation is None:
         return train, None
-    chosen = as_relaxations(validation)
+    chosen = as_relaxations(validation, "validation")
     if not len(chosen):
         raise ValueError("there are no relaxations to validate on; leave validation out")
     return train, chosen

@@ -141,8 +141,9 @@ def test_settings_come_in_an_object_or_one_by_one():
     [
         ({"potential": "chgnet"}, "potential must be a Potential, such as bv.CHGNet()"),
         ({"potential": bv.Springs}, "potential must be an object.*Springs"),
-        ({"data": [1, 2]}, "data must be a RelaxationDataset, such as bv.read_relaxations"),
-        ({"data": []}, "data must be a RelaxationDataset"),
+        ({"data": [1, 2]}, "data must be a RelaxationDataset, got list of int. read_relaxations"),
+        ({"data": []}, "there are no relaxations to train on"),
+        ({"validation": []}, "there are no relaxations to validate on"),
         ({"validation": [1]}, "validation must be a RelaxationDataset"),
         ({"objective": bv.EndpointLoss}, r"objective must be an object.*EndpointLoss\(...\)"),
         ({"objective": "endpoint"}, "objective must be an Objective, such as bv.EndpointLoss()"),
