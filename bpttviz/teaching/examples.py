@@ -52,7 +52,7 @@ class LandscapeExample:
     def __post_init__(self) -> None:
         instance_of("landscape", self.landscape, Landscape, "bv.MullerBrown()")
         instance_of("window", self.window, Window, "Window()")
-        checked = {name: _place(name, getattr(self, name)) for name in ("start", "target")}
+        checked: dict[str, object] = {n: _place(n, getattr(self, n)) for n in ("start", "target")}
         checked["step_size"] = positive("step_size", self.step_size)
         checked["steps"] = whole("steps", self.steps)
         checked["learning_rate"] = positive("learning_rate", self.learning_rate)

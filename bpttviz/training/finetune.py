@@ -58,8 +58,7 @@ def finetune(
             ``epochs=3, learning_rate=1e-3``.
 
     Returns:
-        A `Run`, whose potential has the weights of the best validation (the last ones where there
-        is none).
+        A `Run` whose potential has the weights of the best validation (the last ones without one).
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or one that makes no sense.
