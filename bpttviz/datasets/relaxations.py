@@ -251,7 +251,8 @@ class RelaxationDataset(Sequence):
     """
 
     def __init__(self, references: Iterable[ReferenceRelaxation]):
-        self.references = _references(references)
+        hint = "[ReferenceRelaxation.from_ase(name, frames)] (read_relaxations makes a whole set)"
+        self.references = tuple(sequence_of("references", references, ReferenceRelaxation, hint))
         twice = [name for name, n in Counter(self.names).items() if n > 1]
         if twice:
             raise ValueError(f"names must be unique; {twice[0]!r} occurs more than once")
@@ -386,18 +387,3 @@ class RelaxationDataset(Sequence):
             f"{len(set(self.groups))} groups, {'with forces' if self.has_forces else 'ends only'}"
         )
         return f"<RelaxationDataset: {len(self)} relaxations in {what}>"
-
-
-def _references(given: object) -> tuple[ReferenceRelaxation, ...]:
-    """The relaxations of a set, or a sentence about what was given in their place."""
-    hint = (
-        "a RelaxationDataset is made of ReferenceRelaxation objects, as from_ase(name, frames) of "
-        "that class makes them; read_relaxations(files) and read_pairs(pairs) make a whole set"
-    )
-    if isinstance(given, (str, bytes, Atoms)) or not isinstance(given, Iterable):
-        raise TypeError(f"{hint}; got {type(given).__name__}")
-    members = tuple(given)
-    for member in members:
-        if not isinstance(member, ReferenceRelaxation):
-            raise TypeError(f"{hint}; among those given is a {type(member).__name__}")
-    return members
