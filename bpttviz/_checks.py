@@ -174,7 +174,7 @@ def sequence_of(name: str, value: object, kind: type[T] | tuple, hint: str) -> l
     no_collection = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
     if no_collection or getattr(value, "shape", None) == ():
         raise TypeError(f"{name} must be a list, as {hint}; got {shown(value)}")
-    members = list(value)  # type: ignore[call-overload]
+    members = list(value)  # type: ignore[call-overload]  # an Iterable, as asked above
     for place, member in enumerate(members):
         if not isinstance(member, kind):
             raise TypeError(f"{name} must be a list, as {hint}; {name}[{place}] is {shown(member)}")

@@ -20,7 +20,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # and asked for where it is used
 
 UNDESCRIBED = "undescribed"  # {UNDESCRIBED: what} stands where a part could not say what it is
 

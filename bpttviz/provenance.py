@@ -251,7 +251,7 @@ def _array(part: Any) -> Any:
 def _config(part: object) -> Any:
     """What ``config()`` says; None where there is none, or a base class that knows of none."""
     try:
-        return part.config()  # type: ignore[attr-defined]
+        return part.config()  # type: ignore[attr-defined]  # asked by trying
     except (AttributeError, TypeError, NotImplementedError):
         return None
 

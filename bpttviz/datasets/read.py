@@ -212,7 +212,7 @@ def _files(paths: object) -> list[Path]:
         DataError: a pattern that no file matches, or a folder without data.
     """
     several = isinstance(paths, Iterable) and not isinstance(paths, (str, os.PathLike, Atoms))
-    given: list[Any] = list(paths) if several else [paths]  # type: ignore[call-overload]
+    given: list[Any] = list(paths) if several else [paths]  # type: ignore[call-overload]  # as asked
     for one in given:
         if not isinstance(one, (str, os.PathLike)):
             raise TypeError(

@@ -484,7 +484,10 @@ def crystal():
         (lambda: bv.ReferenceRelaxation.from_ase("r", frames(), group=3), "group must be a name"),
         (lambda: bv.ReferenceRelaxation.from_ase(3, frames()), "name must be a string, got 3"),
         (lambda: bv.ReferenceRelaxation("r", "g", *frames(2)), "must be Structures, got Atoms"),
-        (lambda: as_relaxations(frames()), "data must be a RelaxationDataset, got list of Atoms. read_.*from_ase"),
+        (
+            lambda: as_relaxations(frames()),
+            "data must be a RelaxationDataset, got list of Atoms. read_.*from_ase",
+        ),
         (lambda: as_relaxations(frames()[0]), "data must be a RelaxationDataset, got Atoms"),
         (lambda: as_relaxations(crystal()), "data must be a RelaxationDataset, got Structure"),
         (lambda: as_relaxations(3), "data must be a RelaxationDataset, got int"),
