@@ -67,7 +67,7 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
             )
         self._run = run if isinstance(run, Run) else load_run(run)
         super().__init__(name=f"training-{uuid.uuid4().hex}")
-        self.set_trait("data", self._as_json())
+        self.set_trait("data", self._payload())
 
     @property
     def run(self) -> Run:
@@ -82,11 +82,11 @@ class TrainingView(SelfContained, anywidget.AnyWidget):
         return f"Training of {_name_of(self.run)}"
 
     def view(self) -> dict:
-        data = {**self._as_json(), "button": None, "pulse": None}  # no kernel, nothing to press
+        data = {**self._payload(), "button": None, "pulse": None}  # no kernel, nothing to press
         return {"entry": ENTRY, "data": data, "live": self.name}
 
-    def _as_json(self) -> dict:
-        return _as_json(self.run, self.run.status)
+    def _payload(self) -> dict:
+        return _training_payload(self.run, self.run.status)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {_name_of(self.run)}: {self.data['headline']}> " + (
@@ -222,12 +222,12 @@ class TrainingMonitor(TrainingView):
             now = time.monotonic()
             if important or now - self._sent > SECONDS_BETWEEN:
                 self._sent = now
-                self.set_trait("data", self._as_json())
+                self.set_trait("data", self._payload())
 
-    def _as_json(self) -> dict:
+    def _payload(self) -> dict:
         training = self.training
         trainer, status = training.trainer, training.status
-        return _as_json(
+        return _training_payload(
             trainer.run,
             status,
             plan=(trainer.updates, trainer.config.epochs),
@@ -267,7 +267,7 @@ HEADLINES = {
 }
 
 
-def _as_json(
+def _training_payload(
     run: Run,
     status: str,
     plan: tuple[int, int] | None = None,
