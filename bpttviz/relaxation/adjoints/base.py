@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -85,14 +85,17 @@ class BackwardRecord:
 
     def attach_hook(self, state: State) -> State:
         """The same state; the gradient that comes back to its positions will be noted."""
-        if state.positions.requires_grad:
+        if not state.positions.requires_grad:
+            return state
 
-            def note(gradient: Tensor) -> None:
-                free = gradient if self.free is None else gradient[self.free]
-                self.sensitivity[state.step] = float(free.detach().norm())
+        def note(gradient: Tensor) -> None:
+            free = gradient if self.free is None else gradient[self.free]
+            self.sensitivity[state.step] = float(free.detach().norm())
 
-            state.positions.register_hook(note)
-        return state
+        state.positions.register_hook(note)
+        # A view, as forces are derivatives with respect to what the potential is given: that
+        # differentiation, on the way forward, is not to be noted.
+        return replace(state, positions=state.positions.view_as(state.positions))
 
 
 class AdjointResult(NamedTuple):
