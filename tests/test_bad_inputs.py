@@ -399,7 +399,9 @@ SPECIAL = {
     ("ReferenceRelaxation", "trajectory"): but("None"),
     ("ReferenceRelaxation.from_ase", "group"): TEXT.without("a function", "a class"),
     ("ReferenceRelaxation.from_ase", "frames"): but(strings=["POSCAR", "CONTCAR"]),
-    ("ReferenceRelaxation.frames", "places"): but(*ARRAYS, "an empty list", "a dict", beyond=[99], half=[0.5]),
+    ("ReferenceRelaxation.frames", "places"): but(
+        *ARRAYS, "an empty list", "a dict", beyond=[99], half=[0.5]
+    ),
     ("RelaxationDataset", "references"): but("an empty list", mixed=[None]),
     ("DatasetSplits", "development_groups"): but("an empty list", "a dict"),
     ("DatasetSplits.split_of", "group"): TEXT,
@@ -410,22 +412,33 @@ SPECIAL = {
     ("Report", "references"): but("None", "an empty list", "a dict"),
     ("Report", "rests"): but("None", "an empty list", "a dict"),
     ("Report.column", "name"): A_NAME,
-    **{(f"Report.{method}", "potential"): A_NAME for method in ("row", "column", "mean", "relaxation")},
+    **{
+        (f"Report.{method}", "potential"): A_NAME
+        for method in ("row", "column", "mean", "relaxation")
+    },
     ("Relaxation.from_frames", "frames"): but(strings=["POSCAR"], unlabelled=[silicon()]),
     ("ForceLoss", "frames"): COUNT,
     ("force_error", "reference"): TENSOR,
-    **{(name, "group"): but("a class", "a function", "a list", "a dict", numbers=[1, 2], too_many=["a", "b", "c"])
-       for name in ("read_relaxations", "read_pairs")},
+    **{
+        (name, "group"): but(
+            "a class", "a function", "a list", "a dict", numbers=[1, 2], too_many=["a", "b", "c"]
+        )
+        for name in ("read_relaxations", "read_pairs")
+    },
     ("read_relaxations", "format"): but("None", "a string", unknown="nonsense"),
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),
-    ("Report.to_csv", "path"): but("None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."),
+    ("Report.to_csv", "path"): but(
+        "None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."
+    ),
     ("benchmark", "data"): object_of(splits),
     ("benchmark", "recipe"): object_of(Recipe, optional=True),
     ("benchmark", "folds"): COUNT.without("None").plus(one=1),
     ("benchmark", "seen"): but("an empty list", "a list", "a dict"),
-    ("benchmark", "learning_rates"): but("None", "an empty list", zero=[0.0], negative=[-1.0], nans=[float("nan")], words=["x"]),
+    ("benchmark", "learning_rates"): but(
+        "None", "an empty list", zero=[0.0], negative=[-1.0], nans=[float("nan")], words=["x"]
+    ),
     ("benchmark", "methods"): but(unknown=["magic"]),
     ("benchmark", "only"): but("None", "an empty list", *ARRAYS, beyond=[9], words=["x"]),
     ("benchmark", "about"): but("None", "a dict"),
@@ -437,9 +450,13 @@ SPECIAL = {
     ("FoggyValley.train", "updates"): COUNT.refusals(),
     ("plotting.animate_relaxations", "duration"): COUNT.refusals(),
     ("TrainingMonitor", "out"): TEXT,
-    ("plotting.animate_relaxations", "path"): but("a string", "bytes", nowhere="no/such/x.gif", a_folder="."),
+    ("plotting.animate_relaxations", "path"): but(
+        "a string", "bytes", nowhere="no/such/x.gif", a_folder="."
+    ),
     ("plotting.plot_costs", "costs"): but(mixed=[{}], words=["x"]),
-    ("plotting.plot_curves", "values"): but(nothing={}, empty={"a": ([], [])}, uneven={"a": ([1], [1, 2])}),
+    ("plotting.plot_curves", "values"): but(
+        nothing={}, empty={"a": ([], [])}, uneven={"a": ([1], [1, 2])}
+    ),
     ("plotting.plot_curves", "floor"): but("None", words=("x", "y")),
     ("plotting.plot_dataset", "data"): object_of(splits),
     ("plotting.plot_error_plane", "after"): but("None", "an empty list"),
@@ -447,8 +464,14 @@ SPECIAL = {
     ("plotting.plot_force_errors", "models"): but(nothing={}, mixed={"a": None}),
     ("plotting.plot_landscapes", "paths"): but("None", "an empty list", mixed=[None]),
     ("plotting.plot_force_errors", "paths"): but("None", "an empty list", mixed={"a": [None]}),
-    **{(f"plotting.{name}", "targets"): but("an empty list", words=["x"], three=[(1, 2, 3)]) for name in ("plot_landscapes", "plot_force_errors")},
-    **{(f"plotting.{name}", "window"): but("None") for name in ("plot_landscapes", "plot_force_errors")},
+    **{
+        (f"plotting.{name}", "targets"): but("an empty list", words=["x"], three=[(1, 2, 3)])
+        for name in ("plot_landscapes", "plot_force_errors")
+    },
+    **{
+        (f"plotting.{name}", "window"): but("None")
+        for name in ("plot_landscapes", "plot_force_errors")
+    },
     ("plotting.plot_landscapes", "basins"): but("None"),
     ("plotting.plot_landscapes", "landscapes"): but(nothing={}, mixed={"a": None}),
     ("plotting.plot_forces", "atoms"): but("Atoms", nothing=Atoms()),
@@ -456,14 +479,18 @@ SPECIAL = {
     ("plotting.plot_gradient", "diagnoses"): but(nothing={}, mixed={"a": None}),
     ("plotting.plot_gradient", "factors"): but("None"),
     ("plotting.plot_gradient", "limits"): but("None", turned=(1.0, 0.1), one=(1.0,)),
-    ("plotting.plot_parity", "forces"): but(nothing={}, shape={"a": (np.ones((3, 3)), np.ones((4, 3)))}),
+    ("plotting.plot_parity", "forces"): but(
+        nothing={}, shape={"a": (np.ones((3, 3)), np.ones((4, 3)))}
+    ),
     ("plotting.plot_parity", "reference"): LABEL,
-    ("plotting.plot_snapshots", "structures"): but(nothing={}, mixed={"a": None}, other={"a": Atoms("H")}),
+    ("plotting.plot_snapshots", "structures"): but(
+        nothing={}, mixed={"a": None}, other={"a": Atoms("H")}
+    ),
     ("plotting.plot_snapshots", "reference"): but(nothing=Atoms()),
     ("Springs", "rest"): TENSOR,
     ("Springs.frustrated", "atoms"): SIZE,
     ("Structures.to", "device"): DEVICE.without("None"),
-}  # fmt: skip
+}
 
 
 # --- the sweep ---

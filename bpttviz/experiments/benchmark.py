@@ -109,8 +109,10 @@ def benchmark(
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
-    recipe = instance_of("recipe", recipe or Recipe(scales=SCALES), Recipe, "Recipe()")
-    relaxer = instance_of("relaxer", relaxer or Relaxer(), Relaxer, "bv.Relaxer(fmax=0.005)")
+    recipe = Recipe(scales=SCALES) if recipe is None else recipe
+    relaxer = Relaxer() if relaxer is None else relaxer
+    recipe = instance_of("recipe", recipe, Recipe, "Recipe()")
+    relaxer = instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
     rates = _rates(learning_rates, recipe)
     methods = sequence_of("methods", methods, str, '["pretrained", "BPTT"]')
     if only is not None:

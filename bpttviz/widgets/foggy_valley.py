@@ -15,6 +15,7 @@ import numpy as np
 import traitlets
 from traitlets.utils.bunch import Bunch
 
+from bpttviz._checks import positive_or_none, whole
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.plotting.landscapes import WalkerPath, plot_landscapes
 from bpttviz.plotting.palette import BLUE, POTENTIALS
@@ -211,7 +212,10 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
         Raises:
             RuntimeError: one is under way.
+            TypeError, ValueError: numbers out of range.
         """
+        updates = whole("updates", updates)
+        learning_rate = positive_or_none("learning_rate", learning_rate)
         if self.training:
             raise RuntimeError("a training is under way; wait for it, or press Stop")
         self._stopping.clear()
