@@ -194,13 +194,15 @@ def _examples(potential: Potential) -> Structures:
     Silicon and rock salt; other elements where the potential does not know these.
     """
     known = potential.known_elements
-    usual = known is None or {11, 14, 17} <= set(known)
-    one, two, three = (14, 11, 17) if known is None or usual else (known[0], known[0], known[-1])
-    name, salt = chemical_symbols[one], chemical_symbols[two] + chemical_symbols[three]
-    crystals = [
-        bulk(name, "diamond", a=4 / 3**0.5 * _bond(one, one)),
-        bulk(salt, "rocksalt", a=2 * _bond(two, three)) * (2, 1, 1),
-    ]
+    if known is None or {11, 14, 17} <= set(known):
+        crystals = [bulk("Si"), bulk("NaCl", "rocksalt", a=5.6) * (2, 1, 1)]
+    else:
+        one, other = known[0], known[-1]
+        salt = chemical_symbols[one] + chemical_symbols[other]
+        crystals = [
+            bulk(chemical_symbols[one], "diamond", a=4 / 3**0.5 * _bond(one, one)),
+            bulk(salt, "rocksalt", a=2 * _bond(one, other)) * (2, 1, 1),
+        ]
     for seed, atoms in enumerate(crystals):
         atoms.rattle(0.1, seed=seed)
     return Structures.from_ase(crystals)
