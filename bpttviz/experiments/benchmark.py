@@ -93,10 +93,8 @@ def benchmark(
         recipe: `Recipe` with `SCALES` by default. Its number of epochs is the budget: gradients
             through K steps of every training structure.
         folds, seen: see `parts_of`.
-        learning_rates: tried by every method alike, and chosen on validation; the recipe's alone by
-            default.
-        methods, only: do just these methods and parts (several processes can share the work, one
-            folder between them).
+        learning_rates: tried by every method alike, chosen on validation; else the recipe's alone.
+        methods, only: do just these methods and parts; several processes can share one folder.
         relaxer: as in `evaluate`.
         about: what the summary is to know of the potential: "name", "external" (whether it counts
             in the average over pretrained potentials), "caveat".
@@ -110,9 +108,9 @@ def benchmark(
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
     recipe = Recipe(scales=SCALES) if recipe is None else recipe
+    instance_of("recipe", recipe, Recipe, "Recipe()")
     relaxer = Relaxer() if relaxer is None else relaxer
-    recipe = instance_of("recipe", recipe, Recipe, "Recipe()")
-    relaxer = instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
+    instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
     rates = _rates(learning_rates, recipe)
     methods = sequence_of("methods", methods, str, '["pretrained", "BPTT"]')
     if only is not None:
@@ -122,9 +120,9 @@ def benchmark(
     seen = sorted(set(sequence_of("seen", seen, str, '["000"]')).intersection(data.all.names))
     parts = parts_of(data, folds, seen)
     _check(recipe, rates, methods, only, parts)
-    out = file_path("out", out)
     about = {"name": type(potential).__name__, "external": True, **about}
     settings = _settings(potential, data, recipe, rates, relaxer, seen, parts)
+    out = file_path("out", out)
     lock_settings(out, {"about": about, **settings})
     for part in parts:
         for method in methods if only is None or part.number in only else ():
