@@ -72,12 +72,7 @@ def require_tensor(
         ValueError: another shape, or numbers that are not finite.
     """
     wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
-    try:
-        found = torch.as_tensor(value, dtype=dtype).detach().clone()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"{name} must be numbers of shape {wanted}, got a {type(value).__name__}"
-        ) from error
+    found = to_tensor(name, value, dtype, f" of shape {wanted}").clone()
     fits = found.ndim == len(shape) and all(
         length == expected or (expected is None and length > 0)
         for length, expected in zip(found.shape, shape, strict=True)
@@ -87,6 +82,26 @@ def require_tensor(
     if not bool(torch.isfinite(found).all()):
         raise ValueError(f"{name} must be finite, and holds NaN or infinity")
     return found
+
+
+def to_tensor(
+    name: str, value: object, dtype: torch.dtype = torch.float64, which: str = ""
+) -> Tensor:
+    """A tensor without a graph, from whatever holds numbers; they need not be finite.
+
+    Args:
+        name: of the argument, for the message.
+        value: a tensor, an array, nested lists.
+        dtype: to convert to.
+        which: what else the message says of the numbers.
+
+    Raises:
+        TypeError: no numbers.
+    """
+    try:
+        return torch.as_tensor(value, dtype=dtype).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be numbers{which}, got a {type(value).__name__}") from error
 
 
 def _device(device: object) -> torch.device | None:

@@ -140,6 +140,9 @@ CALLS = {
     },
     "ReferenceRelaxation.from_ase": lambda: {"name": "a", "frames": [silicon(), silicon()]},
     "ReferenceRelaxation.frames": lambda: {"self": data()[0], "places": [0]},
+    "ReferenceTrajectory": lambda: {
+        "positions": torch.zeros(2, 4, 3), "energy": torch.zeros(2), "forces": torch.zeros(2, 4, 3),
+    },
     "RelaxationDataset": lambda: {"references": list(data())},
     "RelaxationDataset.folds": lambda: {"self": data(), "count": 2},
     "RelaxationDataset.out_of_distribution": lambda: {"self": data(), "others": data()},
@@ -284,7 +287,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "landscape_examples",
+    "landscape_examples", "UpdateRule", "Adjoint",
 }  # fmt: skip
 
 
@@ -352,7 +355,7 @@ KINDS = {
     # tensors
     **dict.fromkeys(
         ["positions", "values", "pairs", "stiffness", "centres", "depths", "widths", "predicted",
-         "structure_index", "points"], TENSOR,
+         "structure_index", "points", "energy", "forces"], TENSOR,
     ),
     # objects
     **dict.fromkeys(["potential"], POTENTIAL),

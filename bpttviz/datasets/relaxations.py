@@ -14,6 +14,7 @@ from ase import Atoms
 from torch import Tensor
 
 from bpttviz._checks import instance_of, sequence_of, text, whole
+from bpttviz._tensor_checks import to_tensor
 from bpttviz.datasets.consistency import (
     Contents,
     require_finite,
@@ -38,6 +39,7 @@ class ReferenceTrajectory:
         forces: (T, N, 3) eV/Å.
 
     Raises:
+        TypeError: no numbers.
         ValueError: no frame, or shapes that do not belong together.
     """
 
@@ -47,8 +49,7 @@ class ReferenceTrajectory:
 
     def __post_init__(self) -> None:
         for part in ("positions", "energy", "forces"):
-            value = torch.as_tensor(getattr(self, part)).detach().to("cpu", torch.float64)
-            object.__setattr__(self, part, value)
+            object.__setattr__(self, part, to_tensor(part, getattr(self, part)).cpu())
         shape = tuple(self.positions.shape)
         if len(shape) != 3 or shape[2] != 3 or not len(self):
             raise ValueError(f"positions must be (T, N, 3) with at least one frame, got {shape}")
