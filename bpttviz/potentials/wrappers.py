@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from types import CellType, FunctionType
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +29,19 @@ class _Function(Potential):
         if module is not None:
             self.module = module
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """A copy whose function calls the copied module: fine-tuning trains a copy.
+
+        Python copies no functions, so that a copy would go on calling the original weights.
+        """
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        function: object = self.function
+        if "module" in self._modules and isinstance(function, FunctionType):
+            copied.function = _calling(function, {id(self.module): copied.module})
+        return copied
+
     def _call(self, structures: Structures, positions: Tensor) -> object:
         kinds = (p.dtype for p in self.parameters() if p.is_floating_point())
         dtype = next(kinds, positions.dtype)
@@ -43,6 +59,47 @@ class _Function(Potential):
                 f"{tuple(value.shape)}; expected {shape}"
             )
         return value
+
+
+def _calling(function: FunctionType, instead: dict[int, object]) -> FunctionType:
+    """The same function with other objects in the places of some.
+
+    Args:
+        function: may know an object as a variable around it, as a global name or as a default, and
+            through functions of its own file that it knows in the same ways.
+        instead: id of an object → what stands for it; functions made on the way are added.
+    """
+
+    replaced = []
+
+    def other(value: object) -> object:
+        ours = isinstance(value, FunctionType) and value.__module__ == function.__module__
+        if ours and id(value) not in instead:
+            instead[id(value)] = value  # one that knows itself is met again
+            instead[id(value)] = _calling(cast(FunctionType, value), instead)
+        stands_for_it = instead.get(id(value), value)
+        if stands_for_it is not value:
+            replaced.append(value)
+        return stands_for_it
+
+    def renewed(cell: CellType) -> CellType:
+        try:
+            return CellType(other(cell.cell_contents))
+        except ValueError:  # nothing is in it yet
+            return cell
+
+    around = tuple(map(renewed, function.__closure__ or ()))
+    defaults = tuple(map(other, function.__defaults__ or ()))
+    by_name = {key: other(value) for key, value in (function.__kwdefaults__ or {}).items()}
+    scope = function.__globals__
+    names = {n: other(scope[n]) for n in function.__code__.co_names if n in scope}
+    if not replaced:
+        return function
+    scope = {**scope, **names}
+    made = FunctionType(function.__code__, scope, function.__name__, defaults, around)
+    made.__kwdefaults__, made.__dict__ = by_name, dict(function.__dict__)
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    return made
 
 
 class EnergyFunction(_Function):

@@ -8,14 +8,16 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from models import Pairs, pairs, sevennet, small_mace
+from models import CUTOFF, Pairs, pairs, sevennet, small_mace
 from springs import network, starts
+from taught import labelled
 
 import bpttviz as bv
 from bpttviz._tensor_checks import require_device
 from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import walkers
+from bpttviz.potentials.neighbors import neighbours
 
 
 def rattled(atoms, seed, size=0.1):
@@ -176,6 +178,44 @@ def test_an_own_function_gets_the_number_type_of_its_weights():
     energy, forces = bv.EnergyFunction(Single())(crystals())
     assert seen == [(torch.float32, torch.float32)]
     assert energy.dtype == forces.dtype == torch.float64
+
+
+NET = Pairs()
+
+
+def bond_energies(distance):
+    return NET.of(distance)
+
+
+def through_globals(structures, positions):
+    graph = neighbours(structures, CUTOFF)
+    pair = bond_energies(graph.vectors(positions).norm(dim=1))
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
+
+
+def through_closure(net):
+    return lambda structures, positions: net(structures, positions)
+
+
+def through_default(net):
+    def energy(structures, positions, net=net):
+        return net(structures, positions)
+
+    return energy
+
+
+@pytest.mark.parametrize("make", [lambda _: through_globals, through_closure, through_default])
+def test_a_function_that_calls_a_module_is_trained_in_a_copy(make):
+    potential = bv.EnergyFunction(make(NET), NET)
+    before = [p.detach().clone() for p in NET.parameters()]
+    run = bv.finetune(
+        potential, labelled(2, frames=2, teacher=bv.EnergyFunction(Pairs(seed=1))),
+        bv.ForceLoss(), epochs=1, learning_rate=0.01, progress=False,
+    )  # fmt: skip
+    assert all(torch.equal(p, q) for p, q in zip(NET.parameters(), before, strict=True))
+    start = labelled(1)[0].start
+    with torch.no_grad():
+        assert not torch.equal(run.potential(start).energy, potential(start).energy)
 
 
 def test_own_forces_are_relaxed_with_and_learned():
