@@ -38,7 +38,7 @@ def number(
         ValueError: infinite, NaN or out of bounds.
     """
     found = _as_float(value)
-    wanted = _in_words(least, above, most, below)
+    wanted = _described(least, above, most, below)
     if found is None:
         raise TypeError(f"{name} must be {wanted}, got {shown(value)}")
     inside = (
@@ -199,7 +199,7 @@ def _plain(value: Any) -> int | float | None:
     return value if isinstance(value, int) else float(value)
 
 
-def _in_words(
+def _described(
     least: float | None, above: float | None, most: float | None, below: float | None
 ) -> str:
     if above == 0 and least is most is below is None:

@@ -99,11 +99,11 @@ class Layer:
         """How many arrows say ``meaning``."""
         return sum(arrow.meaning == meaning for arrow in self.arrows)
 
-    def counts_in_words(self) -> str:
+    def describe_counts(self) -> str:
         """How many arrows say what."""
         return "; ".join(f"{m}: {self.count(m)}" for m in MEANINGS if self.count(m))
 
-    def better_in_words(self) -> str:
+    def describe_better(self) -> str:
         """How many ends got better."""
         better = sum(arrow.better for arrow in self.arrows)
         kept = sum(arrow.kept_right for arrow in self.arrows)
@@ -156,7 +156,7 @@ class ErrorPlaneData:
         margin = np.maximum(0.12 * np.log(high / low), 0.05)
         return np.stack([low * np.exp(-margin), high * np.exp(margin)], axis=1)
 
-    def left_out_in_words(self) -> list[str]:
+    def describe_left_out(self) -> list[str]:
         """Which structures have no arrow: one phrase a layer and reason."""
         reasons: dict[str, list[str]] = {}
         for layer in self.layers:
@@ -169,7 +169,7 @@ class ErrorPlaneData:
         """The plane as a paragraph."""
         if not self.structures:
             return "; ".join(
-                ["No structure can be placed on the error plane", *self.left_out_in_words()]
+                ["No structure can be placed on the error plane", *self.describe_left_out()]
             )
         several = len(self.layers) > 1
         text = [f"Error plane, {len(self.structures)} structures, an arrow each from {self.before}"]
@@ -179,8 +179,8 @@ class ErrorPlaneData:
             on_the_way = ", ".join(layer.potentials[:-1])
             by_way = f" by way of {on_the_way}" if on_the_way else ""
             text.append(f"{'To' if several else 'to'} {layer.title}{by_way}.")
-            text += [f"{layer.counts_in_words()}."] * bool(layer.arrows) + [_mean_in_words(layer)]
-        return " ".join([*text, *(f"{note}." for note in self.left_out_in_words())])
+            text += [f"{layer.describe_counts()}."] * bool(layer.arrows) + [_describe_mean(layer)]
+        return " ".join([*text, *(f"{note}." for note in self.describe_left_out())])
 
 
 def error_plane_data(
@@ -299,7 +299,7 @@ def _means(arrows: Sequence[Arrow]) -> tuple[np.ndarray | None, np.ndarray | Non
     return points.mean(0), np.exp(np.stack([low, high], axis=-1))
 
 
-def _mean_in_words(layer: Layer) -> str:
+def _describe_mean(layer: Layer) -> str:
     mean = layer.mean
     if mean is None:
         return "No structure is common to all layers, so there are no means."

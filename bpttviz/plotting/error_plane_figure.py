@@ -66,7 +66,7 @@ def plot_error_plane(
     axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
     pad = 8 + (APART * (len(data.layers) + 1) if data.mean is not None else 0)
     axes.set_title(plain(data.title), loc="left", fontsize=11, color=TEXT, pad=pad)
-    notes = data.left_out_in_words()
+    notes = data.describe_left_out()
     if not data.structures:
         return _nothing_to_place(picture, axes, notes)
     limits = data.limits()
@@ -261,7 +261,7 @@ def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
             if layer.count(meaning)
         ]
     else:
-        labels = [f"{layer.title}: {layer.better_in_words()}" for layer in data.layers]
+        labels = [f"{layer.title}: {layer.describe_better()}" for layer in data.layers]
         handles = [
             Line2D([], [], color=layer_look(number)[0], label=plain(label))
             for number, label in enumerate(labels)

@@ -124,7 +124,7 @@ def plot_gradient(
         handles, labels, loc="outside upper left", ncols=min(3, len(labels)), fontsize=9,
         frameon=False,
     )  # fmt: skip
-    words = [_gradient_in_words(label, diagnosis) for label, diagnosis in diagnoses.items()]
+    words = [_describe_gradient(label, diagnosis) for label, diagnosis in diagnoses.items()]
     words += [
         f"Factors of a step, {label}: {', '.join(f'{f:.2f}' for f in sorted(values))}."
         for label, values in factors.items()
@@ -196,7 +196,7 @@ def _relative(diagnosis: GradientDiagnosis) -> tuple[np.ndarray, np.ndarray]:
     return parts[0], parts[1]
 
 
-def _gradient_in_words(label: str, diagnosis: GradientDiagnosis) -> str:
+def _describe_gradient(label: str, diagnosis: GradientDiagnosis) -> str:
     if diagnosis.verdict == "nothing to learn":
         return f"{label}: nothing to learn."
     relative, _ = _relative(diagnosis)

@@ -104,7 +104,7 @@ def plot_landscapes(
         for path in mine:
             _draw(axes, path)
         _stars(axes, targets)
-        words.append(_in_words(title, energy, points, mine, tints.get(title)))
+        words.append(_described(title, energy, points, mine, tints.get(title)))
     _colour_bar(picture, surface, panels, "energy above the lowest / eV")
     _legend(picture, ways, targets)
     aim = "; ".join(f"({x:.2f}, {y:.2f})" for x, y in targets)
@@ -273,7 +273,7 @@ def _legend(
         )
 
 
-def _in_words(
+def _described(
     title: str,
     energy: np.ndarray,
     points: Tensor,

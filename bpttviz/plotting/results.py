@@ -121,7 +121,7 @@ def plot_relaxation(
     panels[0].legend(fontsize=9, frameon=False)
     picture.alt_text = (
         f"Relaxation of {paths[0].structure} step by step: energy, largest force and ΔQ to the "
-        "reference. " + " ".join(_ends_in_words(report, p) for p in paths)
+        "reference. " + " ".join(_describe_ends(report, p) for p in paths)
     )
     return picture
 
@@ -157,7 +157,7 @@ def plot_frames(
         f"{paths[0].structure} at step {chosen}, {paths[0].potential} on the left and "
         f"{paths[1].potential} on the right, atoms coloured by their distance to the reference "
         "end, which is drawn behind them in blue. "
-        + " ".join(_ends_in_words(report, p) for p in paths)
+        + " ".join(_describe_ends(report, p) for p in paths)
     )
     return picture
 
@@ -211,7 +211,7 @@ def animate_relaxations(
     return (
         f"Animation: {paths[0].structure} relaxes under {paths[0].potential} (left) and "
         f"{paths[1].potential} (right) in {longest} steps; below, ΔQ against the step. "
-        + " ".join(_ends_in_words(report, p) for p in paths)
+        + " ".join(_describe_ends(report, p) for p in paths)
     )
 
 
@@ -283,7 +283,7 @@ def _title(report: Report, p: trajectory.AlignedTrajectory, step: int) -> str:
     return text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + " amu$^{1/2}$ Å"
 
 
-def _ends_in_words(report: Report, p: trajectory.AlignedTrajectory) -> str:
+def _describe_ends(report: Report, p: trajectory.AlignedTrajectory) -> str:
     """Where a path began and came to."""
     rest = report.row(p.potential, p.structure).dq_rest
     words = f"{p.potential}: ΔQ {p.delta_q[0]:.2f} at the start, {p.delta_q[p.last]:.2f} at step "

@@ -159,7 +159,7 @@ def _plane_payload(data: error_plane.ErrorPlaneData) -> dict:
         "words": data.describe(),
         "before": data.before,
         "paradox": f"the paradox: {error_plane.PARADOX}",
-        "notes": data.left_out_in_words(),
+        "notes": data.describe_left_out(),
         "structures": data.structures,
         "layers": [_layer_payload(data.before, *each) for each in enumerate(data.layers)],
         "looks": {
@@ -182,7 +182,7 @@ def _layer_payload(before: str, number: int, layer: error_plane.Layer) -> dict:
         "title": layer.title,
         "colour": colour,
         "filled": filled,
-        "better": layer.better_in_words(),
+        "better": layer.describe_better(),
         "potentials": [before, *layer.potentials],
         "arrows": [
             {

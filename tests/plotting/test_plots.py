@@ -139,7 +139,7 @@ class TestErrorPlane:
         report = made_up([*FOUR, *right], noise_floor=0.1)
         (layer,) = error_plane.error_plane_data(report).layers
         assert [arrow.meaning for arrow in layer.arrows[4:]] == [error_plane.KEPT_RIGHT] * 2
-        assert layer.better_in_words() == "endpoint better in 2 of 6, kept right in 2"
+        assert layer.describe_better() == "endpoint better in 2 of 6, kept right in 2"
         assert "endpoint kept right: 2" in plotting.plot_error_plane(report).alt_text
         # Rounding errors do not stretch the axis to where nothing is known.
         assert layer.arrows[5].points[0][1] == 1e-3
@@ -208,7 +208,7 @@ class TestLayers:
         data = error_plane.error_plane_data(report, after=AFTER)
         assert [len(layer.arrows) for layer in data.layers] == [3, 4]
         np.testing.assert_allclose(data.mean, np.mean([w[0] for w in WAYS], axis=0))
-        assert data.left_out_in_words() == [
+        assert data.describe_left_out() == [
             "Not shown (did not come to rest under force-matched): s3"
         ]
         alone = error_plane.error_plane_data(report, after="epoch 2")
