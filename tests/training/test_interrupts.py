@@ -193,7 +193,7 @@ def test_chgnet_stops_within_two_seconds_in_either_pass(adjoint):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     data = bv.load_dataset("si-defects").all
-    train = bv.RelaxationDataset([r for r in data if len(r.start) == 64][:1])
+    train = bv.RelaxationDataset([r for r in data if len(r.start.numbers) == 64][:1])
     goal = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(4), adjoint)
     times = []
     try:
