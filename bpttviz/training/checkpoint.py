@@ -204,8 +204,15 @@ def _list_of(member: Check) -> Check:
     return check
 
 
-def _record(fields: dict[str, Check], others: Check | None = None) -> Check:
-    """An object with all of ``fields``; further ones are checked by ``others``, or refused."""
+def _record(
+    fields: dict[str, Check],
+    others: Check | None = None,
+    optional: dict[str, Check] | None = None,
+) -> Check:
+    """An object with all of ``fields``; further ones are checked by ``others``, or refused.
+
+    ``optional`` fields may be missing.
+    """
 
     def check(value: Any, at: str) -> str:
         if not isinstance(value, dict):
@@ -217,6 +224,10 @@ def _record(fields: dict[str, Check], others: Check | None = None) -> Check:
             if problem := field(value[name], prefix + name):
                 return problem
         for name in value.keys() - fields.keys():
+            if optional is not None and name in optional:
+                if problem := optional[name](value[name], prefix + name):
+                    return problem
+                continue
             problem = f"{prefix}{name} is unknown" if others is None else ""
             problem = problem or (others(value[name], prefix + name) if others else "")
             if problem:
@@ -274,7 +285,13 @@ _HEADER = _record(
                 "train": _list_of(_TEXT),
                 "validation": _list_of(_TEXT),
                 "data": _list_of(_TEXT),
-            }
+            },
+            optional={
+                "schedule": _PART,
+                "epochs": _COUNT,
+                "average": _NUMBER,
+                "l2_sp": _NUMBER,
+            },
         ),
         "rule": _none_or(_PART),
         "history": _list_of(

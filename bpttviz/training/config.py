@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from bpttviz._checks import instance_of, number, positive_or_none, whole, whole_or_none
+from bpttviz._checks import (
+    instance_of,
+    not_negative,
+    number,
+    positive_or_none,
+    whole,
+    whole_or_none,
+)
+from bpttviz.provenance import specification
+from bpttviz.training.schedule import ConstantSchedule, Schedule
 
 LARGEST_LEARNING_RATE = 10.0  # Adam moves a weight by about this much in every update
 
@@ -17,11 +26,20 @@ class TrainingConfig:
 
     Args:
         epochs: passes over the training relaxations.
-        learning_rate: of Adam; about what a weight moves in one update.
+        learning_rate: of Adam; about what a weight moves in one update. The largest one, where
+            there is a schedule.
         clip: the gradient's norm is limited to this; None for no limit.
         batch_size: structures whose mean gradient makes one update.
         patience: stop when validation has not improved for so many epochs; None: never.
-        seed: of the order in which structures come.
+        seed: of the order in which structures come, and of what is drawn for them (`Draw`).
+        schedule: how the learning rate goes over the updates: `ConstantSchedule` or
+            `CosineSchedule`.
+        average: validate, keep and return an exponential average of the weights in place of the
+            last ones: what the old average counts after an update, from 0 to below 1 (0.98
+            averages over about 50 updates); None: no average.
+        l2_sp: pull towards the initial weights: half of it times their squared distance is added
+            to the loss that is differentiated, not to the one reported (X. Li et al., ICML 2018,
+            arXiv 1802.01483). Step sizes are not pulled.
 
     Raises:
         TypeError: something that is no number.
@@ -34,6 +52,9 @@ class TrainingConfig:
     batch_size: int = 1
     patience: int | None = None
     seed: int = 0
+    schedule: Schedule = field(default_factory=ConstantSchedule)
+    average: float | None = None
+    l2_sp: float = 0.0
 
     def __post_init__(self) -> None:
         checked = {
@@ -45,6 +66,11 @@ class TrainingConfig:
             "batch_size": whole("batch_size", self.batch_size),
             "patience": whole_or_none("patience", self.patience),
             "seed": whole("seed", self.seed, least=0, most=2**32),
+            "schedule": instance_of(
+                "schedule", self.schedule, Schedule, "bv.CosineSchedule(warm_up=8)"
+            ),
+            "average": _share_or_none("average", self.average),
+            "l2_sp": not_negative("l2_sp", self.l2_sp),
         }
         for name, value in checked.items():  # NumPy's numbers are Python's from here on
             object.__setattr__(self, name, value)
@@ -58,7 +84,7 @@ class TrainingConfig:
         """
         config = cls() if config is None else config
         config = instance_of("config", config, cls, "bv.TrainingConfig(epochs=3)")
-        known = [field.name for field in fields(cls)]
+        known = [one.name for one in fields(cls)]
         for name in settings:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
@@ -71,11 +97,25 @@ class TrainingConfig:
     def settings(self) -> dict[str, Any]:
         """What the weights after an update depend on, JSON-able.
 
-        Epochs and patience only say when to stop: a run can be prolonged.
+        Epochs and patience only say when to stop: a run can be prolonged, except by a schedule
+        that needs to know its length. What is not used is not named.
         """
-        return {
+        settings: dict[str, Any] = {
             "learning_rate": self.learning_rate,
             "clip": self.clip,
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
+        if self.schedule != ConstantSchedule():
+            settings["schedule"] = specification(self.schedule)
+            if self.schedule.needs_length:
+                settings["epochs"] = self.epochs
+        if self.average is not None:
+            settings["average"] = self.average
+        if self.l2_sp > 0:
+            settings["l2_sp"] = self.l2_sp
+        return settings
+
+
+def _share_or_none(name: str, value: object) -> float | None:
+    return None if value is None else number(f"{name} (if not None)", value, least=0, below=1)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from bpttviz._checks import instance_of, positive, whole
+from bpttviz._checks import instance_of, not_negative, positive, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.adjoints.base import Adjoint, BackwardRecord
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
-from bpttviz.relaxation.relax import relax
+from bpttviz.relaxation.relax import Relaxation, relax
 from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import StructureError, Structures
+from bpttviz.training.draws import Draw
+from bpttviz.training.one_by_one import force_error_of, mean_one_by_one
+from bpttviz.training.starts import ReferenceStarts, Starts
 
 
 class Objective(ABC):
@@ -53,7 +56,9 @@ class Objective(ABC):
     __array_ufunc__ = None  # NumPy's numbers leave the multiplication to us
 
     @abstractmethod
-    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
         """One number a structure (B,), differentiable in the potential's weights.
 
         NaN, without gradient, for a structure that has none to offer.
@@ -61,6 +66,9 @@ class Objective(ABC):
         Args:
             potential: whose weights are trained.
             references: B relaxations.
+            draw: where random numbers come from, of an objective that has any. Training gives one
+                for each epoch; None, as in validation: nothing is drawn, the loss is always the
+                same. An objective that draws nothing may do without the argument.
         """
 
     def config(self) -> dict[str, Any]:
@@ -86,10 +94,21 @@ class Objective(ABC):
     __rmul__ = __mul__
 
 
-def _require(potential: object, references: object) -> None:
+def loss_of(
+    objective: Objective, potential: Potential, references: RelaxationDataset, draw: Draw | None
+) -> Tensor:
+    """`Objective.loss`, of one too that knows no ``draw``."""
+    if draw is None or "draw" not in inspect.signature(objective.loss).parameters:
+        return objective.loss(potential, references)
+    return objective.loss(potential, references, draw)
+
+
+def require_arguments(potential: object, references: object, draw: object = None) -> None:
     """Raise TypeError for arguments of `Objective.loss` that are none."""
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("references", references, RelaxationDataset, "bv.read_relaxations(files)")
+    if draw is not None:
+        instance_of("draw", draw, Draw, "Draw(seed=0, epoch=0)")
     if not references:
         raise ValueError("there are no relaxations to take a loss of")
 
@@ -107,9 +126,15 @@ class EndpointLoss(Objective):
         adjoint: how the gradient goes back; `CheckpointedBPTT` by default. `ImplicitAdjoint` and
             `GuidedAdjoint` take the loss at rest; `GuidedAdjoint` adds its weight times the loss at
             its window's end.
+        starts: where to start from in training; `ReferenceStarts` by default. In validation it is
+            the reference's start whatever stands here.
+        resolution: q0, amu^½ Å, of the reference's ends. The loss is sqrt(ΔQ² + q0²) - q0: ΔQ
+            itself where it is large, and flat below q0, where it would follow the labels' noise
+            (the gradient of ΔQ is as large at a small error as at a large one).
 
     Raises:
         TypeError: an argument of another class.
+        ValueError: a negative resolution.
     """
 
     rule: UpdateRule
@@ -119,36 +144,62 @@ class EndpointLoss(Objective):
         rule: UpdateRule | None = None,
         stop: StoppingCriterion | None = None,
         adjoint: Adjoint | None = None,
+        starts: Starts | None = None,
+        resolution: float = 0.0,
     ):
         rule = GradientDescent() if rule is None else rule
         stop = StoppingCriterion() if stop is None else stop
         adjoint = CheckpointedBPTT() if adjoint is None else adjoint
+        starts = ReferenceStarts() if starts is None else starts
         self.rule = instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.04)")
         self.stop = instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(20)")
         self.adjoint = instance_of("adjoint", adjoint, Adjoint, "bv.CheckpointedBPTT()")
+        self.starts = instance_of("starts", starts, Starts, "bv.AroundEnd()")
+        self.resolution = not_negative("resolution", resolution)
 
-    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
         """ΔQ (B,) of each structure in amu^½ Å; NaN, without gradient, for one that diverged."""
-        _require(potential, references)
+        require_arguments(potential, references, draw)
         device = potential.device
-        relaxation = relax(
-            potential, references.starts().to(device), self.rule, self.stop, self.adjoint
-        )
+        starts = self.starts.batch(potential, references, draw).to(device)
+        relaxation = relax(potential, starts, self.rule, self.stop, self.adjoint)
         self.backward = relaxation.backward
         ends = references.ends().to(device)
-        loss = delta_q(relaxation.final, ends)
-        for weight, waypoint in relaxation.waypoints:
-            loss = loss + weight * delta_q(waypoint, ends)
+        loss = self._along(relaxation, ends)
         lost = torch.zeros(len(loss), dtype=torch.bool, device=device)
         lost[list(relaxation.diverged)] = True
         return torch.where(lost, torch.nan, loss)
 
+    def _along(self, relaxation: Relaxation, ends: Structures) -> Tensor:
+        """The loss (B,) of the end and of what waypoints the adjoint left."""
+        loss = beyond_resolution(delta_q(relaxation.final, ends), self.resolution)
+        for weight, waypoint in relaxation.waypoints:
+            loss = loss + weight * beyond_resolution(delta_q(waypoint, ends), self.resolution)
+        return loss
+
     def config(self) -> dict[str, Any]:
-        """Rule, stopping criterion and adjoint."""
-        return {"rule": self.rule, "stop": self.stop, "adjoint": self.adjoint}
+        """Rule, stopping criterion and adjoint; starts and resolution where there are any."""
+        parts: dict[str, Any] = {"rule": self.rule, "stop": self.stop, "adjoint": self.adjoint}
+        if self.starts != ReferenceStarts():
+            parts["starts"] = self.starts
+        if self.resolution > 0:
+            parts["resolution"] = self.resolution
+        return parts
 
     def __repr__(self) -> str:
-        return f"EndpointLoss({self.rule!r}, {self.stop!r}, {self.adjoint!r})"
+        rule, stop, adjoint, *others = self.config().items()
+        parts = [repr(value) for _, value in (rule, stop, adjoint)]
+        parts += [f"{name}={value!r}" for name, value in others]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def beyond_resolution(distance: Tensor, resolution: float) -> Tensor:
+    """sqrt(d² + q0²) - q0 of distances, zero or more; the distances themselves where q0 is 0."""
+    if resolution == 0:
+        return distance
+    return (distance**2 + resolution**2).sqrt() - resolution
 
 
 class ForceLoss(Objective):
@@ -182,9 +233,11 @@ class ForceLoss(Objective):
         places = np.linspace(0, available - 1, min(self.frames, available)).round()
         return places.astype(int).tolist()
 
-    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
         """Force error (B,) of each structure, eV/Å; NaN, without gradient, where there is none."""
-        _require(potential, references)
+        require_arguments(potential, references, draw)
         for reference in references:
             if reference.trajectory is None:
                 raise ValueError(
@@ -198,13 +251,12 @@ class ForceLoss(Objective):
         nothing = torch.full((), torch.nan, dtype=torch.float64, device=potential.device)
         if reference.start.fixed.all():
             return nothing
-        weights = [p for p in potential.parameters() if p.requires_grad]
         errors = [
-            _force_error_of(potential, *reference.frames([place]))
+            force_error_of(potential, *reference.frames([place]))
             for place in self.places(reference)
         ]
         try:
-            return _OneByOne.apply(torch.is_grad_enabled(), errors, *weights)
+            return mean_one_by_one(potential, errors)
         except StructureError as error:
             warnings.warn(f"{error}; {reference.name} is left out of the loss", stacklevel=3)
             return nothing
@@ -228,7 +280,7 @@ class WeightedSum(Objective):
     Raises:
         TypeError: a term that is no objective.
         ValueError: no term, a weight that is not positive and finite, or terms with different
-            rules.
+            rules of which more than one is learnable.
     """
 
     terms: tuple[tuple[float, Objective], ...]
@@ -246,12 +298,13 @@ class WeightedSum(Objective):
         if not self.terms:
             raise ValueError("a sum needs at least one objective")
         rules = {id(o.rule): o.rule for _, o in self.terms if o.rule is not None}
-        if len(rules) > 1:
+        learnable = [r for r in rules.values() if any(p.requires_grad for p in r.parameters())]
+        if len(learnable) > 1:
             raise ValueError(
-                "the terms of a sum have different rules; make one and give it to all, so that "
-                "its step sizes are trained once"
+                "the terms of a sum have different rules with learnable step sizes; make one and "
+                "give it to all, so that its step sizes are trained once"
             )
-        self.rule = next(iter(rules.values()), None)
+        self.rule = next(iter([*learnable, *rules.values()]), None)
 
     @property
     def backward(self) -> BackwardRecord | None:  # type: ignore[override]  # the terms hold it
@@ -259,9 +312,13 @@ class WeightedSum(Objective):
         records = (objective.backward for _, objective in self.terms)
         return next((record for record in records if record is not None), None)
 
-    def loss(self, potential: Potential, references: RelaxationDataset) -> Tensor:
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
         """The weighted sum (B,) of the terms' losses."""
-        losses = [weight * term.loss(potential, references) for weight, term in self.terms]
+        losses = [
+            weight * loss_of(term, potential, references, draw) for weight, term in self.terms
+        ]
         return torch.stack(losses).sum(0)
 
     def config(self) -> dict[str, Any]:
@@ -289,7 +346,7 @@ def count_evaluations(
         ValueError: no relaxations.
     """
     instance_of("objective", objective, Objective, "bv.EndpointLoss()")
-    _require(potential, references)
+    require_arguments(potential, references)
     count = 0
 
     def note(*_: object) -> None:
@@ -306,52 +363,3 @@ def count_evaluations(
     finally:
         handle.remove()
     return count
-
-
-def _force_error_of(
-    potential: Potential, frame: Structures, reference: Tensor
-) -> Callable[[], Tensor]:
-    """The force error of one frame (a scalar, eV/Å), to be evaluated when it is called.
-
-    Args:
-        potential: what predicts.
-        frame: a batch of one with N atoms, some of them free.
-        reference: (N, 3) eV/Å.
-    """
-
-    def evaluate() -> Tensor:
-        structure = frame.to(potential.device)
-        predicted = potential(structure).forces
-        free = ~structure.fixed
-        return (predicted[free] - reference.to(predicted)[free]).abs().mean()
-
-    return evaluate
-
-
-class _OneByOne(torch.autograd.Function):
-    """The mean of several losses; each one's gradient is taken, and its graph freed, at once."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, wanted: bool, losses: Sequence[Callable[[], Tensor]], *parameters: Tensor
-    ) -> Tensor:
-        values: list[Tensor] = []
-        ctx.gradients = [None] * len(parameters)
-        for loss in losses:
-            with torch.set_grad_enabled(wanted):
-                value = loss()
-                found: tuple[Tensor | None, ...] = ()
-                if wanted and value.requires_grad:
-                    found = torch.autograd.grad(value, parameters, allow_unused=True)
-            values.append(value.detach())
-            for index, gradient in enumerate(found):
-                if gradient is not None:
-                    so_far = ctx.gradients[index]
-                    share = gradient / len(losses)
-                    ctx.gradients[index] = share if so_far is None else so_far + share
-        return torch.stack(values).mean()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *(None if g is None else incoming * g for g in ctx.gradients)

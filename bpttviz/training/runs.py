@@ -16,6 +16,7 @@ from bpttviz._files import refusal
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import specification
 from bpttviz.training import checkpoint
+from bpttviz.training.average import WeightAverage, load_average
 from bpttviz.training.checkpoint import FILE, RunError, load_into, load_optimizer, part
 
 __all__ = ["FILE", "Progress", "Run", "RunError", "check_settings", "load_run"]
@@ -26,7 +27,8 @@ class Run:
     """What a fine-tuning produced, finished or not.
 
     Attributes:
-        potential: the fine-tuned potential: best by validation where there was one, else the last.
+        potential: the fine-tuned potential: best by validation where there was one, else the last;
+            averages of weights, where they were to be averaged.
         rule: the update rule with its learned step sizes, or None for an objective without one.
         history: one dictionary an update: update, epoch, loss (mean over its structures; None where
             none was usable), gradient_norm (before clipping), sensitivity ([step t, norm of dL/dX_t
@@ -69,12 +71,14 @@ class Progress:
         run: the run so far; its potential holds the *current* weights.
         optimizer: over the trained parameters.
         best: weights of the potential and of the rule at the best validation, or None.
+        average: of the weights, where they are to be averaged; None otherwise.
         epoch: epochs completed. position: batches done in the next one.
     """
 
     run: Run
     optimizer: torch.optim.Optimizer
     best: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
+    average: WeightAverage | None = None
     epoch: int = 0
     position: int = 0
 
@@ -92,6 +96,8 @@ class Progress:
             tensors |= {f"{prefix}/{k}": v for k, v in weights.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{k}": v for k, v in slots.items()}
+        if self.average is not None:
+            tensors |= {f"average/{k}": v for k, v in self.average.values.items()}
         header = {
             "settings": run.settings,
             "rule": None if run.rule is None else specification(run.rule),
@@ -122,6 +128,8 @@ class Progress:
             load_into(run.rule, part(tensors, "rule"), "rule", path)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         load_optimizer(self.optimizer, parameters, part(tensors, "optimizer"), path)
+        if self.average is not None:
+            self.average.restore(part(tensors, "average"), path)
         self.best = (best, best_rule) if best else None
         self.epoch, self.position = header["epoch"], header["position"]
         run.history, run.validations = header["history"], header["validations"]
@@ -154,13 +162,16 @@ def load_run(
         potential = rebuild(header["settings"]["potential"], Potential, device, "potential")
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     best = part(tensors, "best")
+    average = {} if best else part(tensors, "average")
     load_into(potential, best or part(tensors, "potential"), "potential", path)
+    load_average(potential, part(average, "potential"), path)
     if header["rule"] is not None:
         if rule is None:
             rule = rebuild(header["rule"], nn.Module, device, "rule")
         instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
         best_rule = part(tensors, "best rule") if best else {}
         load_into(rule, best_rule or part(tensors, "rule"), "rule", path)
+        load_average(rule, part(average, "rule"), path)
     return Run(
         potential,
         None if header["rule"] is None else rule,

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bpttviz._checks import instance_of
-from bpttviz._files import FolderInUse, FolderLock
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
-from bpttviz.profiling import memory_peak
 from bpttviz.provenance import fingerprint, specification
 from bpttviz.structures import StructureError
 from bpttviz.training.arguments import (
@@ -30,8 +28,11 @@ from bpttviz.training.arguments import (
     require_finite,
     training_parts,
 )
-from bpttviz.training.checkpoint import FILE, RunError, all_finite
+from bpttviz.training.average import WeightAverage
+from bpttviz.training.checkpoint import all_finite
 from bpttviz.training.config import TrainingConfig
+from bpttviz.training.draws import Draw
+from bpttviz.training.folder import locked, stamp
 from bpttviz.training.interrupts import Stopped, no_interrupt, stoppable
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import Progress, Run
@@ -41,6 +42,8 @@ from bpttviz.training.updates import (
     TrainingError,
     apply_gradient,
     gradient_of,
+    listed,
+    peak_bytes,
     rounded,
 )
 
@@ -73,6 +76,7 @@ class Trainer:
         self.train, self.validation = training_parts(data, validation)
         if self.config.patience is not None and not self.validation:
             raise ValueError("patience needs validation relaxations")
+        self.config.schedule.require_length(self.updates)
         path = folder_of(out)
         self.objective = copy.deepcopy(objective)
         trained = copy.deepcopy(potential)
@@ -88,10 +92,11 @@ class Trainer:
             )
         run = Run(trained, rule, settings=self._settings(potential, objective), path=path)
         optimizer = torch.optim.Adam(self.parameters, lr=self.config.learning_rate)
-        self.progress = Progress(run, optimizer)
+        self.progress = Progress(run, optimizer, average=self._new_average(run))
+        self._initial = [p.detach().clone() for p in weights] if self.config.l2_sp > 0 else []
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
-        self._found = _stamp(path)
+        self._found = stamp(path)
         if self._found is not None and path is not None:
             self.progress.restore(path)
 
@@ -108,6 +113,15 @@ class Trainer:
             "data": [part.fingerprint() for part in (self.train, self.validation) if part],
             "validation": list(self.validation.names) if self.validation else [],
         }
+
+    def _new_average(self, run: Run) -> WeightAverage | None:
+        """The average of the weights before the first update; None where there is to be none."""
+        if self.config.average is None:
+            return None
+        modules = {"potential": run.potential, "rule": run.rule}
+        return WeightAverage(
+            self.config.average, {role: m for role, m in modules.items() if m is not None}
+        )
 
     @property
     def run(self) -> Run:
@@ -182,31 +196,20 @@ class Trainer:
         if path is None or (self.done and self.run.status in ("finished", "stopped early")):
             yield
             return
-        lock = FolderLock(path)
-        try:
-            lock.__enter__()
-        except FolderInUse as error:
-            raise RunError(f"a training goes on there already: {error}") from error
-        except OSError as error:
-            kept = "the state saved before is intact" if _stamp(path) else "nothing was saved yet"
-            raise RunError(
-                f"could not write in {path} ({error.strerror or error}); {kept}. Choose another "
-                "folder, then call finetune again"
-            ) from error
-        try:
-            if _stamp(path) not in (None, self._found):
+        with locked(path):
+            if stamp(path) not in (None, self._found):
                 self.progress.restore(path)
             yield
-        finally:
-            lock.__exit__()
 
     def _take_best(self) -> None:
-        """Give the run's potential and rule the weights of the best validation."""
+        """Give the run's potential and rule the weights of the best validation, or the average."""
         if self.progress.best is not None:
             weights, sizes = self.progress.best
             self.run.potential.load_state_dict(weights)
             if self.run.rule is not None:
                 self.run.rule.load_state_dict(sizes)
+        elif self.progress.average is not None:
+            self.progress.average.put_in()
 
     def _epochs(self, bar: tqdm, on_update: Callable[[Run], None] | None) -> None:
         """All epochs that are still to be done."""
@@ -247,9 +250,7 @@ class Trainer:
         norm, stands = None, True
         with no_interrupt():
             if gradient.used:
-                norm, stands = apply_gradient(
-                    state.optimizer, self.parameters, gradient, self.config.clip
-                )
+                norm, stands = self._step(gradient)
             state.position += 1
             run.history.append(
                 {
@@ -259,7 +260,7 @@ class Trainer:
                     "gradient_norm": norm if norm is not None and math.isfinite(norm) else None,
                     "sensitivity": gradient.sensitivity,
                     "seconds": round(time.monotonic() - began, 3),
-                    "peak_bytes": _peak_bytes(run.potential.device),
+                    "peak_bytes": peak_bytes(run.potential.device),
                     "structures": gradient.used,
                     "left_out": [n for n in self.train[batch].names if n not in gradient.used],
                     "undone": not stands,
@@ -274,14 +275,33 @@ class Trainer:
         if time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES:
             self._save()
 
+    def _step(self, gradient: BatchGradient) -> tuple[float, bool]:
+        """Change the weights, and the average with them. Returns as `apply_gradient`."""
+        state, config = self.progress, self.config
+        factor = config.schedule.factor(len(self.run.history), self.updates)
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        now = zip(self.parameters, self._initial, strict=False)
+        pull = [config.l2_sp * (weight.detach() - initial) for weight, initial in now]
+        norm, stands = apply_gradient(state.optimizer, self.parameters, gradient, config.clip, pull)
+        if stands and state.average is not None:
+            state.average.update()
+        return norm, stands
+
     def _gradient(self, batch: list[int]) -> BatchGradient:
         """The gradients of a batch, structure by structure; a useless one is left out and named."""
         result = BatchGradient([torch.zeros_like(p) for p in self.parameters])
+        draw = Draw(self.config.seed, self.progress.epoch)
         for index in batch:
             reference = self.train[[index]]
             try:
                 loss, gradient = gradient_of(
-                    self.objective, self.run.potential, reference, self.parameters, self.weights
+                    self.objective,
+                    self.run.potential,
+                    reference,
+                    self.parameters,
+                    self.weights,
+                    draw,
                 )
             except LeftOut as reason:
                 warnings.warn(str(reason), stacklevel=5)
@@ -310,11 +330,17 @@ class Trainer:
         if self.progress.position == epoch and not any(h["structures"] for h in history[-epoch:]):
             lost = sorted({name for h in history[-epoch:] for name in h["left_out"]})
             raise TrainingError(
-                f"no structure gave a usable gradient in a whole epoch ({_listed(lost)}): see the "
+                f"no structure gave a usable gradient in a whole epoch ({listed(lost)}): see the "
                 f"warnings for each one's reason.{kept}"
             )
 
     def _validate(self, epoch_done: bool = False) -> None:
+        average = self.progress.average
+        with nullcontext() if average is None else average.in_place():
+            self._validate_present(epoch_done)
+
+    def _validate_present(self, epoch_done: bool) -> None:
+        """Validate the weights that the run's potential has now, and keep them if best."""
         began = time.monotonic()
         state, run, validation = self.progress, self.run, self.validation
         assert validation is not None
@@ -351,7 +377,7 @@ class Trainer:
         try:
             return self.objective.loss(self.run.potential, reference).mean().cpu()
         except StructureError as error:
-            warnings.warn(f"a validation has no value: {error}", stacklevel=6)
+            warnings.warn(f"a validation has no value: {error}", stacklevel=7)
             return torch.tensor(torch.nan)
 
     def _out_of_patience(self) -> bool:
@@ -365,31 +391,9 @@ class Trainer:
         if self.run.path is not None:
             with no_interrupt():
                 self.progress.save()
-                self._found = _stamp(self.run.path)
+                self._found = stamp(self.run.path)
         self.saved_at = time.monotonic()
-
-
-def _stamp(path: Path | None) -> tuple[int, ...] | None:
-    """What tells one state of a folder's run from another; None where there is no run."""
-    if path is None:
-        return None
-    try:
-        found = (path / FILE).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in weights.items()}
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _peak_bytes(device: torch.device) -> int | None:
-    """The most memory held so far; None on a system that does not say (Windows)."""
-    with suppress(ImportError):
-        return memory_peak(device)
-    return None

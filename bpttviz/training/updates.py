@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor, nn
 
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.potentials.base import Potential
+from bpttviz.profiling import memory_peak
 from bpttviz.relaxation.adjoints.implicit import ImplicitError
 from bpttviz.structures import StructureError
 from bpttviz.training.checkpoint import all_finite
-from bpttviz.training.objectives import Objective
+from bpttviz.training.draws import Draw
+from bpttviz.training.objectives import Objective, loss_of
 
 
 class TrainingError(RuntimeError):
@@ -68,6 +71,7 @@ def gradient_of(
     reference: RelaxationDataset,
     parameters: Sequence[nn.Parameter],
     weights: int,
+    draw: Draw | None = None,
 ) -> tuple[float, list[Tensor]]:
     """Loss of one structure and its gradient, one tensor a parameter.
 
@@ -75,13 +79,14 @@ def gradient_of(
         reference: the structure, as a set of one.
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
+        draw: where the objective's random numbers come from.
 
     Raises:
         LeftOut: it diverged, cannot be described, or has no finite or no implicit gradient.
         TrainingError: the loss does not depend on the potential's weights.
     """
     try:
-        loss = objective.loss(potential, reference).mean()
+        loss = loss_of(objective, potential, reference, draw).mean()
         finite = all_finite([loss])
         found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
     except (ImplicitError, StructureError) as error:
@@ -110,8 +115,16 @@ def apply_gradient(
     parameters: Sequence[nn.Parameter],
     batch: BatchGradient,
     clip: float | None,
+    pull: Sequence[Tensor] = (),
 ) -> tuple[float, bool]:
     """One step of the optimiser along a batch's mean gradient.
+
+    Args:
+        optimizer: over the parameters.
+        parameters: what is trained.
+        batch: with one structure at least.
+        clip: the norm is limited to this.
+        pull: added to the mean gradient, one tensor for each of the first parameters.
 
     An update that would leave a weight or the optimiser's memory not finite is undone: both are as
     they were.
@@ -121,8 +134,10 @@ def apply_gradient(
     """
     before = [p.detach().clone() for p in parameters]
     memory = copy.deepcopy(optimizer.state_dict())
-    for parameter, gradient in zip(parameters, batch.total, strict=True):
-        parameter.grad = gradient / len(batch.used)
+    mean = [gradient / len(batch.used) for gradient in batch.total]
+    mean[: len(pull)] = [gradient + more for gradient, more in zip(mean, pull, strict=False)]
+    for parameter, gradient in zip(parameters, mean, strict=True):
+        parameter.grad = gradient
     limit = math.inf if clip is None else clip
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
     if math.isfinite(norm):
@@ -141,3 +156,15 @@ def apply_gradient(
 def rounded(value: float | None) -> float | None:
     """To four digits, enough for a curve; None for what is not finite, which JSON cannot hold."""
     return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory held so far; None on a system that does not say (Windows)."""
+    with suppress(ImportError):
+        return memory_peak(device)
+    return None

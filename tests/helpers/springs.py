@@ -40,3 +40,15 @@ def central_difference(function, tensor, step=1e-5):
         flat[index] = value
         slopes[index] = (above - below) / (2 * step)
     return slopes.reshape(tensor.shape)
+
+
+def check_gradient(objective, potential, data, draw=None):
+    """An objective's gradient is that of central differences, to 1e-7."""
+    found = torch.autograd.grad(
+        objective.loss(potential, data, draw).sum(), list(potential.parameters())
+    )
+    for gradient, parameter in zip(found, potential.parameters(), strict=True):
+        expected = central_difference(
+            lambda: float(objective.loss(potential, data, draw).detach().sum()), parameter
+        )
+        assert float((gradient - expected).abs().max()) < 1e-7

@@ -213,9 +213,13 @@ def test_a_weight_that_makes_no_sense_is_refused(weight):
         bv.EndpointLoss() + weight * bv.ForceLoss()
 
 
-def test_terms_must_share_their_rule():
-    with pytest.raises(ValueError, match="different rules"):
-        bv.EndpointLoss(bv.GradientDescent(0.1)) + bv.EndpointLoss(bv.GradientDescent(0.1))
+def test_terms_must_share_a_learnable_rule():
+    one, other = (bv.EndpointLoss(bv.GradientDescent(0.1, learnable=True)) for _ in range(2))
+    with pytest.raises(ValueError, match="different rules with learnable step sizes"):
+        one + other
+    fixed = bv.EndpointLoss(bv.HeavyBall(0.1))
+    assert (fixed + one).rule is one.rule  # the one that is trained
+    assert (fixed + bv.EndpointLoss(bv.GradientDescent(0.1))).rule is fixed.rule
     rule = bv.GradientDescent(0.1)
     assert (
         bv.EndpointLoss(rule, bv.StoppingCriterion(3))

@@ -1,0 +1,91 @@
+"""`RehearsalLoss`: the pretrained potential's own forces, where nobody has better ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bpttviz._checks import instance_of, whole
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.potentials.base import Potential
+from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
+from bpttviz.structures import StructureError, Structures, to_structures
+from bpttviz.training.draws import Draw
+from bpttviz.training.objectives import Objective, require_arguments
+from bpttviz.training.one_by_one import force_error_of, mean_one_by_one
+
+
+class RehearsalLoss(Objective):
+    """The mean absolute change of forces, eV/Å, on unlabelled structures: nothing is to be lost.
+
+    The potential's forces before fine-tuning are computed once, here, and kept; in each update a
+    few of the structures are drawn, and forces on them compared. The structures need no labels:
+    defects of other kinds, other elements, displaced at random, whatever is to stay as it was.
+    (A. Robins, Connection Science 7, 123 (1995), calls it pseudorehearsal.)
+
+    Args:
+        potential: before fine-tuning.
+        structures: M of them; what `Structures.from_ase` takes is converted.
+        count: how many are drawn for each training structure in an epoch; all where there are
+            fewer. One costs as much as one step of `EndpointLoss`. In validation it is always the
+            same ones.
+
+    Raises:
+        TypeError: an argument of another kind.
+        StructureError: a structure that the potential cannot evaluate.
+        ValueError: ``count`` below 1, or a structure whose atoms are all held.
+    """
+
+    def __init__(self, potential: Potential, structures: Structures, count: int = 1):
+        instance_of("potential", potential, Potential, "bv.CHGNet()")
+        batch = to_structures("structures", structures).to("cpu")
+        self.count = whole("count", count)
+        self.structures = [batch[index] for index in range(len(batch))]
+        self.forces = [_forces(potential, structure) for structure in self.structures]
+
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
+        """Mean change (B,) of the forces on the structures drawn for each reference, eV/Å."""
+        require_arguments(potential, references, draw)
+        draw = Draw(0, 0) if draw is None else draw
+        losses = [self._of_one(potential, name, draw) for name in references.names]
+        return torch.stack(losses)
+
+    def places(self, name: str, draw: Draw) -> list[int]:
+        """Which of the structures are drawn for one reference."""
+        stream = draw.generator(name, "rehearsal")
+        return torch.randperm(len(self.structures), generator=stream)[: self.count].tolist()
+
+    def _of_one(self, potential: Potential, name: str, draw: Draw) -> Tensor:
+        errors: list[Callable[[], Tensor]] = [
+            force_error_of(potential, self.structures[place], self.forces[place])
+            for place in self.places(name, draw)
+        ]
+        return mean_one_by_one(potential, errors)
+
+    def config(self) -> dict[str, Any]:
+        """What it depends on: the structures, the forces to be kept, and how many are drawn."""
+        return {
+            "structures": [fingerprint_structures(structure) for structure in self.structures],
+            "forces": fingerprint_tensors(*self.forces),
+            "count": self.count,
+        }
+
+    def __repr__(self) -> str:
+        return f"RehearsalLoss({len(self.structures)} structures, count={self.count})"
+
+
+def _forces(potential: Potential, structure: Structures) -> Tensor:
+    """The forces (n, 3) eV/Å on one structure, checked."""
+    name = structure.names[0]
+    if bool(structure.fixed.all()):
+        raise ValueError(f"all atoms of {name} are held: there is no force on it to keep")
+    with torch.no_grad():
+        forces = potential(structure.to(potential.device)).forces.cpu()
+    if not bool(forces.isfinite().all()):
+        raise StructureError("the potential's forces on it are not finite", 0, name)
+    return forces
