@@ -15,6 +15,7 @@ from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
 from .experiments.benchmark import benchmark as benchmark
 from .experiments.benchmark_report import read_benchmark as read_benchmark
+from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
 from .potentials.calculator import Calculator as Calculator
@@ -68,6 +69,7 @@ from .training.objectives import EndpointLoss as EndpointLoss
 from .training.objectives import ForceLoss as ForceLoss
 from .training.objectives import Objective as Objective
 from .training.objectives import count_evaluations as count_evaluations
+from .training.recipe import Recipe as Recipe
 from .training.rehearsal import RehearsalLoss as RehearsalLoss
 from .training.runs import Run as Run
 from .training.runs import load_run as load_run

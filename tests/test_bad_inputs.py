@@ -54,7 +54,7 @@ from taught import labelled
 import bpttviz as bv
 import bpttviz.plotting
 from bpttviz.cli.main import main
-from bpttviz.experiments.protocol import Recipe
+from bpttviz.experiments.protocol import PaperRecipe
 
 STUB = Path(bv.__file__).with_suffix(".pyi")
 
@@ -229,7 +229,7 @@ CALLS = {
     "load_run": lambda: {"path": run().path},
     "benchmark": lambda: {"potential": springs(), "data": splits(), "out": "benchmark", "folds": 2,
         "methods": ["pretrained"], "only": [0], "relaxer": bv.Relaxer(1.0, 1), "progress": False,
-        "recipe": Recipe(steps=1, epochs=2)},
+        "recipe": PaperRecipe(steps=1, epochs=2)},
     "read_benchmark": lambda: {"folder": str(benchmarked())},
     "open_lesson": lambda: {"name": "05"},
     "LandscapeExample": lambda: {
@@ -463,7 +463,7 @@ SPECIAL = {
         "None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."
     ),
     ("benchmark", "data"): object_of(splits),
-    ("benchmark", "recipe"): object_of(Recipe, optional=True),
+    ("benchmark", "recipe"): object_of(PaperRecipe, optional=True),
     ("benchmark", "folds"): COUNT.without("None").plus(one=1),
     ("benchmark", "seen"): but("an empty list", "a list", "a dict"),
     ("benchmark", "learning_rates"): but(

@@ -30,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=int, nargs="+", help="do just these folds (from 0)")
     parser.add_argument(
         "--methods", nargs="+", metavar="METHOD",
-        help='do just these: pretrained, scalar, force-matched, BPTT, "forces, then BPTT"',
+        help='do just these: pretrained, scalar, force-matched, BPTT, "forces, then BPTT", '
+        '"BPTT from both ends", "near the end alone"',
     )  # fmt: skip
     add_recipe(parser, learning_rates=True)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -41,7 +42,7 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.datasets.library import load_dataset
     from bpttviz.experiments.benchmark import METHODS, SCALES, benchmark
     from bpttviz.experiments.benchmark_report import summarise
-    from bpttviz.experiments.protocol import Recipe
+    from bpttviz.experiments.protocol import PaperRecipe
 
     out = Path(choices.out)
     data = load_dataset(choices.dataset)
@@ -50,7 +51,7 @@ def run(choices: argparse.Namespace) -> int:
             named.potential,
             data,
             out / name.replace("/", "-").replace(":", "-"),
-            Recipe(
+            PaperRecipe(
                 step_size=choices.step_size,
                 steps=choices.steps,
                 epochs=choices.epochs,

@@ -101,7 +101,7 @@ def load_several(choices: argparse.Namespace) -> dict[str, PotentialEntry]:
 
 
 def add_recipe(parser: argparse.ArgumentParser, learning_rates: bool = False) -> None:
-    """The options of `bpttviz.experiments.protocol.Recipe`."""
+    """The options of `bpttviz.experiments.protocol.PaperRecipe`."""
     recipe = parser.add_argument_group("how it is fine-tuned")
     recipe.add_argument("--steps", type=whole, default=20, help="K, steps of each relaxation")
     recipe.add_argument("--step-size", type=positive, default=0.06, help="eta, Å²/eV")

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes report.txt and report.csv, and what they are from."""
     from bpttviz.datasets.library import load_dataset
-    from bpttviz.experiments.protocol import Recipe
+    from bpttviz.experiments.protocol import PaperRecipe
     from bpttviz.experiments.reproduce import cross_validate
     from bpttviz.potentials.pretrained.chgnet import CHGNet
 
@@ -32,7 +32,7 @@ def run(choices: argparse.Namespace) -> int:
         CHGNet(choices.checkpoint, choices.device),
         load_dataset(choices.dataset),
         choices.out,
-        Recipe(
+        PaperRecipe(
             step_size=choices.step_size,
             steps=choices.steps,
             epochs=choices.epochs,

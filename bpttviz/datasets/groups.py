@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -61,3 +62,26 @@ def deal(groups: Sequence[str], count: int) -> dict[str, int]:
         home[group] = load.index(min(load))
         load[home[group]] += size
     return home
+
+
+def deal_singly(names: Sequence[str], count: int, seed: int) -> list[int]:
+    """The fold of each relaxation, dealt out one by one in an order that is drawn.
+
+    The order is that of a hash of seed and name, so that it depends on no library's generator.
+
+    Args:
+        names: of the relaxations.
+        count: folds, which differ by one relaxation at most.
+        seed: of the order.
+
+    Raises:
+        ValueError: fewer relaxations than folds.
+    """
+    if len(names) < count:
+        raise ValueError(f"{count} folds need at least {count} relaxations, there are {len(names)}")
+    drawn = [hashlib.sha256(repr((seed, name)).encode()).digest() for name in names]
+    order = sorted(range(len(names)), key=lambda index: drawn[index])
+    homes = [0] * len(names)
+    for place, index in enumerate(order):
+        homes[index] = place % count
+    return homes

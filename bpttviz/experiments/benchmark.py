@@ -29,9 +29,9 @@ from bpttviz.experiments.methods import (
     Split,
     table_of,
 )
-from bpttviz.experiments.protocol import Recipe, question_of
+from bpttviz.experiments.protocol import PaperRecipe, question_of
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint, specification
+from bpttviz.provenance import fingerprint, fingerprint_structures, specification
 
 
 def parts_of(
@@ -53,10 +53,13 @@ def parts_of(
         return RelaxationDataset([r for r in references if r.name not in seen])
 
     if folds is None and len(data) >= SMALLEST_SET_WITH_TEST:
-        parts = [Split(0, "test", data.train, unseen(data.test), unseen(data.val))]
+        parts = [Split(0, "test", data.train, unseen(data.test), unseen(data.val), data.unlabelled)]
     else:
         pairs = enumerate(data.folds(4 if folds is None else whole("folds", folds, least=2)))
-        parts = [Split(n, f"fold-{n}", train, unseen(held_out)) for n, (train, held_out) in pairs]
+        parts = [
+            Split(n, f"fold-{n}", train, unseen(held_out), unlabelled=data.unlabelled)
+            for n, (train, held_out) in pairs
+        ]
     parts = [part for part in parts if len(part.held_out)]
     if not parts:
         raise ValueError("the potential was pretrained on all relaxations that could be measured")
@@ -72,7 +75,7 @@ def benchmark(
     potential: Potential,
     data: DatasetSplits,
     out: str | Path,
-    recipe: Recipe | None = None,
+    recipe: PaperRecipe | None = None,
     folds: int | None = None,
     seen: Collection[str] = (),
     learning_rates: Sequence[float] | None = None,
@@ -90,8 +93,8 @@ def benchmark(
         potential: the pretrained potential.
         data: with frames of forces, which force matching needs.
         out: folder of this potential; resumed when it has results already.
-        recipe: `Recipe` with `SCALES` by default. Its number of epochs is the budget: gradients
-            through K steps of every training structure.
+        recipe: `PaperRecipe` with `SCALES` by default. Its number of epochs is the budget:
+            gradients through K steps of every training structure.
         folds, seen: see `parts_of`.
         learning_rates: tried by every method alike, chosen on validation; else the recipe's alone.
         methods, only: do just these methods and parts; several processes can share one folder.
@@ -107,8 +110,8 @@ def benchmark(
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
-    recipe = Recipe(scales=SCALES) if recipe is None else recipe
-    instance_of("recipe", recipe, Recipe, "Recipe()")
+    recipe = PaperRecipe(scales=SCALES) if recipe is None else recipe
+    instance_of("recipe", recipe, PaperRecipe, "PaperRecipe()")
     relaxer = Relaxer() if relaxer is None else relaxer
     instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.005)")
     rates = _rates(learning_rates, recipe)
@@ -130,7 +133,7 @@ def benchmark(
                 MethodOnPart(method, potential, part, recipe, rates, out, relaxer, progress).run()
 
 
-def _rates(learning_rates: Sequence[float] | None, recipe: Recipe) -> tuple[float, ...]:
+def _rates(learning_rates: Sequence[float] | None, recipe: PaperRecipe) -> tuple[float, ...]:
     """Learning rates to try: those given, or the recipe's."""
     given: Sequence[object] = [] if learning_rates is None else learning_rates
     given = sequence_of("learning_rates", given, object, "[1e-4, 5e-4]")
@@ -140,7 +143,7 @@ def _rates(learning_rates: Sequence[float] | None, recipe: Recipe) -> tuple[floa
 def _settings(
     potential: Potential,
     data: DatasetSplits,
-    recipe: Recipe,
+    recipe: PaperRecipe,
     rates: Sequence[float],
     relaxer: Relaxer,
     seen: Sequence[str],
@@ -154,6 +157,7 @@ def _settings(
         "potential": specification(potential),
         "weights": fingerprint(potential),
         "data": data.all.fingerprint(),
+        "unlabelled": None if data.unlabelled is None else fingerprint_structures(data.unlabelled),
         "seen": list(seen),
         "parts": {part.name: part.held_out.names for part in parts},
         "training": {part.name: part.training.names for part in parts},
@@ -169,7 +173,7 @@ def _settings(
 
 
 def _check(
-    recipe: Recipe,
+    recipe: PaperRecipe,
     rates: Sequence[float],
     methods: Collection[str],
     only: Sequence[int] | None,

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,23 @@ from bpttviz.experiments.protocol import (
     PRETRAINED,
     SCALAR,
     SCALES_FILE,
-    Recipe,
+    PaperRecipe,
     best_scale,
 )
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
+from bpttviz.relaxation.rules import HeavyBall
+from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.structures import Structures
+from bpttviz.training.config import TrainingConfig
 from bpttviz.training.finetune import finetune
 from bpttviz.training.objectives import EndpointLoss, ForceLoss, Objective, count_evaluations
+from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import FILE, Run, load_run
+from bpttviz.training.starts import AroundEnd
 
 FORCES, FORCES_THEN_BPTT = "force-matched", "forces, then BPTT"
+BOTH_ENDS, AT_THE_END = "BPTT from both ends", "near the end alone"
 
 # method -> the labels it learns from
 LABELS = {
@@ -40,8 +47,13 @@ LABELS = {
     FORCES: "frames with forces",
     BPTT: "ends",
     FORCES_THEN_BPTT: "frames with forces, then ends",
+    BOTH_ENDS: "ends",
+    AT_THE_END: "ends",
 }
 METHODS = tuple(LABELS)
+
+# Of `AT_THE_END`: a few steps with momentum, from close by.
+STEPS_AT_THE_END, MOMENTUM, CLOSE_BY = 6, 0.8, AroundEnd(0.05, 0.0125)
 
 # For the scalar baseline; not every potential is too soft, so that some are below 1.
 SCALES = (0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -56,15 +68,21 @@ class Split:
     training: RelaxationDataset
     held_out: RelaxationDataset
     validation: RelaxationDataset | None = None
+    unlabelled: Structures | None = None  # on which `BOTH_ENDS` keeps the forces
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: an objective, and for how many epochs."""
+    """One training: an objective, how it is trained for, and what that costs."""
 
     objective: Objective
-    epochs: int
+    config: TrainingConfig
     evaluations: int
+
+    @property
+    def epochs(self) -> int:
+        """How long it trains."""
+        return self.config.epochs
 
 
 def table_of(folder: Path, part: str, method: str) -> Path:
@@ -73,16 +91,23 @@ def table_of(folder: Path, part: str, method: str) -> Path:
 
 
 def stages_of(
-    method: str, potential: Potential, training: RelaxationDataset, recipe: Recipe
+    method: str,
+    potential: Potential,
+    training: RelaxationDataset,
+    recipe: PaperRecipe,
+    unlabelled: Structures | None = None,
 ) -> list[Stage]:
     """The trainings that a method consists of; together they cost what `BPTT` costs.
 
-    Force matching before BPTT has half of the epochs' budget, rounded down to whole epochs.
+    Force matching before BPTT has half of the epochs' budget, rounded down to whole epochs. What
+    `BOTH_ENDS` pays for rehearsal comes on top (one evaluation beside K), and is counted.
     """
     if method in (PRETRAINED, SCALAR):
         return []
     endpoint = EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint)
     epoch = len(training) * count_evaluations(endpoint, potential, training[:1])
+    if method in (BOTH_ENDS, AT_THE_END):
+        return [_from_drawn_starts(method, potential, training, recipe, unlabelled, epoch)]
     for_forces = {FORCES: recipe.epochs, BPTT: 0, FORCES_THEN_BPTT: recipe.epochs // 2}[method]
     stages = []
     if for_forces:
@@ -90,11 +115,50 @@ def stages_of(
         epochs, frames = allocate_budget([_length(r) for r in training], for_forces * epoch, most)
         objective = ForceLoss(frames)
         cost = epochs * sum(len(objective.places(r)) for r in training)
-        stages.append(Stage(objective, epochs, cost))
+        stages.append(Stage(objective, replace(recipe.config, epochs=epochs), cost))
     if for_forces < recipe.epochs:
         epochs = recipe.epochs - for_forces
-        stages.append(Stage(endpoint, epochs, epochs * epoch))
+        stages.append(Stage(endpoint, replace(recipe.config, epochs=epochs), epochs * epoch))
     return stages
+
+
+def _from_drawn_starts(
+    method: str,
+    potential: Potential,
+    training: RelaxationDataset,
+    recipe: PaperRecipe,
+    unlabelled: Structures | None,
+    epoch: int,
+) -> Stage:
+    """The training of `BOTH_ENDS` or `AT_THE_END`, which average weights and draw their starts.
+
+    Args:
+        epoch: evaluations that one epoch of `BPTT` costs.
+    """
+    ours = Recipe(
+        unlabelled,
+        step_size=recipe.step_size,
+        max_step=recipe.max_step,
+        steps=recipe.steps,
+        adjoint=recipe.adjoint,
+        epochs=recipe.epochs,
+        clip=recipe.clip,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+    )
+    if method == BOTH_ENDS:
+        objective = ours.objective(potential)
+        rehearsed = 0 if unlabelled is None else len(training)
+        return Stage(objective, ours.config(len(training)), ours.epochs * (epoch + rehearsed))
+    near = EndpointLoss(
+        HeavyBall(recipe.step_size, MOMENTUM, recipe.max_step),
+        StoppingCriterion(STEPS_AT_THE_END),
+        starts=CLOSE_BY,
+        resolution=ours.resolution,
+    )
+    cost = len(training) * count_evaluations(near, potential, training[:1])
+    epochs = max(1, recipe.epochs * epoch // cost)
+    return Stage(near, replace(ours, epochs=epochs).config(len(training)), epochs * cost)
 
 
 def allocate_budget(lengths: Sequence[int], budget: int, most: int) -> tuple[int, int]:
@@ -130,7 +194,7 @@ class MethodOnPart:
         method: str,
         potential: Potential,
         part: Split,
-        recipe: Recipe,
+        recipe: PaperRecipe,
         rates: Sequence[float],
         out: Path,
         relaxer: Relaxer,
@@ -167,7 +231,8 @@ class MethodOnPart:
             scale = best_scale(self.potential, training, self.recipe, file, self.progress)
             self.record["scale"] = scale
             return ScaledForces(self.potential, scale)
-        stages = stages_of(self.method, self.potential, self.part.training, self.recipe)
+        part = self.part
+        stages = stages_of(self.method, self.potential, part.training, self.recipe, part.unlabelled)
         trials = [self._trial(stages, rate) for rate in self.rates]
         scores = [trial["validation"] for _, trial in trials]
         best = 0 if scores[0] is None else int(np.argmin(scores))
@@ -230,11 +295,7 @@ class MethodOnPart:
             potential,
             self.part.training,
             stage.objective,
-            epochs=epochs,
-            learning_rate=rate,
-            clip=self.recipe.clip,
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
+            replace(stage.config, epochs=epochs, learning_rate=rate),
             out=folder,
             progress=self.progress,
         )

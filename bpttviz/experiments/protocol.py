@@ -25,6 +25,7 @@ from bpttviz.relaxation.adjoints.base import Adjoint
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.training.config import TrainingConfig
 
 PRETRAINED, SCALAR, BPTT = "pretrained", "scalar", "BPTT"
 SCALES_FILE = "scales.json"
@@ -56,8 +57,10 @@ def question_of(reference: ReferenceRelaxation, training: RelaxationDataset) -> 
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How the fine-tuning of every fold is done.
+class PaperRecipe:
+    """The paper's way: from the references' starts alone, at a constant rate, the last weights.
+
+    What it says of map, epochs and learning rate holds for the methods beside it as well.
 
     Attributes:
         step_size: Å²/eV. With K = 20 steps of 0.06 the softest modes come as far as with 30 of
@@ -95,13 +98,28 @@ class Recipe:
         return GradientDescent(self.step_size, self.max_step)
 
     @property
+    def config(self) -> TrainingConfig:
+        """The training's numbers."""
+        return TrainingConfig(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            clip=self.clip,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )
+
+    @property
     def stop(self) -> StoppingCriterion:
         """When it ends."""
         return StoppingCriterion(self.steps)
 
 
 def best_scale(
-    potential: Potential, training: RelaxationDataset, recipe: Recipe, file: Path, progress: bool
+    potential: Potential,
+    training: RelaxationDataset,
+    recipe: PaperRecipe,
+    file: Path,
+    progress: bool,
 ) -> float:
     """The force scale with the smallest mean ΔQ(X_K) on the training structures.
 
@@ -135,7 +153,7 @@ def best_scale(
 
 
 def _errors_by_scale(
-    potential: Potential, reference: ReferenceRelaxation, recipe: Recipe
+    potential: Potential, reference: ReferenceRelaxation, recipe: PaperRecipe
 ) -> list[float]:
     """ΔQ(X_K, reference) at each scale; NaN where it diverged."""
     one = RelaxationDataset([reference])
@@ -146,7 +164,7 @@ def _errors_by_scale(
 
 
 def _filed_under(
-    potential: Potential, reference: ReferenceRelaxation, recipe: Recipe
+    potential: Potential, reference: ReferenceRelaxation, recipe: PaperRecipe
 ) -> str | None:
     """A hash of all that a structure's errors depend on; None where a part cannot be described."""
     parts = [

@@ -25,8 +25,8 @@ from bpttviz.experiments.protocol import (
     PRETRAINED,
     SCALAR,
     SCALES_FILE,
+    PaperRecipe,
     Question,
-    Recipe,
     best_scale,
     format_change,
     format_questions,
@@ -43,7 +43,7 @@ def cross_validate(
     potential: Potential,
     data: DatasetSplits,
     out: str | Path,
-    recipe: Recipe | None = None,
+    recipe: PaperRecipe | None = None,
     folds: int = 4,
     only: Sequence[int] | None = None,
     progress: bool = True,
@@ -54,7 +54,7 @@ def cross_validate(
         potential: the pretrained potential.
         data: all its relaxations are used; folds never divide a group.
         out: folder for runs, tables and the final report; resumed when it has some already.
-        recipe: `Recipe` by default.
+        recipe: `PaperRecipe` by default.
         folds: number of folds.
         only: do just these folds (several processes can share the work, one folder between them).
         progress: show bars.
@@ -69,7 +69,9 @@ def cross_validate(
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
-    recipe = instance_of("recipe", Recipe() if recipe is None else recipe, Recipe, "Recipe()")
+    recipe = instance_of(
+        "recipe", PaperRecipe() if recipe is None else recipe, PaperRecipe, "PaperRecipe()"
+    )
     folds, out = whole("folds", folds, least=2), Path(out)
     pairs = data.folds(folds)
     unknown = [number for number in only or () if not 0 <= number < folds]
@@ -138,18 +140,14 @@ class _Fold:
     out: Path
     progress: bool
 
-    def done(self, potential: Potential, recipe: Recipe) -> bool:
+    def done(self, potential: Potential, recipe: PaperRecipe) -> bool:
         """Train and measure, and write the table; False where training was interrupted."""
         folder = self.out / f"fold-{self.number}"
         run = finetune(
             potential,
             self.training,
             EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint),
-            epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            clip=recipe.clip,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
+            recipe.config,
             out=folder,
             progress=self.progress,
         )

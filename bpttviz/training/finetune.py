@@ -9,9 +9,10 @@ from typing import Any
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
-from bpttviz.training.arguments import Metrics, check_metrics, require_callable
+from bpttviz.training.arguments import Metrics, check_metrics, require_callable, training_parts
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import Objective
+from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import Run
 from bpttviz.training.trainer import Trainer
 
@@ -19,7 +20,7 @@ from bpttviz.training.trainer import Trainer
 def finetune(
     potential: Potential,
     data: DatasetSplits | RelaxationDataset,
-    objective: Objective,
+    objective: Objective | None = None,
     config: TrainingConfig | None = None,
     *,
     validation: RelaxationDataset | None = None,
@@ -43,8 +44,10 @@ def finetune(
         potential: the pretrained potential; it is left as it is.
         data: `DatasetSplits` (trained on ``.train``, validated on ``.val``), or the relaxations to
             train on.
-        objective: what to minimise.
-        config: the training's numbers; the default ones where it is None.
+        objective: what to minimise; by default that of `Recipe`, with the data set's unlabelled
+            structures where it has any.
+        config: the training's numbers; by default those of `Recipe` where there is no objective
+            either, and else the default ones of `TrainingConfig`.
         validation: relaxations for early stopping, when ``data`` are no `DatasetSplits`.
         out: folder to save to and resume from. It is resumed only where everything that the result
             depends on is the same (`bpttviz.provenance`), and by one process at a time.
@@ -73,6 +76,13 @@ def finetune(
     """
     check_metrics(metrics)
     require_callable(on_update=on_update, stop_when=stop_when)
+    if objective is None:
+        own = {name: settings[name] for name in ("epochs", "batch_size") if name in settings}
+        unlabelled = data.unlabelled if isinstance(data, DatasetSplits) else None
+        recipe = Recipe(unlabelled, **own)
+        objective = recipe.objective(potential)
+        if config is None:
+            config = recipe.config(len(training_parts(data, validation)[0]))
     given = {"validation": validation, "out": out, **settings}
     trainer = Trainer(potential, data, objective, config, **given)
     return trainer.fit(progress, on_update, stop_when, metrics)

@@ -17,6 +17,7 @@ from bpttviz.datasets.labels import delta_q, largest_force
 from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.pack import pack
 from bpttviz.datasets.read import read_frames
+from bpttviz.datasets.splits import random_folds
 from bpttviz.structures import concatenate
 
 
@@ -531,3 +532,26 @@ def test_crystals_are_at_rest_and_have_a_test_part():
         moved.append(delta_q(taken_over, frames[-1]))
     assert f"{np.median(moved):.3f} amu^½ Å (median)" in crystals.card
     assert f"{max(moved):.1f} at worst" in crystals.card
+
+
+def test_random_folds_hold_every_relaxation_out_once_and_divide_groups():
+    data = bv.load_dataset("si-defects").all
+    folds = random_folds(data, 5)
+    held = [name for _, part in folds for name in part.names]
+    assert sorted(held) == sorted(data.names)
+    assert [len(part) for _, part in folds] == [12] * 5
+    for training, part in folds:
+        assert set(training.names) == set(data.names) - set(part.names)
+    assert any(set(training.groups) & set(part.groups) for training, part in folds)
+    again, other = random_folds(data, 5), random_folds(data, 5, seed=1)
+    assert [part.names for _, part in again] == [part.names for _, part in folds]
+    assert [part.names for _, part in other] != [part.names for _, part in folds]
+    # The order of the relaxations does not matter, nor what else is in the set to their order.
+    backwards = random_folds(bv.RelaxationDataset(list(data)[::-1]), 5)
+    assert [set(p.names) for _, p in backwards] == [set(p.names) for _, p in folds]
+
+
+@pytest.mark.parametrize(("count", "seed"), [(1, 0), (61, 0), (5, -1), (2.5, 0), (5, "a")])
+def test_random_folds_that_make_no_sense(count, seed):
+    with pytest.raises((TypeError, ValueError), match="folds|seed"):
+        random_folds(bv.load_dataset("si-defects").all, count, seed)

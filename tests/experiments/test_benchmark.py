@@ -37,12 +37,12 @@ from bpttviz.experiments.protocol import (
     BPTT,
     PRETRAINED,
     SCALAR,
+    PaperRecipe,
     Question,
-    Recipe,
     question_of,
 )
 
-RECIPE = Recipe(step_size=0.1, steps=15, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
+RECIPE = PaperRecipe(step_size=0.1, steps=15, epochs=2, learning_rate=0.02, scales=(0.5, 1, 2))
 RELAXER = Relaxer(fmax=0.01, optimizer=BFGS)
 CALL = {"recipe": RECIPE, "folds": 2, "relaxer": RELAXER, "progress": False}
 
@@ -225,7 +225,7 @@ def test_choices_are_made_on_validation_alone(data, tmp_path, monkeypatch):
         ({"only": [2]}, "no part 2"),
         ({"methods": ["magic"]}, "no method 'magic'"),
         ({"learning_rates": [1e-3, 1e-4]}, "division of the data has none"),
-        ({"recipe": Recipe(epochs=1)}, "2 epochs at least"),
+        ({"recipe": PaperRecipe(epochs=1)}, "2 epochs at least"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(

@@ -10,13 +10,13 @@ from springs import network
 from taught import references
 
 import bpttviz as bv
-from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, Recipe, best_scale
+from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, PaperRecipe, best_scale
 from bpttviz.experiments.reproduce import cross_validate
 
 
 def test_cross_validation_resumes_and_shares_work(tmp_path):
     data, potential = bv.DatasetSplits(references(8)), network()
-    recipe = Recipe(step_size=0.1, steps=15, epochs=3, learning_rate=0.02, scales=(0.5, 1, 2))
+    recipe = PaperRecipe(step_size=0.1, steps=15, epochs=3, learning_rate=0.02, scales=(0.5, 1, 2))
     call = {"recipe": recipe, "folds": 2, "progress": False}
     assert cross_validate(potential, data, tmp_path, **call, only=[1]) is None
     first = (tmp_path / "fold-1.csv").read_text()
@@ -43,7 +43,7 @@ def test_cross_validation_resumes_and_shares_work(tmp_path):
 
 def test_corrected_groups_are_other_folds(tmp_path):
     data, potential = references(4), network()
-    recipe = Recipe(step_size=0.1, steps=3, epochs=1, learning_rate=0.02, scales=(1,))
+    recipe = PaperRecipe(step_size=0.1, steps=3, epochs=1, learning_rate=0.02, scales=(1,))
     call = {"recipe": recipe, "folds": 2, "progress": False}
     cross_validate(potential, bv.DatasetSplits(data), tmp_path, **call)
     groups = ["g0", "g0", "g1", "g1"]
@@ -60,7 +60,7 @@ def test_corrected_groups_are_other_folds(tmp_path):
 def test_scales_are_filed_under_what_they_depend_on_and_not_under_a_name(tmp_path):
     """Another structure, or another potential, of the same name gives its own errors."""
     data, file = references(3), tmp_path / "scales.json"
-    recipe = Recipe(step_size=0.1, steps=5, scales=(0.5, 1, 2))
+    recipe = PaperRecipe(step_size=0.1, steps=5, scales=(0.5, 1, 2))
 
     def errors(potential, relaxations, recipe=recipe):
         with warnings.catch_warnings():
@@ -86,4 +86,4 @@ def test_scales_are_filed_under_what_they_depend_on_and_not_under_a_name(tmp_pat
 @pytest.mark.parametrize("scales", [(), (1, 0), (1, float("nan"))])
 def test_scales_without_a_meaning(scales):
     with pytest.raises(ValueError, match="force scale"):
-        Recipe(scales=scales)
+        PaperRecipe(scales=scales)

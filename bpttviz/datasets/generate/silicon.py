@@ -1,4 +1,4 @@
-"""Starts with a point defect in 64-site silicon: `SILICON_DEFECTS`."""
+"""Starts with a point defect in 64-site silicon: `SILICON_DEFECTS`, `UNLABELLED_DEFECTS`."""
 
 from __future__ import annotations
 
@@ -116,3 +116,13 @@ _VARIANTS: list[tuple[Any, ...]] = [
     (split, "Si", 2), (subvac, "Ge", 2), (subvac, "P", 2), (tet, "Ge", 2), (split, "Ge", 2),
 ]  # fmt: skip
 SILICON_DEFECTS = tuple(DefectTask(200 + k, *row) for k, row in enumerate(_NEW + _VARIANTS))
+
+# Kinds of which no relaxation is planned: starts without labels (see `unlabelled_frames`).
+_NEVER: list[tuple[Any, ...]] = [
+    *((hex, species) for species in ("B", "C", "N", "Ga", "As", "In", "Sn", "Sb")),
+    *((tet, species) for species in ("C", "N", "Ga", "In", "Sn", "Sb")),
+    *((split, species) for species in ("N", "Al", "Ga", "As", "In", "Sn", "Sb")),
+    *((subvac, species) for species in ("N", "Ga", "In")),
+    *((subsub, species) for species in ("N", "Al", "Ga", "In")),
+]
+UNLABELLED_DEFECTS = tuple(DefectTask(600 + k, *row) for k, row in enumerate(_NEVER))

@@ -1,0 +1,60 @@
+"""`unlabelled_frames`: structures without labels, on which a potential's own forces are kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from bpttviz._checks import instance_of, whole
+from bpttviz.evaluation.rest import Relaxer
+from bpttviz.potentials.base import Potential
+from bpttviz.structures import StructureError, Structures, concatenate, to_structures
+from bpttviz.training.draws import Draw
+
+DISPLACED_BY = (0.05, 0.12)  # Å, each coordinate: near its minimum, and well away from it
+
+
+def unlabelled_frames(
+    potential: Potential, starts: Structures, relaxer: Relaxer | None = None, seed: int = 0
+) -> Structures:
+    """What a potential makes of structures that nobody has labelled, for `RehearsalLoss`.
+
+    Where fine-tuning loses a minimum, the forces around it have changed. So each structure gives
+    four: as it is, at rest, and twice displaced at random from there.
+
+    Args:
+        potential: before fine-tuning.
+        starts: M structures, of kinds that are not to be forgotten.
+        relaxer: how they come to rest; to 0.02 eV/Å within 200 steps by default. One that does not
+            is taken where it got to: its forces are worth keeping as well.
+        seed: of the displacements.
+
+    Returns:
+        4 M structures, those of one start side by side.
+
+    Raises:
+        TypeError: a potential, structures or relaxer that is none.
+        StructureError: a structure that the potential cannot evaluate, or that ran away.
+    """
+    instance_of("potential", potential, Potential, "bv.CHGNet()")
+    batch = to_structures("starts", starts).to("cpu")
+    relaxer = Relaxer(fmax=0.02, max_steps=200) if relaxer is None else relaxer
+    rest = instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer(fmax=0.02)").run(potential, batch)
+    if rest.failures:
+        place, reason = min(rest.failures.items())
+        raise StructureError(reason, place, batch.names[place])
+    draw, frames = Draw(whole("seed", seed, least=0), 0), []
+    for index, name in enumerate(batch.names):
+        end = rest.structures[index]
+        frames += [_renamed(batch[index], f"{name}-start"), _renamed(end, f"{name}-rest")]
+        for sigma in DISPLACED_BY:
+            noise = draw.normal(name, f"unlabelled, {sigma}", end.positions)
+            moves = torch.where(end.fixed[:, None], 0.0, sigma * noise)
+            moved = end.with_positions(end.positions + moves)
+            frames.append(_renamed(moved, f"{name}-moved-{sigma:g}"))
+    return concatenate(frames)
+
+
+def _renamed(structure: Structures, name: str) -> Structures:
+    return replace(structure, names=(name,))

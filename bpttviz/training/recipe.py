@@ -1,0 +1,121 @@
+"""`Recipe`: an objective and a training's numbers that belong together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bpttviz._checks import instance_of, not_negative, positive, whole
+from bpttviz.potentials.base import Potential
+from bpttviz.relaxation.adjoints.base import Adjoint
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
+from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.structures import Structures
+from bpttviz.training.config import TrainingConfig
+from bpttviz.training.objectives import EndpointLoss, Objective
+from bpttviz.training.rehearsal import RehearsalLoss
+from bpttviz.training.schedule import CosineSchedule
+from bpttviz.training.starts import AroundEnd, JitteredStarts, MixedStarts, Starts
+
+LONGEST_WARM_UP = 8  # updates
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How we would fine-tune a pretrained potential through relaxations, and `finetune` does.
+
+    Half of the relaxations start from the reference's start, jittered, and half from around its
+    end, to which they must come back: the first teach the way, the second that it ends there. The
+    learning rate goes down along the first half of a cosine, and an average of the weights is kept:
+    with a constant rate and the last weights the forces get worse for nothing. How it was chosen,
+    and what failed, stands in the card of `load_run("si-defects/chgnet")`.
+
+    Args:
+        unlabelled: structures on which the potential's own forces are kept (see `RehearsalLoss` and
+            `unlabelled_frames`), or None. Without, minima of kinds that nobody trained on can be
+            lost.
+        rehearsal: weight of keeping them, amu^½ Å per eV/Å.
+        step_size: Å²/eV, of `GradientDescent`.
+        max_step: Å, likewise; None for no limit.
+        steps: K.
+        starts: where the relaxations start from in training.
+        resolution: q0 of the reference's ends, amu^½ Å, as of `EndpointLoss`.
+        adjoint: how the gradient goes back.
+        epochs, learning_rate, average, clip, batch_size, seed: as of `TrainingConfig`.
+
+    Raises:
+        TypeError, ValueError: an argument of another kind, or a number out of range.
+    """
+
+    unlabelled: Structures | None = None
+    rehearsal: float = 3.0
+    step_size: float = 0.06
+    max_step: float | None = 0.2
+    steps: int = 20
+    starts: Starts = field(
+        default_factory=lambda: MixedStarts({JitteredStarts(0.05): 0.5, AroundEnd(): 0.5})
+    )
+    resolution: float = 0.1
+    adjoint: Adjoint = field(default_factory=CheckpointedBPTT)
+    epochs: int = 5
+    learning_rate: float = 1e-3
+    average: float | None = 0.98
+    clip: float | None = 1.0
+    batch_size: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.unlabelled is not None:
+            instance_of("unlabelled", self.unlabelled, Structures, "bv.Structures.from_ase(atoms)")
+        positive("rehearsal", self.rehearsal)
+        whole("steps", self.steps)
+        GradientDescent(self.step_size, self.max_step)
+        instance_of("starts", self.starts, Starts, "bv.AroundEnd()")
+        not_negative("resolution", self.resolution)
+        instance_of("adjoint", self.adjoint, Adjoint, "bv.CheckpointedBPTT()")
+        self.config(1)
+
+    @property
+    def rule(self) -> GradientDescent:
+        """The map that is unrolled."""
+        return GradientDescent(self.step_size, self.max_step)
+
+    @property
+    def stop(self) -> StoppingCriterion:
+        """When it ends."""
+        return StoppingCriterion(self.steps)
+
+    def objective(self, potential: Potential) -> Objective:
+        """What is minimised.
+
+        Args:
+            potential: before fine-tuning; its forces on the unlabelled structures are computed.
+        """
+        endpoint = EndpointLoss(self.rule, self.stop, self.adjoint, self.starts, self.resolution)
+        if self.unlabelled is None:
+            return endpoint
+        return endpoint + self.rehearsal * RehearsalLoss(potential, self.unlabelled)
+
+    def config(self, structures: int) -> TrainingConfig:
+        """The training's numbers for so many structures to train on."""
+        batch = whole("batch_size", self.batch_size)
+        updates = whole("epochs", self.epochs) * math.ceil(whole("structures", structures) / batch)
+        warm_up = min(LONGEST_WARM_UP, updates // 8)
+        return TrainingConfig(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            clip=self.clip,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            # It is left half way down: near its end little would be learned any more.
+            schedule=CosineSchedule(warm_up, 2 * updates),
+            average=self.average,
+        )
+
+    def __repr__(self) -> str:
+        shown: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        if self.unlabelled is not None:
+            shown["unlabelled"] = f"{len(self.unlabelled)} structures"
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
