@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import torch
 from ase import Atoms
 
-from bpttviz.datasets.compression import pieces
+from bpttviz.datasets.compression import decompressed, pieces
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError
 from bpttviz.datasets.relaxations import ReferenceRelaxation, ReferenceTrajectory
@@ -97,6 +98,19 @@ def read_packed(path: Path) -> ReferenceRelaxation:
         ),
         family=first.get("family", ""),
     )
+
+
+def read_unlabelled(path: Path) -> Structures:
+    """Structures without labels from a compressed extended XYZ file, each frame's ``name`` its own.
+
+    Raises:
+        DataError: the file is not of this form.
+    """
+    try:
+        frames = ase.io.read(decompressed(path), ":", format="extxyz")
+        return Structures.from_ase(frames, [frame.info["name"] for frame in frames])
+    except (ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path} holds no unlabelled structures ({error})") from error
 
 
 def _settings(line: str) -> dict[str, str]:

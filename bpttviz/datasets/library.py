@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from bpttviz.datasets.extxyz import read_packed
+from bpttviz.datasets.extxyz import read_packed, read_unlabelled
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 
@@ -40,5 +40,11 @@ def load_dataset(name: str = "si-defects") -> DatasetSplits:
         for reference in everything
         if reference.name.startswith(_DEVELOPMENT.get(name, ()))
     }
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    return DatasetSplits(everything, frozenset(development_groups), card, _NOISE_FLOOR.get(name))
+    unlabelled = folder / "unlabelled.xz"
+    return DatasetSplits(
+        everything,
+        frozenset(development_groups),
+        card=(folder / "README.md").read_text(encoding="utf-8"),
+        noise_floor=_NOISE_FLOOR.get(name),
+        unlabelled=read_unlabelled(unlabelled) if unlabelled.exists() else None,
+    )

@@ -13,6 +13,7 @@ from ase.constraints import FixAtoms
 
 import bpttviz as bv
 from bpttviz.datasets.generate import SILICON_DEFECTS
+from bpttviz.datasets.generate.silicon import UNLABELLED_DEFECTS
 from bpttviz.datasets.labels import delta_q, largest_force
 from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.pack import pack
@@ -555,3 +556,18 @@ def test_random_folds_hold_every_relaxation_out_once_and_divide_groups():
 def test_random_folds_that_make_no_sense(count, seed):
     with pytest.raises((TypeError, ValueError), match="folds|seed"):
         random_folds(bv.load_dataset("si-defects").all, count, seed)
+
+
+def test_unlabelled_structures_are_of_kinds_that_the_set_does_not_have():
+    data = bv.load_dataset("si-defects")
+    kinds = {
+        name.split("_", 1)[1].split("-")[0].replace("_", ":") for name in data.unlabelled.names
+    }
+    planned = {task.info["defect"] for task in SILICON_DEFECTS}
+    assert kinds == {task.info["defect"] for task in UNLABELLED_DEFECTS}
+    assert len(kinds) == 28
+    assert not kinds & (set(data.all.groups) | planned)
+    task = UNLABELLED_DEFECTS[3]
+    start = data.unlabelled[names.index(f"{task.name}-start")]
+    assert float((start.positions - torch.tensor(task.start().positions)).abs().max()) < 1e-6
+    assert bv.load_dataset("crystals").unlabelled is None
