@@ -8,29 +8,37 @@ what a computation is made of. Nothing is rounded. A part that cannot be describ
 from __future__ import annotations
 
 import dataclasses
-import dis
 import functools
 import hashlib
-import json
 import math
 import numbers
 import os
-import sys
-import sysconfig
 import types
 from collections.abc import Mapping, Set
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bpttviz._code import (
+    STABLE,
+    NotImported,
+    code_of,
+    content_of,
+    digest,
+    imported,
+    is_own,
+    is_own_module,
+    names_of,
+    origin,
+    unwrapped,
+)
 from bpttviz._files import UNDESCRIBED
 
-OURS = "bpttviz"
-STABLE = {OURS, "torch", "numpy", "scipy", "ase"}  # told by name: their numbers are relied upon
 _MODULE_INTERNALS = frozenset(vars(nn.Module()))
+_HOOKS = tuple(sorted(name for name in _MODULE_INTERNALS if name.endswith("_hooks")))
 
 
 class _Structures(Protocol):
@@ -79,15 +87,17 @@ def fingerprint_tensors(*tensors: Tensor) -> str:
 
 def fingerprint(module: nn.Module) -> str:
     """A short hash of all weights: two modules of one kind with the same one compute the same."""
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(_bytes(value) if isinstance(value, Tensor) else _digest(value).encode())
-    return digest.hexdigest()[:16]
+        hashed.update(name.encode())
+        hashed.update(_bytes(value) if isinstance(value, Tensor) else digest(value).encode())
+    return hashed.hexdigest()[:16]
 
 
 def _bytes(tensor: Tensor) -> bytes:
     """The memory of a tensor; NumPy, which lacks some of torch's types, sees bytes only."""
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
@@ -146,9 +156,12 @@ class _Describer:
         if isinstance(name, str):
             return {"class": type(part).__name__, "name": name}
         if isinstance(part, Mapping):
-            return {str(key): self.describe(value) for key, value in part.items()}
+            if all(isinstance(key, str) for key in part):
+                return {key: self.describe(value) for key, value in part.items()}
+            pairs = [[self.describe(key), self.describe(value)] for key, value in part.items()]
+            return {"mapping": pairs}
         if isinstance(part, Set):
-            return sorted((self.describe(member) for member in part), key=_digest)
+            return sorted((self.describe(member) for member in part), key=digest)
         if isinstance(part, (list, tuple)):
             return [self.describe(member) for member in part]
         if isinstance(part, type):
@@ -159,8 +172,12 @@ class _Describer:
             return {"method": part.__name__, "of": self.describe(part.__self__)}
         if isinstance(part, types.FunctionType):
             return self._function(part)
+        if isinstance(part, functools._lru_cache_wrapper):  # its memory is no part of it
+            return {"cached": self.describe(part.__wrapped__)}
         if isinstance(part, types.ModuleType):
-            return {"module": part.__name__}
+            return self._module(part)
+        if isinstance(part, NotImported):
+            return {UNDESCRIBED: f"a function that imports {part.name}, which is not loaded yet,"}
         if isinstance(part, (types.BuiltinFunctionType, types.MethodDescriptorType, np.ufunc)):
             return {"function": getattr(part, "__qualname__", part.__name__)}
         return self._object(part)
@@ -169,52 +186,97 @@ class _Describer:
         cls = type(part)
         result: dict[str, Any] = {"class": cls.__name__}
         config = _config(part)
-        own = _is_own(cls)
+        own = is_own(cls)
         if config is not None:
             result["config"] = self.describe(config)
         if config is None and dataclasses.is_dataclass(part):
             config = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
             result["config"] = self.describe(config)
+            # What was set on it beside its fields, if anything, was set for a reason.
+            named = set(config)
+            more = {
+                name: value
+                for name, value in getattr(part, "__dict__", {}).items()
+                if name not in named and not isinstance(getattr(cls, name, None), cached_property)
+            }
+            if own and more:
+                result["attributes"] = self.describe(more)
         elif config is None or (own and "config" not in vars(cls)):
             attributes = _attributes(part)
             if attributes is None:
                 return {UNDESCRIBED: f"a {cls.__name__}"}
             result["attributes"] = self.describe(attributes)
-        if isinstance(part, nn.Module) and len(self.open) > 1 and part.state_dict():
-            result["weights"] = fingerprint(part)
+        if isinstance(part, nn.Module):
+            hooks = {n: [*vars(part)[n].values()] for n in _HOOKS if vars(part).get(n)}
+            if hooks:
+                result["hooks"] = self.describe(hooks)
+            if len(self.open) > 1 and part.state_dict():
+                result["weights"] = fingerprint(part)
         if own:
-            result["code"] = _digest(self._class(cls))
+            result["code"] = digest(self._class(cls))
         elif cls.__module__.partition(".")[0] not in STABLE:
-            result |= _origin(cls.__module__)
+            result |= origin(cls.__module__)
         return result
 
     def _class(self, cls: type) -> Any:
-        if not _is_own(cls):
-            return {"class": f"{cls.__module__}.{cls.__qualname__}", **_origin(cls.__module__)}
+        if not is_own(cls):
+            return {"class": f"{cls.__module__}.{cls.__qualname__}", **origin(cls.__module__)}
         members: dict[str, Any] = {}
-        for base in (base for base in cls.__mro__ if _is_own(base)):
+        for base in (base for base in cls.__mro__ if is_own(base)):
             for name, member in vars(base).items():
-                if callable(_unwrapped(member)) or not name.startswith(("__", "_abc_")):
-                    members.setdefault(name, self.describe(_unwrapped(member)))
-        return {"class": cls.__qualname__, "members": members}
+                if callable(unwrapped(member)) or not name.startswith(("__", "_abc_")):
+                    members.setdefault(name, self.describe(unwrapped(member)))
+        result = {"class": cls.__qualname__, "members": members}
+        return result | {"made by": self.describe(type(cls))} if is_own(type(cls)) else result
+
+    def _module(self, module: types.ModuleType, used: Set[str] | None = None) -> Any:
+        """A module of the user's with what of it is used; of a library its name and version.
+
+        Args:
+            used: names that a function looks up in it, or None: all that it holds may be.
+        """
+        if not is_own_module(module):
+            return {"module": module.__name__, **origin(module.__name__)}
+        content = {
+            name: self._used(value, used)
+            for name, value in sorted(vars(module).items())
+            if (name in used if used is not None else not name.startswith("__"))
+        }
+        return {"module": module.__name__, "content": content}
+
+    def _used(self, value: object, used: Set[str] | None) -> Any:
+        """What a function that looks up the names ``used`` sees in something."""
+        if not isinstance(value, types.ModuleType) or id(value) in self.open:
+            return self.describe(value)
+        self.open[id(value)] = len(self.open)
+        try:
+            return self._module(value, used)
+        finally:
+            del self.open[id(value)]
 
     def _function(self, function: types.FunctionType) -> Any:
-        if not _is_own(function):
+        if not is_own(function):
             return {
                 "function": f"{function.__module__}.{function.__qualname__}",
-                **_origin(function.__module__),
+                **origin(function.__module__),
             }
         code = function.__code__
-        used = dict(zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True))
-        for name in sorted(_global_names(code)):
+        looked_up = names_of(code, "LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM")
+        used = dict(zip(code.co_freevars, map(content_of, function.__closure__ or ()), strict=True))
+        for name in sorted(names_of(code, "LOAD_GLOBAL", "LOAD_NAME")):
             if name in function.__globals__:
                 used[name] = function.__globals__[name]
+        for name in sorted(names_of(code, "IMPORT_NAME")):
+            used[f"import {name}"] = imported(name, function.__globals__.get("__package__"))
         result = {
             "function": function.__qualname__,
-            "code": _code(code),
+            "code": code_of(code),
             "defaults": self.describe([function.__defaults__, function.__kwdefaults__]),
-            "uses": self.describe(used),
+            "uses": {name: self._used(value, looked_up) for name, value in used.items()},
         }
+        attributes = {k: v for k, v in vars(function).items() if k != "__wrapped__"}
+        if attributes:
+            result["attributes"] = self.describe(attributes)
         wrapped = getattr(function, "__wrapped__", None)
         return result if wrapped is None else result | {"wraps": self.describe(wrapped)}
 
@@ -236,9 +298,13 @@ def _number(part: object) -> Any:
 def _array(part: Any) -> Any:
     if isinstance(part, bytes):
         return {"bytes": hashlib.sha256(part).hexdigest()[:16]}
+    if isinstance(part, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(part)
+        return {"masked": _array(hidden), "values": _array(np.where(hidden, 0, part.data))}
     if isinstance(part, np.ndarray):
         if part.dtype == object:
-            return [specification(member) for member in part.reshape(-1)]
+            members = [specification(member) for member in part.reshape(-1)]
+            return {"shape": list(part.shape), "members": members}
         kind, content = str(part.dtype), np.ascontiguousarray(part).tobytes()
     else:
         kind, content = str(part.dtype).removeprefix("torch."), _bytes(part)
@@ -278,77 +344,3 @@ def _attributes(part: object) -> Any:
     if isinstance(state, dict) and not arguments and not members and not items:
         return state
     return {key: value for key, value in content.items() if value}
-
-
-def _is_own(thing: Any) -> bool:
-    """Whether a class or function is neither bpttviz's nor an installed library's."""
-    name = getattr(thing, "__module__", None) or ""
-    if name.partition(".")[0] in STABLE | {"builtins"} | sys.stdlib_module_names - {"__main__"}:
-        return name == "__main__"
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if file is None:
-        return True
-    return not any(Path(file).is_relative_to(folder) for folder in _library_folders())
-
-
-@functools.cache
-def _library_folders() -> tuple[str, ...]:
-    return tuple(sysconfig.get_path(key) for key in ("purelib", "platlib", "stdlib"))
-
-
-def _origin(module: str) -> dict[str, str]:
-    """The version of a library that is no foundation of ours, as its code is not looked at."""
-    top = module.partition(".")[0]
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if top in STABLE or top in sys.stdlib_module_names or not isinstance(version, str):
-        return {}
-    return {"version": version}
-
-
-def _unwrapped(member: Any) -> Any:
-    """The function in a property, a class method or a static one."""
-    if isinstance(member, property):
-        return member.fget
-    if isinstance(member, functools.cached_property):
-        return member.func
-    return getattr(member, "__func__", member)
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # a name that is not bound yet
-        return None
-
-
-def _global_names(code: types.CodeType) -> set[str]:
-    """Globals that a function, or one inside it, refers to."""
-    found = {
-        i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            found |= _global_names(inner)
-    return found
-
-
-def _code(code: types.CodeType) -> str:
-    """A hash of compiled code without its whereabouts: neither file nor line numbers."""
-
-    def constant(value: Any) -> Any:
-        if isinstance(value, types.CodeType):
-            return content(value)
-        if isinstance(value, frozenset):  # comes in another order in each process
-            return sorted(map(repr, value))
-        return repr(value)
-
-    def content(one: types.CodeType) -> list:
-        names = [one.co_names, one.co_varnames, one.co_freevars]
-        return [one.co_code.hex(), [constant(c) for c in one.co_consts], names]
-
-    return _digest(content(code))
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,11 +1,13 @@
 """What a result depends on: every difference is seen, and nothing that is none."""
 
+import dataclasses
 import functools
 import json
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -86,8 +88,82 @@ def formula(text):
     return scope["f"]
 
 
+def module(text):
+    """A module of the user's, as an import would give it."""
+    made = types.ModuleType("of_the_users")
+    exec(text, vars(made))
+    return made
+
+
+def through_a_module(text):
+    potential = module(text)
+    return lambda x: potential.inner.energy(x) if hasattr(potential, "inner") else potential.energy
+
+
+def nested(text):
+    outer = module("")
+    outer.inner = module(text)
+    return lambda x: outer.inner.energy(x)
+
+
+def with_attribute(value):
+    def energy(x):
+        return energy.stiffness * x
+
+    energy.stiffness = value
+    return energy
+
+
+@functools.cache
+def cached(x):
+    return 2 * x
+
+
+@dataclasses.dataclass
+class Settings:
+    step: float = 1.0
+
+
+def settings(more):
+    made = Settings()
+    made.more = more
+    return made
+
+
+class Meta(type):
+    factor = 1.0
+
+
+class OtherMeta(type):
+    factor = 2.0
+
+
+def hooked(factor):
+    layer = torch.nn.SiLU()
+    layer.register_forward_hook(lambda module, given, out: factor * out)
+    return layer
+
+
 STEP = 0.04
 PAIRS = {
+    "a module that a function uses": (
+        nested("def energy(x): return x"),
+        nested("def energy(x): return -x"),
+    ),
+    "a module's number": (
+        through_a_module("energy = 1.0"),
+        through_a_module("energy = 1.0001"),
+    ),
+    "a module itself": (module("K = 1.0"), module("K = 2.0")),
+    "a cached function": (cached, functools.cache(lambda x: 3 * x)),
+    "an attribute of a function": (with_attribute(1.0), with_attribute(2.0)),
+    "an attribute beside a dataclass's fields": (settings(1), settings(2)),
+    "a key's type": ({1: "a"}, {"1": "a"}),
+    "what a mask hides": (np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[False, True])),
+    "an array of objects' shape": (np.array([[None, 1]]), np.array([None, 1])),
+    "a hook": (hooked(1.0), hooked(2.0)),
+    "what makes a class": (Meta("A", (), {})(), OtherMeta("A", (), {})()),
+    "a sparse tensor": (torch.eye(2).to_sparse(), 2 * torch.eye(2).to_sparse()),
     "a held number, in the fifth digit": (
         bv.GradientDescent(STEP),
         bv.GradientDescent(STEP + 4e-7),
@@ -146,6 +222,28 @@ def test_a_global_that_a_function_uses_counts(monkeypatch):
     before = specification(with_global)
     monkeypatch.setitem(with_global.__globals__, "STIFFNESS", 1.0001)
     assert specification(with_global) != before
+
+
+def test_what_a_function_imports_when_called_counts(monkeypatch, tmp_path):
+    function = formula("def f(x):\n    import users_own_module\n    return users_own_module.k * x")
+    unknown = specification(function)
+    assert "undescribed" in json.dumps(unknown)
+    described = []
+    for k in (1.0, 2.0):
+        (tmp_path / "users_own_module.py").write_text(f"k = {k}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "users_own_module", raising=False)
+        monkeypatch.setitem(sys.modules, "users_own_module", module(f"k = {k}"))
+        described.append(specification(function))
+    assert described[0] != described[1]
+    assert "undescribed" not in json.dumps(described)
+    library = formula("def f(x):\n    import json\n    return json.loads(x)")
+    assert "undescribed" not in json.dumps(specification(library))
+
+
+def test_what_a_module_holds_beside_what_is_used_does_not_count():
+    one, other = (nested(f"unused = {k}\ndef energy(x): return x") for k in (1, 2))
+    assert specification(one) == specification(other)
 
 
 def test_comments_places_and_number_types_do_not_count():
