@@ -114,6 +114,19 @@ def instance_of(name: str, value: object, kind: type[T], hint: str) -> T:
     raise TypeError(f"{name} must be {article} {kind.__name__}, such as {hint}; got {shown(value)}")
 
 
+def flag(name: str, value: object) -> bool:
+    """True or False, NumPy's too.
+
+    Raises:
+        TypeError: anything else: "no" and 0.5 would count as true.
+    """
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return value
+
+
 def text(name: str, value: object) -> str:
     """A string.
 

@@ -12,7 +12,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def lock_settings(folder: str | Path, settings: dict) -> None:
+def lock_settings(folder: str | Path, settings: dict, writes: Iterable[str] = ()) -> None:
     """Note in ``folder`` what its results were made with, or refuse one that has other results.
 
     Args:
@@ -92,10 +92,12 @@ def lock_settings(folder: str | Path, settings: dict) -> None:
         settings: all that the results depend on, as JSON can hold it (NumPy's numbers are
             converted); parts through `bpttviz.provenance.specification`, inputs through its
             fingerprints.
+        writes: names of the files that will be written there.
 
     Raises:
         ValueError: the folder holds results with other settings (each is named, with both values),
-            or its settings are damaged, or a part does not say what it is (see `refusal`).
+            or its settings are damaged, or a part does not say what it is (see `refusal`); or it
+            has no settings, and yet a file of a name that will be written, which is not ours.
         OSError: the folder cannot be made or written.
     """
     folder = Path(folder)
@@ -104,6 +106,7 @@ def lock_settings(folder: str | Path, settings: dict) -> None:
     wanted = plain(settings)
     with FolderLock(folder, "settings", wait=10):
         if not file.exists():
+            require_unused(folder, writes)
             write_atomic(file, json.dumps(wanted, indent=1))
             return
         try:
@@ -121,6 +124,20 @@ def lock_settings(folder: str | Path, settings: dict) -> None:
             f"{folder} holds results with other settings ({reason}). Choose another folder, delete "
             "this one, or repeat the old settings"
         )
+
+
+def require_unused(folder: Path, names: Iterable[str]) -> None:
+    """Refuse to write over files that somebody else has put there.
+
+    Raises:
+        ValueError: names the first such file.
+    """
+    for name in names:
+        if os.path.lexists(folder / name):
+            raise ValueError(
+                f"{folder / name} is there already, and not from a result in this folder; it would "
+                "be written over: choose another folder"
+            )
 
 
 def plain(settings: dict) -> dict:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def gradients_enabled() -> Iterator[None]:
+    """Inside, gradients are recorded, whatever the caller has switched off around it."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

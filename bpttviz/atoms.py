@@ -39,7 +39,8 @@ def as_atoms(name: str, value: object) -> list[Atoms]:
     found = _one_or_more(value)
     if found is not None:
         return found
-    if isinstance(value, (str, bytes, Path, Mapping)) or not isinstance(value, Iterable):
+    no_list = isinstance(value, (str, bytes, Path, Mapping))
+    if no_list or not isinstance(value, Iterable) or getattr(value, "shape", None) == ():
         raise _no_structure(name, value)
     members = []
     for place, member in enumerate(value):

@@ -13,7 +13,9 @@ from bpttviz.rigid_motions import free_rigid_motions, without_rigid_motions
 from bpttviz.structures import StructureError, Structures
 
 
-def displacements(a: Structures, b: Structures, mass_weighted: bool = True) -> Tensor:
+def displacements(
+    a: Structures, b: Structures, mass_weighted: bool = True, places_matter: bool = False
+) -> Tensor:
     """Displacement (N, 3) Å of every atom from ``a`` to ``b``, but for what costs nothing.
 
     Nearest images are taken, and the rigid motion is removed that explains most of it: a
@@ -24,6 +26,8 @@ def displacements(a: Structures, b: Structures, mass_weighted: bool = True) -> T
     Args:
         a, b: the same structures at two sets of positions: same atoms in the same order and cell.
         mass_weighted: what is smallest is Σ m |ΔX|² (the centre of mass stays); otherwise Σ |ΔX|².
+        places_matter: no rigid motion is removed: what moves the atoms knows absolute places (see
+            `Potential.places_matter`).
 
     The gradients of these sums (so those of ΔQ and RMSD) are exact. Those of single displacements
     leave out that the best rotation depends on the positions.
@@ -33,23 +37,26 @@ def displacements(a: Structures, b: Structures, mass_weighted: bool = True) -> T
             atoms or periodic directions, or another cell.
     """
     require_same(a, b)
+    if a.positions.dtype != b.positions.dtype:
+        a, b = (structures.to(dtype=torch.float64) for structures in (a, b))
     weights = a.masses if mass_weighted else torch.ones_like(a.masses)
-    return without_rigid_motions(a, b, weights, free_rigid_motions(a))
+    motions = free_rigid_motions(a, translations=not places_matter)
+    return without_rigid_motions(a, b, weights, motions)
 
 
-def delta_q(a: Structures, b: Structures) -> Tensor:
+def delta_q(a: Structures, b: Structures, places_matter: bool = False) -> Tensor:
     """Mass-weighted distance (B,) in amu^½ Å: sqrt(Σ_j m_j |ΔX_j|²), smallest over free motions.
 
     The endpoint loss of arXiv 2512.01067. Differentiable in both positions; the gradient is zero
     where the two coincide (but for a free motion). Raises as `displacements`.
     """
-    weighted = displacements(a, b) * a.masses.sqrt()[:, None]
+    weighted = displacements(a, b, True, places_matter) * a.masses.sqrt()[:, None]
     return _segment_norm(weighted, a)
 
 
-def rmsd(a: Structures, b: Structures) -> Tensor:
+def rmsd(a: Structures, b: Structures, places_matter: bool = False) -> Tensor:
     """Root mean square displacement (B,) in Å, smallest over free motions. Raises as above."""
-    moved = displacements(a, b, mass_weighted=False)
+    moved = displacements(a, b, False, places_matter)
     sizes = torch.bincount(a.structure_index, minlength=len(a))
     return _segment_norm(moved, a) / sizes.to(moved.dtype).sqrt()
 

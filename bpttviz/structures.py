@@ -18,6 +18,7 @@ from bpttviz.geometry import closest_pair, reduced_cells, shortest_period
 
 # Shorter than any chemical bond (H2 is 0.74 Å): two atoms this close are a mistake in the input.
 OVERLAP = 0.5
+FARTHEST = 1e7  # Å from the origin, in a coordinate: beyond it rounding would be felt
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +232,13 @@ class Structures:
             lambda atom, _: (
                 f"position of atom {atom} is not finite (NaN or inf); repair the file "
                 "or leave this structure out"
+            ),
+        )
+        self._refuse(
+            (positions.abs() > FARTHEST).any(1),
+            lambda atom, row: (
+                f"atom {atom} lies {float(positions[row].abs().max()):.1g} Å from the origin; "
+                "check the units (Å)"
             ),
         )
         self._refuse(

@@ -13,6 +13,7 @@ WRITTEN_FOR_USERS = (
     "TrainingError",
     "FolderInUse",
     "ImplicitError",
+    "DownloadError",
 )
 
 

@@ -105,7 +105,7 @@ def _references(choices: argparse.Namespace) -> RelaxationDataset:
     if choices.files:
         if choices.part:
             raise ValueError("--part divides a shipped data set; it has no meaning for files")
-        part = read_files(choices.files, choices.pairs)
+        part = read_files(choices.files, choices, choices.groups)
     else:
         data = load_dataset(choices.dataset)
         part = data.all if choices.part in (None, "all") else getattr(data, choices.part)

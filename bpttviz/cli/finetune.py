@@ -123,9 +123,9 @@ def _data(
     from bpttviz.datasets.library import load_dataset
 
     require_one_source(choices)
-    validation = read_files(choices.validation, choices.pairs) if choices.validation else None
+    validation = read_files(choices.validation, choices) if choices.validation else None
     if choices.files:
-        return read_files(choices.files, choices.pairs), validation
+        return read_files(choices.files, choices, choices.groups), validation
     if validation:
         raise ValueError("--dataset has a validation part of its own; leave --validation out")
     return load_dataset(choices.dataset), None

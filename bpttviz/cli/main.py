@@ -13,7 +13,7 @@ from pathlib import Path
 from bpttviz import __version__
 from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce
 from bpttviz.cli.errors import sentence
-from bpttviz.cli.options import NAMES, folder, whole
+from bpttviz.cli.options import NAMES, folder, threads
 
 COMMANDS = {
     "relax": relax,
@@ -117,7 +117,9 @@ def _parser() -> argparse.ArgumentParser:
             help="folder for results; resumed if it has any",
         )
         made.add_argument("--device", default="cpu", help="cpu or cuda")
-        made.add_argument("--threads", type=whole, help="CPU threads; torch's choice if not given")
+        made.add_argument(
+            "--threads", type=threads, help="CPU threads; torch's choice if not given"
+        )
         made.add_argument("--traceback", action="store_true", help="show where an error happened")
         command.configure(made)
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bpttviz._files import write_atomic
 from bpttviz.datasets.names import unique_names
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bpttviz.experiments.registry import PotentialEntry
     from bpttviz.relaxation.adjoints.base import Adjoint
 
+MOST_THREADS = 4096
 ADJOINTS = ("full", "implicit", "guided")
 
 NAMES = """\
@@ -34,6 +35,14 @@ def whole(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def threads(text: str) -> int:
+    """A number of threads that a machine may have, for argparse."""
+    count = whole(text)
+    if count > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text} threads are more than any machine has")
+    return count
 
 
 def positive(text: str) -> float:
@@ -153,9 +162,27 @@ def add_relaxations(parser: argparse.ArgumentParser, what: str) -> None:
         help="the files come in pairs: start, end, start, end, ... (POSCAR CONTCAR); whether an "
         "end is at rest they do not say, so take those of finished relaxations only",
     )  # fmt: skip
+    add_format(parser)
+    parser.add_argument(
+        "--groups", nargs="+", metavar="NAME",
+        help="a group for each file or pair, in their order: relaxations that could end alike "
+        "share one (by default those of one composition)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip-bad", action="store_true",
+        help="leave out files that cannot be used, with a warning that names each",
+    )  # fmt: skip
     parser.add_argument(
         "--dataset", help="a data set that comes with bpttviz: si-defects, crystals"
     )
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """--format, of files whose names do not tell it."""
+    parser.add_argument(
+        "--format", metavar="NAME",
+        help="ASE's name of the files' format, where theirs do not tell (vasp-out, extxyz, ...)",
+    )  # fmt: skip
 
 
 def require_one_source(choices: argparse.Namespace) -> None:
@@ -170,18 +197,23 @@ def require_one_source(choices: argparse.Namespace) -> None:
         raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
 
 
-def read_files(files: list[Path], pairs: bool) -> RelaxationDataset:
+def read_files(
+    files: list[Path], choices: argparse.Namespace, groups: list[str] | None = None
+) -> RelaxationDataset:
     """The relaxations in files, each named so that no two have the same name."""
     from bpttviz.datasets.read import DataError, read_pairs, read_relaxations
 
-    if not pairs:
-        return read_relaxations(files)
+    how: dict[str, Any] = {"format": choices.format, "skip_bad": choices.skip_bad}
+    if groups is not None:
+        how["group"] = groups
+    if not choices.pairs:
+        return read_relaxations(files, **how)
     if len(files) % 2:
         raise DataError(
             f"--pairs needs an even number of files, a start and an end; got {len(files)}"
         )
     couples = list(zip(files[::2], files[1::2], strict=True))
-    return read_pairs(couples, names=unique_names([start for start, _ in couples]))
+    return read_pairs(couples, names=unique_names([start for start, _ in couples]), **how)
 
 
 def write_frames(path: Path, frames: list[Atoms]) -> None:

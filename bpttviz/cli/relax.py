@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpttviz._files import write_atomic
-from bpttviz.cli.options import add_potential, load_chosen, positive, whole, write_frames
+from bpttviz.cli.options import (
+    add_format,
+    add_potential,
+    load_chosen,
+    positive,
+    whole,
+    write_frames,
+)
 from bpttviz.datasets.names import unique_names
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="structures in any format that ASE reads (POSCAR, CONTCAR, OUTCAR, cif, extxyz, db)",
     )  # fmt: skip
     add_potential(parser)
+    add_format(parser)
     parser.add_argument("--index", default=":", help="which structures of a file, as ASE counts")
     parser.add_argument(
         "--rule", choices=("fire", "gradient-descent", "heavy-ball"), default="fire",
@@ -61,7 +69,7 @@ def run(choices: argparse.Namespace) -> int:
 
     rule = _rule(choices)
     stop = StoppingCriterion(choices.steps, fmax=choices.fmax)
-    starts = _starts(choices.files, choices.index)
+    starts, unread = _starts(choices)
     potential = load_chosen(choices.potential, choices).potential
     out = Path(choices.out)
     settings = {
@@ -72,19 +80,27 @@ def run(choices: argparse.Namespace) -> int:
         "stop": specification(stop),
     }
     with FolderLock(out):
-        lock_settings(out, settings)
+        lock_settings(out, settings, ("ends.extxyz", "relax.csv"))
         files = file_names(list(starts))
-        lines, ends = [], []
+        lines, ends = [_line(name, 0, [], why, choices.fmax) for name, why in unread.items()], []
+        for line in lines:
+            _say(line)
         for name, atoms in starts.items():
             path = out / files[name]
             frames, note = _path_of(name, atoms, path, potential, rule, stop)
             lines.append(_line(name, len(atoms), frames, note, choices.fmax))
             ends += frames[-1:]
-            print("  ".join(f"{key} {lines[-1][key]}" for key in COLUMNS if lines[-1][key] != ""))
+            _say(lines[-1])
         if ends:
             write_frames(out / "ends.extxyz", ends)
+        else:  # those of an earlier call are not the ends of this one
+            (out / "ends.extxyz").unlink(missing_ok=True)
         write_atomic(out / "relax.csv", to_csv(lines, COLUMNS))
     return 0 if all(line["converged"] for line in lines) else 1
+
+
+def _say(line: dict[str, Any]) -> None:
+    print("  ".join(f"{key} {line[key]}" for key in COLUMNS if line[key] != ""))
 
 
 def _rule(choices: argparse.Namespace) -> UpdateRule:
@@ -137,6 +153,8 @@ def _path_of(
     identity = f"sha256:{fingerprint_structures(start)}"
     if path.exists():
         frames = read_frames(path, "extxyz")
+        if frames[0].info.get("frames") != len(frames):
+            raise ValueError(f"{path} is damaged, or no result of ours; delete it: it is made anew")
         if frames[0].info.get("start") != identity:
             raise ValueError(
                 f"{path} is the relaxation of another structure of that name (other elements, "
@@ -154,19 +172,25 @@ def _path_of(
     note = f"given up at step {lost.step}: {lost.cause}" if lost else ""
     for frame in frames:
         frame.info |= {"name": name, "start": identity}
+    frames[0].info["frames"] = len(frames)
     if note:
         frames[-1].info["note"] = note
     write_frames(path, frames)
     return frames, note
 
 
-def _starts(files: list[Path], index: str) -> dict[str, Atoms]:
-    """Name → structure; those of a file with several are numbered."""
+def _starts(choices: argparse.Namespace) -> tuple[dict[str, Atoms], dict[str, str]]:
+    """Name → structure (those of a file with several are numbered), and name → why it is not read.
+
+    Raises:
+        DataError: an index that is none, or there is nothing to relax.
+    """
     from ase.io.formats import string2index
 
     from bpttviz.datasets.formats import read_frames
     from bpttviz.datasets.labels import DataError
 
+    index = choices.index
     try:
         wanted = string2index(index)
     except (ValueError, TypeError):
@@ -174,20 +198,25 @@ def _starts(files: list[Path], index: str) -> dict[str, Atoms]:
     if isinstance(wanted, str):
         raise DataError(f"--index {index} is no index such as 0, -1 or 10:20:2")
     starts: dict[str, Atoms] = {}
-    for file, name in zip(files, unique_names(files), strict=True):
-        frames = read_frames(file)
+    unread: dict[str, str] = {}
+    for file, name in zip(choices.files, unique_names(choices.files), strict=True):
         try:
+            frames = read_frames(file, choices.format)
             chosen = frames[wanted] if isinstance(wanted, slice) else [frames[wanted]]
         except IndexError:
-            raise DataError(f"{file} has {len(frames)} structures; there is no {index}") from None
+            unread[name] = f"{file} has {len(frames)} structures; there is no {index}"
+            continue
+        except DataError as error:
+            unread[name] = str(error)
+            continue
         for number, atoms in enumerate(chosen):
             own = name if len(chosen) == 1 else f"{name}-{number:04d}"
             while own in starts:  # a file that is called like a frame of another
                 own += "_"
             starts[own] = atoms
     if not starts:
-        raise DataError(f"--index {index} leaves no structure")
-    return starts
+        raise DataError("; ".join(unread.values()) or f"--index {index} leaves no structure")
+    return starts, unread
 
 
 def _line(name: str, atoms: int, frames: list[Atoms], note: str, fmax: float) -> dict[str, Any]:

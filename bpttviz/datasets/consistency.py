@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from bpttviz.atoms import HEAVIEST, NO_ELEMENT
 from bpttviz.datasets.validate import permuted_atoms
 from bpttviz.geometry import minimum_image
 from bpttviz.structures import StructureError, Structures
@@ -20,6 +21,12 @@ LARGEST_DISPLACEMENT = 4.0
 
 # Å between two frames; atoms that trade places in one move further, down to hydrogen's 0.74.
 SHORTEST_TRADE = 0.5
+
+# Å between two frames; optimisers move no atom further than 0.1 to 0.3.
+LONGEST_STEP = 1.0
+
+# Å; what held atoms may differ by in two files, which keep few digits.
+HELD_IN_PLACE = 0.01
 
 
 class Contents(NamedTuple):
@@ -47,6 +54,31 @@ class Contents(NamedTuple):
         """Of a batch of one, on the CPU."""
         parts = (structures.numbers, structures.masses, structures.cell[0], structures.pbc[0])
         return cls(*(part.detach().numpy() for part in parts))
+
+
+def require_elements(name: str, atoms: Atoms) -> None:
+    """Raises `StructureError` for an atomic number that no element has: ASE would trip over it."""
+    strange = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > HEAVIEST))
+    if len(strange):
+        atom = int(strange[0])
+        raise StructureError(NO_ELEMENT.format(atom, atoms.numbers[atom]), name=name)
+
+
+def require_held_in_place(
+    name: str, contents: Contents, held: np.ndarray, start: np.ndarray, end: np.ndarray
+) -> None:
+    """Raises `StructureError` where an atom that may not move has moved all the same.
+
+    It would be the frame of reference for all others.
+    """
+    moved = _distances(contents, (end - start)[None])[0] * held
+    if moved.max(initial=0.0) > HELD_IN_PLACE:
+        atom = int(moved.argmax())
+        raise StructureError(
+            f"atom {atom} is held, and yet moves {moved[atom]:.3g} Å from start to end; hold only "
+            "what stays in place, or shift one of the two as a whole",
+            name=name,
+        )
 
 
 def require_same_atoms(name: str, one: Contents, two: Contents) -> None:
@@ -114,6 +146,27 @@ def require_finite(name: str, positions: Tensor, energy: Tensor, forces: Tensor)
         if not fine.all():
             frame = int((~fine).nonzero()[0])
             raise StructureError(f"{what} of frame {frame} are not finite", name=name)
+
+
+def breaks(contents: Contents, path: np.ndarray) -> list[str]:
+    """What speaks against frames (T, N, 3) Å being of *one* relaxation, in sentences.
+
+    Start and end alone are no path: they may lie far apart.
+    """
+    if len(path) < 3:
+        return []
+    furthest = _distances(contents, np.diff(path, axis=0)).max(axis=1)
+    return [
+        f"an atom moves {furthest[step]:.2f} Å from frame {step} to {step + 1}: frames are "
+        "missing, or another relaxation begins there; one file holds one"
+        for step in np.flatnonzero(furthest > LONGEST_STEP)[:1]
+    ]
+
+
+def require_path(name: str, contents: Contents, path: np.ndarray) -> None:
+    """Raises `StructureError` where frames (T, N, 3) Å are of other atoms, or in another order."""
+    require_small_displacements(name, contents, path[0], path[-1])
+    require_same_places(name, contents, path)
 
 
 def require_same_places(name: str, contents: Contents, path: np.ndarray) -> None:

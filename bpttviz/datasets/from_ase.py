@@ -12,8 +12,20 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
 
-from bpttviz.datasets.consistency import Contents, require_same_atoms
-from bpttviz.datasets.labels import DataError, labels_of, remarks, settings_of
+from bpttviz.datasets.consistency import (
+    Contents,
+    breaks,
+    require_elements,
+    require_same_atoms,
+)
+from bpttviz.datasets.labels import (
+    DataError,
+    disagreements,
+    labels_of,
+    remarks,
+    restarts,
+    settings_of,
+)
 from bpttviz.structures import StructureError, Structures, as_atoms
 
 
@@ -42,7 +54,8 @@ def labelled_frames(
     """Positions (T, N, 3), energy (T,) and forces (T, N, 3) of the frames that have forces.
 
     An energy that a frame does not state is NaN. Warns where labels have other names than ASE's,
-    come in some frames only, or are not taken.
+    come in some frames only, or are not taken, and where the frames seem to be of more than one
+    relaxation.
 
     Args:
         name: of the relaxation, for errors.
@@ -56,6 +69,8 @@ def labelled_frames(
         DataError: frames of different settings.
         StructureError: labels that are NaN or infinite, or frames of other atoms.
     """
+    for number, frame in enumerate(frames):
+        require_elements(f"{name}, frame {number}", frame)
     first = Contents.of_atoms(frames[0])
     for number, frame in enumerate(frames):
         require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
@@ -70,7 +85,13 @@ def labelled_frames(
     for number in chosen:
         if not found[number].finite:
             raise StructureError(f"energy or forces of frame {number} are not finite", name=name)
-    for remark in remarks(found):
+    path = np.array([frame.positions for frame in frames])
+    for remark in [
+        *remarks(found),
+        *breaks(first, path),
+        *restarts(found),
+        *disagreements(found, path),
+    ]:
         warnings.warn(f"{source}: {remark}", stacklevel=4)
     if not chosen:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ _ENERGY = re.compile(f"({_WHOSE})*(total|potential|free)?(energy|energies)({_WHO
 _TOTAL = re.compile(f"({_WHOSE})*(toten|etot|etotal)({_WHOSE})*{_UNIT}")
 _FORCES = re.compile(f"({_WHOSE})*(atomic|total)?(force|forces)({_WHOSE})*{_UNIT}")
 _LIKE_FORCES = re.compile("force|gradient|frc")
+_OTHER_VECTORS = re.compile("moment|vel|mag|spin|dipole|charge|scaled|frac|pos|disp|coord")
+
+SAME_PLACE = 1e-5  # Å
+# Steps (Å) along which forces are added up, the least change of energy (eV) that is judged by it,
+# and the factor that is put down to a coarse path.
+SHORT_STEP, TELLING, MOST_COARSE = 0.3, 0.02, 5.0
+AT_REST, BEGINNING = 0.03, 0.5  # eV/Å, the largest force where a relaxation ends, and begins
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ def labels_of(frame: Atoms) -> FrameLabels:
     ASE's own come first. "free_energy" stands in for a missing energy only. Upper and lower case,
     dashes and underscores do not matter.
     """
-    known = dict(frame.calc.results) if frame.calc is not None else {}
+    stale = _of_another_place(frame)
+    known = dict(frame.calc.results) if frame.calc is not None and not stale else {}
     known = {key: value for key, value in known.items() if value is not None}
     others = {**frame.info, **known}
     energies = {
@@ -68,15 +77,17 @@ def labels_of(frame: Atoms) -> FrameLabels:
     }
     per_atom = {key: value for key, value in frame.arrays.items() if key != "positions"}
     arrays = {**frame.info, **per_atom, **known}
-    shaped = {k: v for k, v in arrays.items() if np.shape(v) == (len(frame), 3)}
+    shaped = {k: v for k, v in arrays.items() if _are_numbers(v, (len(frame), 3))}
     forces = {k: v for k, v in shaped.items() if _FORCES.fullmatch(_plain(k))}
     energy_name, odd_energy = _choose(energies, "energy")
     forces_name, odd_forces = _choose(forces, "forces")
     unknown = [
         f"{key!r} (neither ASE's name nor a known other one of forces in eV/Å)"
         for key in arrays
-        if key not in forces and _LIKE_FORCES.search(_plain(key))
+        if key not in forces and _may_be_forces(key, shaped, bool(forces))
     ]
+    if stale:
+        unknown.append("what the calculator computed (the frame is not where it did)")
     return FrameLabels(
         energy=None if energy_name is None else float(np.ravel(energies[energy_name])[0]),
         forces=None if forces_name is None else np.asarray(forces[forces_name], float),
@@ -85,13 +96,54 @@ def labels_of(frame: Atoms) -> FrameLabels:
     )
 
 
+def _of_another_place(frame: Atoms) -> bool:
+    """Whether a frame's calculator holds results, but of other positions, elements or cell.
+
+    Frames that share one calculator all show what it computed last; ASE itself would not believe
+    results of another place either.
+    """
+    computed = getattr(frame.calc, "atoms", None)
+    if not isinstance(computed, Atoms) or not frame.calc.results:
+        return False
+    return len(computed) != len(frame) or bool(
+        (computed.numbers != frame.numbers).any()
+        or np.abs(computed.positions - frame.positions).max(initial=0.0) > SAME_PLACE
+        or np.abs(computed.cell.array - frame.cell.array).max() > SAME_PLACE
+    )
+
+
+def _may_be_forces(key: object, shaped: dict, found: bool) -> bool:
+    """Whether a user may have meant forces by what is not taken for them.
+
+    That is by its name; or, where there are no forces, as it is a vector for each atom that is
+    nothing else.
+    """
+    name = _plain(key)
+    return bool(_LIKE_FORCES.search(name)) or (
+        not found and key in shaped and not _OTHER_VECTORS.search(name)
+    )
+
+
 def _plain(key: object) -> str:
     return re.sub("[^a-z0-9]", "", str(key).lower())
 
 
 def _is_number(value: object) -> bool:
-    array = np.asarray(value)
+    array = _as_array(value)
     return array.size == 1 and np.issubdtype(array.dtype, np.number)
+
+
+def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
+    array = _as_array(value)
+    return array.shape == shape and np.issubdtype(array.dtype, np.number)
+
+
+def _as_array(value: object) -> np.ndarray:
+    """An array; an empty one of what makes none, as a list of unequal lists."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.empty(0, object)
 
 
 def _choose(found: dict, standard: str) -> tuple[str | None, list[str]]:
@@ -133,6 +185,41 @@ def remarks(found: Sequence[FrameLabels]) -> list[str]:
     return said
 
 
+def restarts(found: Sequence[FrameLabels]) -> list[str]:
+    """Where a relaxation comes to rest and another one seems to begin, in a sentence."""
+    largest = [
+        np.nan if x.forces is None else float(np.linalg.norm(x.forces, axis=1).max(initial=0.0))
+        for x in found
+    ]
+    for frame, (here, then) in enumerate(itertools.pairwise(largest)):
+        if here < AT_REST and then > BEGINNING:
+            return [
+                f"frame {frame} is at rest ({here:.2g} eV/Å), the next one is not ({then:.2g}): "
+                "probably another relaxation begins there; one file holds one"
+            ]
+    return []
+
+
+def disagreements(found: Sequence[FrameLabels], path: np.ndarray) -> list[str]:
+    """Where energies do not fall as forces along a path (T, N, 3) Å say, in a sentence.
+
+    By a factor that no coarse path explains: a sign, or forces in Hartree/Bohr (51 times eV/Å).
+    """
+    work = change = 0.0
+    for (here, there), step in zip(itertools.pairwise(found), np.diff(path, axis=0), strict=True):
+        labels = (here.energy, there.energy, here.forces, there.forces)
+        if any(label is None for label in labels) or np.abs(step).max() > SHORT_STEP:
+            continue
+        work += float((0.5 * (here.forces + there.forces) * step).sum())  # type: ignore[operator]
+        change += there.energy - here.energy  # type: ignore[operator]
+    if abs(change) < TELLING or 1 / MOST_COARSE < -work / change < MOST_COARSE:
+        return []
+    return [
+        f"along the path the energy changes by {change:+.3g} eV, and the forces make it "
+        f"{-work:+.3g}: their sign or units (eV, eV/Å) are probably wrong"
+    ]
+
+
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(map(repr, names))
 
@@ -160,8 +247,14 @@ def settings_of(frame: Atoms) -> str:
 
 
 def unfinished(frames: Sequence[Atoms]) -> bool:
-    """Whether the last frame says ``converged=False``, as the generator's partial files do."""
-    return not frames[-1].info.get("converged", True)
+    """Whether the last frame says ``converged=False``, as the generator's partial files do.
+
+    Text counts by what it says: some formats keep no other values.
+    """
+    said = frames[-1].info.get("converged", True)
+    if isinstance(said, str):
+        return said.strip().lower() in ("false", "f", "no", "n", "0", "none", "")
+    return not said
 
 
 def same_structure(one: Atoms, other: Atoms) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 # ASE takes a file for VASP's by these words anywhere in its name.
@@ -18,7 +19,7 @@ def unique_names(files: list[Path]) -> list[str]:
     Raises:
         ValueError: a file is listed twice.
     """
-    whole = [file.resolve() for file in files]
+    whole = [Path(os.path.realpath(file)) for file in files]  # a link in a circle stays as it is
     twice = [file for number, file in enumerate(whole) if file in whole[:number]]
     if twice:
         raise ValueError(f"{twice[0]} is listed twice")

@@ -102,6 +102,7 @@ def read_pairs(
     group: Callable[[Atoms], str] | Sequence[str] = default_group,
     names: str | Sequence[str] | None = None,
     skip_bad: bool = False,
+    format: str | None = None,
 ) -> RelaxationDataset:
     """Read (start file, end file) pairs such as POSCAR and CONTCAR, CIF, extxyz.
 
@@ -123,7 +124,7 @@ def read_pairs(
     names = _names(names, len(both))
 
     def reader(pair: tuple[Path, Path], name: str, grouped: Callable[[Atoms], str]) -> Job:
-        return lambda: _read_pair(pair, name, grouped)
+        return lambda: _read_pair(pair, format, name, grouped)
 
     jobs = [
         reader(pair, name, grouped) for pair, name, grouped in zip(both, names, groups, strict=True)
@@ -132,9 +133,9 @@ def read_pairs(
 
 
 def _read_pair(
-    pair: tuple[Path, Path], name: str, group: Callable[[Atoms], str]
+    pair: tuple[Path, Path], format: str | None, name: str, group: Callable[[Atoms], str]
 ) -> ReferenceRelaxation:
-    ends = [read_frames(path)[-1] for path in pair]
+    ends = [read_frames(path, format)[-1] for path in pair]
     _require_finished(pair[1], ends)
     try:
         return ReferenceRelaxation.from_ase(name, ends, group, trajectory=False)
@@ -229,11 +230,20 @@ def _files(paths: object) -> list[Path]:
         if os.path.lexists(one) or not glob.has_magic(one):
             files.append(Path(one))
             continue
-        matching = sorted(glob.glob(one))
+        matching = sorted(glob.glob(_pattern(one)))
         if not matching:
             raise DataError(f"no file matches {one}")
         files.extend(map(Path, matching))
     return files
+
+
+def _pattern(path: str) -> str:
+    """A pattern whose folders are taken as they are where they exist, brackets in them and all."""
+    for folder in Path(path).parents:
+        if folder.is_dir():
+            rest = Path(path).relative_to(folder)
+            return os.path.join(glob.escape(str(folder)), rest)
+    return path
 
 
 def _of_folder(folder: Path) -> list[Path]:

@@ -18,13 +18,14 @@ from bpttviz._tensor_checks import to_tensor
 from bpttviz.datasets.consistency import (
     Contents,
     require_finite,
+    require_held_in_place,
+    require_path,
     require_same_atoms,
-    require_same_places,
-    require_small_displacements,
 )
 from bpttviz.datasets.from_ase import as_frames, attach_labels, fixed_alike, labelled_frames
 from bpttviz.datasets.groups import deal, default_group, group_of
 from bpttviz.datasets.names import clean_name, require_clean
+from bpttviz.distances import displacements
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
 from bpttviz.structures import StructureError, Structures, concatenate
 
@@ -115,10 +116,8 @@ class ReferenceRelaxation:
             raise StructureError(
                 "start and end hold different atoms; hold the same ones in both", name=self.name
             )
-        require_small_displacements(
-            self.name, start, self.start.positions.numpy(), self.end.positions.numpy()
-        )
         path = [self.start.positions[None], self.end.positions[None]]
+        require_held_in_place(self.name, start, self.start.fixed.numpy(), *torch.cat(path).numpy())
         if self.trajectory is not None:
             labels = self.trajectory
             if labels.positions.shape[1] != len(start.numbers):
@@ -129,7 +128,17 @@ class ReferenceRelaxation:
                 )
             require_finite(self.name, *labels.parts)
             path.insert(1, labels.positions)
-        require_same_places(self.name, start, torch.cat(path).numpy())
+        self._require_one_path(start, torch.cat(path))
+
+    def _require_one_path(self, contents: Contents, path: Tensor) -> None:
+        """``path`` (T, N, 3) Å, see `require_path`."""
+        try:
+            require_path(self.name, contents, path.numpy())
+        except StructureError:
+            # As a whole a structure may have moved however far, where that costs nothing.
+            there = (self.start.with_positions(positions) for positions in path)
+            ways = [displacements(self.start, structure) for structure in there]
+            require_path(self.name, contents, (path[:1] + torch.stack(ways)).numpy())
 
     def _checked(self, which: str) -> Structures:
         """The start or the end, named after this relaxation, once it has been checked."""

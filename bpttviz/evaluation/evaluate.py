@@ -121,7 +121,9 @@ def endpoint_errors(
             if path is None or path.diverged:
                 errors.append(np.nan)
             else:
-                errors.append(float(delta_q(path.final.to("cpu"), reference.end)))
+                errors.append(
+                    float(delta_q(path.final.to("cpu"), reference.end, potential.places_matter))
+                )
     return np.array(errors)
 
 
@@ -151,7 +153,7 @@ class _Table:
             "relaxer": specification(how.relaxer),
             "from_start": how.from_start,
         }
-        lock_settings(out, settings)
+        lock_settings(out, settings, ("report.csv", "report.txt"))
         if self.file is not None and self.file.exists():
             rows = Report.from_csv(self.file).rows
             self.rows = {(row.potential, row.structure): row for row in rows}

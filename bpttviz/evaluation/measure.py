@@ -73,16 +73,18 @@ def measure(
     measured = []
     for place, reference in enumerate(references):
         path = paths[place]
-        known = asdict(forces[place]) | extras[place]
+        way = delta_q(reference.start, reference.end, potential.places_matter)
+        known = asdict(forces[place]) | extras[place] | {"dq_start": float(way)}
         if path is None:
             why = f"{UNDESCRIBED}: {refused[place]}"
             measured.append(Measured(_row(name, reference, why, known)))
         else:
-            measured.append(_of_path(name, reference, path, rests.get(place), known))
+            measured.append(_of_path(potential, name, reference, path, rests.get(place), known))
     return measured
 
 
 def _of_path(
+    potential: Potential,
     name: str,
     reference: ReferenceRelaxation,
     path: Relaxation,
@@ -90,7 +92,7 @@ def _of_path(
     known: dict,
 ) -> Measured:
     """What a relaxation of one structure came to; ``rest``: result, place in it, and basin."""
-    final, end = path.final.to("cpu"), reference.end
+    final, end, matter = path.final.to("cpu"), reference.end, potential.places_matter
     known = known | {"fmax_k": float(path.fmax[-1])}
     if rest is None:  # a diverged path has no end to measure, and none to go on from
         lost = path.diverged[0]
@@ -98,7 +100,7 @@ def _of_path(
         return Measured(row, path, final)
     result, place, basin = rest
     at_rest = result.structures[place]
-    known |= {"dq_k": float(delta_q(final, end)), "rmsd_k": float(rmsd(final, end))}
+    known |= {"dq_k": float(delta_q(final, end, matter)), "rmsd_k": float(rmsd(final, end, matter))}
     known |= {
         "rest_steps": int(result.steps[place]),
         "rest_converged": bool(result.converged[place]),
@@ -106,10 +108,10 @@ def _of_path(
     }
     if known["rest_converged"]:
         known |= {
-            "dq_rest": float(delta_q(at_rest, end)),
-            "dq_k_rest": float(delta_q(final, at_rest)),
-            "rmsd_rest": float(rmsd(at_rest, end)),
-            "dq_rest_near": _near_defect(at_rest, end),
+            "dq_rest": float(delta_q(at_rest, end, matter)),
+            "dq_k_rest": float(delta_q(final, at_rest, matter)),
+            "rmsd_rest": float(rmsd(at_rest, end, matter)),
+            "dq_rest_near": _near_defect(at_rest, end, matter),
         }
     return Measured(_row(name, reference, "", known), path, at_rest)
 
@@ -123,7 +125,6 @@ def _row(
         "structure": reference.name,
         "group": reference.group,
         "potential": name,
-        "dq_start": float(delta_q(reference.start, reference.end)),
         "rest_steps": 0,
         "rest_converged": False,
         "basin": "unknown",
@@ -182,7 +183,7 @@ def _from_start(
         return [{} for _ in references]
     data = RelaxationDataset(references)
     rest = how.relaxer.run(potential, data.starts(), how.batch_size)
-    errors = delta_q(rest.structures, data.ends()).tolist()
+    errors = delta_q(rest.structures, data.ends(), potential.places_matter).tolist()
     return [
         {"from_start": "at rest", "dq_from_start": error}
         if converged
@@ -200,12 +201,12 @@ def _forces(potential: Potential, reference: ReferenceRelaxation, how: Protocol)
         return ForceMeasures()
 
 
-def _near_defect(at_rest: Structures, end: Structures) -> float:
+def _near_defect(at_rest: Structures, end: Structures, places_matter: bool) -> float:
     """ΔQ (amu^½ Å) of the atoms near the defect alone; NaN where there is none."""
     distance = distance_from_defect(end)
     if distance is None:
         return NAN
-    moved = displacements(end, at_rest) * end.masses.sqrt()[:, None]
+    moved = displacements(end, at_rest, True, places_matter) * end.masses.sqrt()[:, None]
     return float(moved[torch.as_tensor(distance < AROUND)].norm())
 
 

@@ -13,6 +13,7 @@ WEAK = 0.1  # eV/Å
 AROUND = 5.0  # Å
 
 RIGHT = ("same", "equivalent")  # the minima that are the reference's own
+WRONG = ("different",)  # of what did not come to rest nothing is known
 
 # What a reader needs to know about a column: its heading and how many decimals are meaningful.
 HEADINGS = {

@@ -50,7 +50,7 @@ def basins(
         return found
     target = relaxer.run(potential, ends[resting], batch_size)
     here = rest.structures[resting]
-    apart = delta_q(here, target.structures).tolist()
+    apart = delta_q(here, target.structures, potential.places_matter).tolist()
     gap = (rest.energy[resting] - target.energy).abs().tolist()
     open_cases = []
     for number, place in enumerate(resting):
@@ -80,10 +80,13 @@ def _closer(
     relaxer = relaxer.closer(CLOSER)
     here, there = (relaxer.run(potential, ends, batch_size).structures for ends in pair)
     verdicts = []
-    for index, apart in enumerate(delta_q(here, there).tolist()):
+    for index, apart in enumerate(delta_q(here, there, potential.places_matter).tolist()):
         if apart < SAME_MINIMUM:
             verdicts.append("same")
-        elif symmetric_distance(here[index], there[index]) < SAME_MINIMUM:
+        elif (
+            not potential.places_matter
+            and symmetric_distance(here[index], there[index]) < SAME_MINIMUM
+        ):
             verdicts.append("equivalent")
         else:
             verdicts.append("different")

@@ -206,9 +206,11 @@ def group_interval(
     """95 % interval of a mean, or of several, over structures that come in groups.
 
     The standard error is the jackknife's that leaves out a group at a time, and the interval has
-    Student's t with G - 1 degrees of freedom. Where each structure is a group this is the ordinary
-    t interval of a mean; where groups are of one size, that of their means. (Efron and Tibshirani,
-    An Introduction to the Bootstrap (1993), chapter 11; for clusters: the estimator CR3.)
+    Student's t with G - 1 degrees of freedom, G being the effective number of groups,
+    (Σ n)² / Σ n² of their sizes n. Where each structure is a group this is the ordinary t interval
+    of a mean; where groups are of one size, that of their means. (Efron and Tibshirani, An
+    Introduction to the Bootstrap (1993), chapter 11; for clusters: the estimator CR3. Effective
+    number: A. Carter, K. Schnepel and D. Steigerwald, Rev. Econ. Stat. 99, 698 (2017).)
 
     Args:
         statistic: of the structures where its argument (n,) is true.
@@ -224,7 +226,10 @@ def group_interval(
         return np.full_like(value, np.nan), np.full_like(value, np.nan)
     without = np.array([statistic(members != group) for group in range(count)], float)
     error = np.sqrt((count - 1) / count * ((without - without.mean(0)) ** 2).sum(0))
-    reach = student_t.ppf((1 + CONFIDENCE) / 2, count - 1) * error
+    sizes = np.bincount(members)
+    # A large group among small ones decides alone, whatever their number.
+    effective = sizes.sum() ** 2 / (sizes**2).sum()
+    reach = student_t.ppf((1 + CONFIDENCE) / 2, max(effective - 1, 1.0)) * error
     return value - reach, value + reach
 
 

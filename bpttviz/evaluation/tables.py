@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from bpttviz._checks import file_path
 # What a spreadsheet would take for a formula, and our own mark that something was escaped.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARK = "'"
+
+
+def percent(ratio: float) -> str:
+    """The change that a ratio is, with its sign; "none compared" where there is none (NaN)."""
+    return "none compared" if math.isnan(ratio) else f"{100 * (ratio - 1):+.1f} %"
 
 
 def format_table(frame: pd.DataFrame, rule: bool = True) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bpttviz.evaluation.metrics import AROUND, HEADINGS, NEAR, RIGHT, UNDESCRIBED, WEAK
+from bpttviz.evaluation.metrics import AROUND, HEADINGS, NEAR, RIGHT, UNDESCRIBED, WEAK, WRONG
 from bpttviz.evaluation.statistics import (
     BEYOND,
     METHOD,
@@ -17,7 +17,7 @@ from bpttviz.evaluation.statistics import (
     PairedComparison,
     resolution_of,
 )
-from bpttviz.evaluation.tables import format_table, table_html
+from bpttviz.evaluation.tables import format_table, percent, table_html
 
 if TYPE_CHECKING:
     from bpttviz.evaluation.report import Report
@@ -46,7 +46,7 @@ def display_table(report: Report) -> pd.DataFrame:
             cells[heading] = f"{line[column]:.{digits}f}"
         cells |= dict.fromkeys(CHANGES, "")
         if "ratio_rest" in line:
-            change = f"{100 * (line['ratio_rest'] - 1):+.1f} %"
+            change = percent(line["ratio_rest"])
             worse = f"{line['worse']}/{line['compared']}"
             values = (change, worse, str(line["kept_right"]), str(line["lost"]))
             cells |= dict(zip(CHANGES, values, strict=True))
@@ -179,7 +179,10 @@ def _details(report: Report) -> list[str]:
         lines.append(f"ΔQ at rest, relaxed from the start without the K steps: {_list(values)}")
     others = {p: _other_minima(report, p) for p in report.potentials}
     if any(others.values()):
-        lines.append(f"minima other than the reference's: {_list(others)}")
+        lines.append(
+            "not in the reference's own minimum (an equivalent one, by symmetry, is as right): "
+            f"{_list(others)}"
+        )
     lines += _minima_that_changed(report)
     if any(report.labels.values()):
         learned = {p: report.labels.get(p, "") for p in report.potentials}
@@ -219,11 +222,9 @@ def _minima_that_changed(report: Report) -> list[str]:
     before = report.column("basin", report.potentials[0]) if report.rows else np.array([])
     for potential in report.potentials[1:]:
         after = report.column("basin", potential)
-        pairs = list(
-            zip(report.structures, np.isin(before, RIGHT), np.isin(after, RIGHT), strict=True)
-        )
-        for what, was in (("lost", True), ("gained", False)):
-            names = [name for name, one, two in pairs if one == was and two != was]
+        pairs = list(zip(report.structures, before, after, strict=True))
+        for what, had, has in (("lost", RIGHT, WRONG), ("gained", WRONG, RIGHT)):
+            names = [name for name, one, two in pairs if one in had and two in has]
             if names:
                 lines.append(f"{potential}: minima {what}: {', '.join(names)}")
     return lines

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import MIN_SAMPLES
-from bpttviz.evaluation.tables import format_table
+from bpttviz.evaluation.tables import format_table, percent
 from bpttviz.experiments.methods import FORCES, LABELS, METHODS, table_of
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, Question, format_change
 
@@ -225,7 +225,7 @@ class Average:
     potentials: int
 
     def __str__(self) -> str:
-        change = f"{100 * (self.ratio - 1):+.1f} %"
+        change = percent(self.ratio)
         low, high = (100 * (x - 1) for x in self.interval)
         return change if np.isnan(low) else f"{change} ({low:+.1f} to {high:+.1f})"
 

@@ -14,11 +14,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers, covalent_radii
 from tqdm.auto import tqdm
 
+from bpttviz._code import digest
 from bpttviz._files import write_atomic
 from bpttviz.datasets.extxyz import to_extxyz
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.potentials.base import Potential, Prediction
-from bpttviz.provenance import fingerprint
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.structures import Structures
 
 # All that may stand beside silicon in the set; the teacher shows them in alloys, not in defects.
@@ -76,7 +77,8 @@ def label(
         ValueError: the file's labels are those of another teacher.
     """
     done = list(ase.io.iread(file, ":", format="extxyz")) if file.exists() else []
-    signature = f"{type(teacher).__name__} {fingerprint(teacher)}"
+    described = digest(specification(teacher))
+    signature = f"{type(teacher).__name__} {described} {fingerprint(teacher)}"
     for atoms in done:
         if atoms.info.get("teacher") != signature:
             raise ValueError(

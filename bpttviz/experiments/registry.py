@@ -28,8 +28,8 @@ class PotentialEntry:
         potential: itself.
         external: pretrained elsewhere, not by us.
         caveat: what is to be remembered when its numbers are read.
-        seen: names of the relaxations that it was trained on: in its own run, and for our students
-            also before it.
+        seen: names of the relaxations that it was trained or validated on: in its own run, and for
+            our students also before it.
     """
 
     potential: Potential
@@ -59,7 +59,9 @@ def load_potential(
     if not isinstance(name, (str, os.PathLike)):
         raise TypeError(f"a potential is named by a string, got {type(name).__name__}")
     name = os.fspath(name)
-    family, _, which = name.partition(":")
+    family, colon, which = name.partition(":")
+    if colon and not which and family in FAMILIES:
+        raise ValueError(f"{name!r} does not say which {family}; --help lists the names")
     if family not in FAMILIES or _is_path(family):
         return _load_run(name, device, head)
     if head is not None and family not in ("mace", "sevennet"):
@@ -99,7 +101,8 @@ def _load_run(name: str, device: str, head: str | None) -> PotentialEntry:
     if head is not None:
         raise ValueError(f"head={head!r} was given, but the run in {name} has its head already")
     run = load_run(folder, device=device)
-    trained_on = tuple(run.settings.get("train", ()))
+    # Those it was validated on chose its weights too.
+    trained_on = (*run.settings.get("train", ()), *run.settings.get("validation", ()))
     return PotentialEntry(
         run.potential, external=False, seen=(*trained_on, *_seen_before(type(run.potential)))
     )

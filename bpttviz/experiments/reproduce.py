@@ -84,7 +84,7 @@ def cross_validate(
         "data": data.all.fingerprint(),
         "folds": folds,
     }
-    lock_settings(out, settings)
+    lock_settings(out, settings, ("report.csv", "report.txt"))
     for number in range(folds) if only is None else only:
         if not _table_of(out, number).exists():
             training, held_out = pairs[number]

@@ -33,6 +33,9 @@ class Prediction(NamedTuple):
 class Potential(nn.Module, ABC):
     """Base of all potentials: define `energy`, and forces follow as its exact gradient.
 
+    ``energy(self, structures)`` takes `Structures`, B of them, and returns (B,) eV by way of
+    ``structures.positions`` (N, 3) Å, in torch.
+
     A model with forces of its own (not the gradient of an energy) overrides `forward` instead and
     says ``conservative = False``. A class that defines neither cannot be made.
 
@@ -112,7 +115,14 @@ class Potential(nn.Module, ABC):
                     "positions; call the bare model, not a calculator that detaches"
                 )
             # create_graph, not retain_graph: only the former keeps dF/dtheta alive.
-            (slope,) = torch.autograd.grad(energy.sum(), positions, create_graph=wanted)
+            (slope,) = torch.autograd.grad(
+                energy.sum(), positions, create_graph=wanted, allow_unused=True
+            )
+            if slope is None:
+                raise RuntimeError(
+                    f"{type(self).__name__}.energy() returned a value that does not depend on the "
+                    "positions by a graph; build distances in torch from the positions given"
+                )
         if not wanted:
             return Prediction(energy.detach(), -slope)
         return Prediction(energy, -slope)
@@ -132,6 +142,14 @@ class Potential(nn.Module, ABC):
     def known_elements(self) -> tuple[int, ...] | None:
         """Atomic numbers of the elements that can be described; None: any."""
         return None
+
+    @property
+    def places_matter(self) -> bool:
+        """Whether it knows absolute places, so that no rigid motion is free: a landscape, a field.
+
+        An energy with a net force does. Forces without an energy may have one by mistake.
+        """
+        return self.conservative and not self.net_force_free
 
     def config(self) -> dict[str, Any]:
         """JSON-able constructor arguments: with the weights, all that a saved run needs.

@@ -11,7 +11,10 @@ from vesin import NeighborList
 
 from bpttviz._checks import positive
 from bpttviz.potentials.requirements import require_finite
-from bpttviz.structures import Structures
+from bpttviz.structures import StructureError, Structures
+
+FARTHEST = 1e6  # Å from the origin
+MOST_BOXES = 2e7  # with the cutoff as their side: the search keeps a list for each
 
 
 class Graph(NamedTuple):
@@ -44,19 +47,19 @@ def neighbours(structures: Structures, cutoff: float) -> Graph:
 
     Raises:
         TypeError, ValueError: a cutoff that is no positive number.
-        StructureError: positions that are not finite.
+        StructureError: positions that are not finite, or atoms spread too far for a search.
     """
     require_finite(structures)
     # One thread: structures are small, and edges come in one order, whatever the machine.
-    search = NeighborList(
-        cutoff=positive("cutoff", cutoff), full_list=True, sorted=True, n_threads=1
-    )
+    cutoff = positive("cutoff", cutoff)
+    search = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     pieces = [(np.empty(0, int), np.empty(0, int), np.empty((0, 3), int), np.empty((0, 3)))]
     cells = structures.cell.detach().cpu().double().numpy()  # (B, 3, 3) Å
     pbc = structures.pbc.cpu().numpy()  # (B, 3)
     offset = 0
     for index, positions in enumerate(structures.split(structures.positions.detach())):
         points = positions.cpu().double().numpy()
+        _require_compact(structures, index, points, cells[index], pbc[index], cutoff)
         first, second, images = search.compute(points, cells[index], pbc[index], "ijS")
         first, second = first.astype(np.int64), second.astype(np.int64)
         pieces.append((first + offset, second + offset, images, images @ cells[index]))
@@ -69,3 +72,29 @@ def neighbours(structures: Structures, cutoff: float) -> Graph:
             for column, kind in zip(columns, kinds, strict=True)
         )
     )
+
+
+def _require_compact(
+    structures: Structures,
+    index: int,
+    points: np.ndarray,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+    cutoff: float,
+) -> None:
+    """Refuse what would take more boxes of the cutoff's size than fit into memory.
+
+    Raises:
+        StructureError: names the structure.
+    """
+    spread = float(np.ptp(points, axis=0).max(initial=0.0))
+    # How far along an open direction the atoms reach is not asked: at most that far.
+    sides = np.where(pbc, np.linalg.norm(cell, axis=1), spread)
+    boxes = np.maximum(sides / cutoff, 1.0).prod()
+    if np.abs(points).max(initial=0.0) > FARTHEST or boxes > MOST_BOXES:
+        raise StructureError(
+            f"its atoms lie up to {max(spread, sides.max()):.3g} Å apart, too far for a search of "
+            f"neighbours within {cutoff:g} Å; an atom was thrown out, or the units (Å) are wrong",
+            index,
+            structures.names[index],
+        )

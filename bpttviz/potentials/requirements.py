@@ -12,6 +12,7 @@ from numbers import Integral
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 
+from bpttviz._checks import instance_of
 from bpttviz.structures import StructureError, Structures
 
 SHOWN = 20  # elements that a sentence lists before it says how many more there are
@@ -49,6 +50,7 @@ def require_elements(
         StructureError: names the unknown elements of the first structure that has any, and those
             that are known.
     """
+    _require_structures(structures)
     known = sorted(known)
     accepted = torch.tensor(known, dtype=torch.int64, device=structures.device)
     strange = ~torch.isin(structures.numbers, accepted)
@@ -72,6 +74,7 @@ def require_periodic(structures: Structures, model: str) -> None:
     Raises:
         StructureError: names the first such structure.
     """
+    _require_structures(structures)
     open_ones = ~structures.pbc.all(1)
     if bool(open_ones.any()):
         raise _complaint(
@@ -88,6 +91,7 @@ def require_finite(structures: Structures) -> None:
     Raises:
         StructureError: names the first such structure.
     """
+    _require_structures(structures)
     lost = ~torch.isfinite(structures.positions.detach()).all(1)
     if bool(lost.any()):
         index = int(structures.structure_index[lost][0])
@@ -105,6 +109,7 @@ def require_sizes(structures: Structures, size: int, explanation: str) -> None:
     Raises:
         StructureError: names the first such structure.
     """
+    _require_structures(structures)
     for index, count in enumerate(structures.counts):
         if count != size:
             raise _complaint(structures, index, f"has {count} atoms; {explanation}")
@@ -125,7 +130,8 @@ def numbers_of(elements: Iterable[str | int]) -> tuple[int, ...]:
         ValueError: one of them is no element.
     """
     given: object = elements
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+    no_list = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+    if no_list or getattr(given, "shape", None) == ():
         raise ValueError(f"elements must be a list, as ['Si', 'P'], got {elements!r}")
     return tuple(sorted({_number_of(element) for element in elements}))
 
@@ -145,6 +151,10 @@ def _listed(numbers: Sequence[int]) -> str:
         return f"{names[0]} to {names[-1]} (atomic numbers {numbers[0]} to {numbers[-1]})"
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _require_structures(value: object) -> None:
+    instance_of("structures", value, Structures, "bv.Structures.from_ase(atoms)")
 
 
 def _complaint(structures: Structures, index: int, reason: str) -> StructureError:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from types import CellType, FunctionType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from bpttviz._checks import instance_of
+from bpttviz._checks import flag, instance_of
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
 
@@ -38,11 +39,18 @@ class _Function(Potential):
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         function: object = self.function
-        if "module" in self._modules and isinstance(function, FunctionType):
-            copied.function = _calling(function, {id(self.module): copied.module})
+        if "module" in self._modules:
+            copied.function = _calling_instead(function, {id(self.module): copied.module})
         return copied
 
-    def _call(self, structures: Structures, positions: Tensor) -> object:
+    def _claim(self, **claims: object) -> None:
+        """Note what the user says of the function, each True or False."""
+        for name, value in claims.items():
+            setattr(self, name, flag(name, value))
+
+    def _call(self, structures: Structures) -> object:
+        instance_of("structures", structures, Structures, "bv.Structures.from_ase(atoms)")
+        positions = structures.positions
         kinds = (p.dtype for p in self.parameters() if p.is_floating_point())
         dtype = next(kinds, positions.dtype)
         return self.function(structures.to(dtype=dtype), positions.to(dtype))
@@ -59,6 +67,15 @@ class _Function(Potential):
                 f"{tuple(value.shape)}; expected {shape}"
             )
         return value
+
+
+def _calling_instead(function: object, instead: dict[int, object]) -> Any:
+    """A function, or a part of one (`functools.partial`), with other objects in some places."""
+    if isinstance(function, functools.partial):
+        given = [instead.get(id(value), value) for value in function.args]
+        named = {key: instead.get(id(value), value) for key, value in function.keywords.items()}
+        return functools.partial(_calling_instead(function.func, instead), *given, **named)
+    return _calling(function, instead) if isinstance(function, FunctionType) else function
 
 
 def _calling(function: FunctionType, instead: dict[int, object]) -> FunctionType:
@@ -146,12 +163,16 @@ class EnergyFunction(_Function):
         partial_pbc: bool = True,
     ):
         super().__init__(function, module)
-        self.equivariant, self.net_force_free = equivariant, net_force_free
-        self.exchangeable, self.partial_pbc = exchangeable, partial_pbc
+        self._claim(
+            equivariant=equivariant,
+            net_force_free=net_force_free,
+            exchangeable=exchangeable,
+            partial_pbc=partial_pbc,
+        )
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) eV."""
-        energy = self._call(structures, structures.positions)
+        energy = self._call(structures)
         return self._require(energy, (len(structures),), "energies").to(structures.dtype)
 
 
@@ -187,14 +208,18 @@ class ForceFunction(_Function):
         partial_pbc: bool = True,
     ):
         super().__init__(function, module)
-        self.conservative, self.equivariant = conservative, equivariant
-        self.net_force_free, self.exchangeable = net_force_free, exchangeable
-        self.partial_pbc = partial_pbc
+        self._claim(
+            conservative=conservative,
+            equivariant=equivariant,
+            net_force_free=net_force_free,
+            exchangeable=exchangeable,
+            partial_pbc=partial_pbc,
+        )
 
     def forward(self, structures: Structures) -> Prediction:
         """No energy: zeros (B,) eV; forces (N, 3) eV/Å."""
         positions = structures.positions
-        forces = self._call(structures, positions)
+        forces = self._call(structures)
         forces = self._require(forces, tuple(positions.shape), "forces").to(structures.dtype)
         if torch.is_grad_enabled() and positions.requires_grad and not forces.requires_grad:
             raise RuntimeError(

@@ -17,6 +17,7 @@ from ase import Atoms
 from torch import Tensor
 
 from bpttviz._checks import whole
+from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.adjoints.base import record_path, replayed_gradient
@@ -120,6 +121,7 @@ def verdict(sensitivity: Sequence[float]) -> str:
     return "vanishing" if first < VANISHED * last else "healthy"
 
 
+@gradients_enabled()
 def diagnose_gradient(
     potential: Potential,
     start: Structures | Atoms,
@@ -162,7 +164,7 @@ def diagnose_gradient(
         )
     leaf = path[-1].positions.clone().requires_grad_()
     with torch.enable_grad():
-        loss = delta_q(start.with_positions(leaf), end).sum()
+        loss = delta_q(start.with_positions(leaf), end, potential.places_matter).sum()
         (cotangent,) = torch.autograd.grad(loss, leaf)
     sensitivity, contribution = _backwards(loop, path, cotangent)
     return GradientDiagnosis(

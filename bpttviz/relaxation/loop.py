@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bpttviz._checks import instance_of
 from bpttviz.geometry import segment_max
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.relaxation.rules import UpdateRule
@@ -22,6 +23,7 @@ from bpttviz.structures import StructureError, Structures
 # An atom further than this (Å) from its start has been thrown: no relaxation goes that far, and
 # atoms without neighbours feel no force and would pass for converged.
 FARTHEST = 100.0
+_NEXT = "state.after(positions)"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Loop:
 
     def begin(self) -> State:
         """The state before the first step."""
-        return self.rule.init(self.structures)
+        state = self.rule.init(self.structures)
+        name = type(self.rule).__name__
+        return instance_of(f"what {name}.init() returns", state, State, "State.first(structures)")
 
     def switch_rule(self, state: State, rule: UpdateRule, stop: StoppingCriterion) -> State:
         """A new phase: go on from ``state`` by another rule, until another stop says so.
@@ -148,6 +152,7 @@ class Loop:
         forces = torch.where(self._free(moving)[:, None], prediction.forces, 0.0)
         first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.step)
         proposed = rule.step(replace(state, step=state.step - first), forces)
+        instance_of(f"what {type(rule).__name__}.step() returns", proposed, State, _NEXT)
         proposed = replace(proposed, step=state.step + 1)
         if not replay:
             moving, diverged = self._finish(state, proposed, moving)

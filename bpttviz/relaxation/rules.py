@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bpttviz._checks import number, positive, positive_or_none
+from bpttviz._checks import flag, number, positive, positive_or_none
 from bpttviz.geometry import safe_norm, safe_sqrt, segment_sum
 from bpttviz.relaxation.state import State
 from bpttviz.structures import Structures
@@ -91,7 +91,10 @@ class GradientDescent(UpdateRule):
     ):
         super().__init__()
         sizes = torch.tensor(_step_sizes(step_size), dtype=torch.float64)
-        self.max_step, self.learnable = positive_or_none("max_step", max_step), bool(learnable)
+        self.max_step, self.learnable = (
+            positive_or_none("max_step", max_step),
+            flag("learnable", learnable),
+        )
         self.log_step_size = nn.Parameter(sizes.log(), requires_grad=self.learnable)
 
     @property
@@ -158,7 +161,10 @@ class HeavyBall(UpdateRule):
         mu = torch.tensor(number("momentum", momentum, least=0, below=1), dtype=torch.float64)
         if learnable and mu == 0:
             raise ValueError("a momentum of exactly 0 cannot be learned; start from a small one")
-        self.max_step, self.learnable = positive_or_none("max_step", max_step), bool(learnable)
+        self.max_step, self.learnable = (
+            positive_or_none("max_step", max_step),
+            flag("learnable", learnable),
+        )
         self.log_step_size = nn.Parameter(size.log(), requires_grad=self.learnable)
         self.logit_momentum = nn.Parameter(torch.logit(mu), requires_grad=self.learnable)
 
@@ -319,7 +325,7 @@ def shortened(move: Tensor, limit: float | None) -> Tensor:
 
 def _step_sizes(step_size: float | Sequence[float] | Tensor) -> float | list[float]:
     """One number or a list of them, each positive and finite."""
-    several = isinstance(step_size, Sequence) and not isinstance(step_size, str)
+    several = isinstance(step_size, Sequence) and not isinstance(step_size, (str, bytes))
     if not several and not (isinstance(step_size, (Tensor, np.ndarray)) and step_size.ndim):
         return positive("step_size", step_size)
     sizes = [

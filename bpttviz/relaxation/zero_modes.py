@@ -27,11 +27,10 @@ class ZeroModes:
     """
 
     def __init__(self, structures: Structures, potential: Potential):
-        anywhere = potential.net_force_free or not potential.conservative
         self.structure_index, self.count = structures.structure_index, len(structures)
         self.free = ~structures.fixed
         motions = free_rigid_motions(
-            structures, translations=anywhere, rotations=potential.equivariant
+            structures, translations=not potential.places_matter, rotations=potential.equivariant
         )
         self.modes = motions.modes(structures)
 

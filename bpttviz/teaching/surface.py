@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from scipy.ndimage import spline_filter
 from torch import Tensor
+from torch.nn.functional import pad
 
 from bpttviz.potentials.landscape import Landscape, Window
-from bpttviz.relaxation.rules import GradientDescent
-from bpttviz.relaxation.state import State
+from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.structures import Structures
 
 PITCH = 0.05  # Å between nodes; slopes are then right to 1e-4 eV/Å in wells 0.2 Å wide
 MARGIN = 0.4  # Å beyond the window that can be walked on: an overshoot may come back
@@ -118,7 +119,7 @@ def spline_surface(
 def descent_paths(
     landscape: Landscape,
     points: Tensor | np.ndarray | Sequence[Sequence[float]],
-    rule: GradientDescent,
+    rule: UpdateRule,
     stop: StoppingCriterion,
 ) -> Tensor:
     """Where walkers go: (T+1, P, 2) Å from ``points`` (P, 2) Å, without gradient.
@@ -133,14 +134,29 @@ def descent_paths(
     if not isinstance(points, Tensor):
         points = torch.from_numpy(np.array(points, float))
     places = points.detach().to(torch.float64).reshape(-1, 2)
-    state = State(places, torch.arange(len(places)))  # one walker a structure
-    path = [state.positions]
     with torch.no_grad():
+        state = rule.init(_unanchored(places))
+        path = [state.positions]
         for _ in range(stop.max_steps):
-            force = landscape.energy_and_force(state.positions)[1]
-            state = rule.step(state, force)
+            force = landscape.energy_and_force(state.positions[:, :2])[1]
+            state = rule.step(state, pad(force, (0, 1)))
             path.append(state.positions)
-    return torch.stack(path)
+    return torch.stack(path)[..., :2]
+
+
+def _unanchored(places: Tensor) -> Structures:
+    """Walkers at (P, 2) Å, one a structure, with nothing else to them: for an update rule."""
+    count = len(places)
+    return Structures(
+        positions=pad(places, (0, 1)),
+        numbers=torch.ones(count, dtype=torch.int64),
+        masses=torch.ones(count, dtype=torch.float64),
+        cell=torch.zeros(count, 3, 3, dtype=torch.float64),
+        pbc=torch.zeros(count, 3, dtype=torch.bool),
+        structure_index=torch.arange(count),
+        fixed=torch.zeros(count, dtype=torch.bool),
+        names=("",) * count,
+    )
 
 
 def basins_of_attraction(

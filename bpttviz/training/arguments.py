@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from bpttviz._checks import shown
+from bpttviz._checks import file_path, shown
 from bpttviz.datasets.read import as_relaxations
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
+from bpttviz.provenance import fingerprint, specification
 from bpttviz.training.checkpoint import VALIDATION_FIELDS, all_finite
+from bpttviz.training.config import TrainingConfig
+from bpttviz.training.objectives import Objective
 
 # What to measure at each validation: name -> function of the potential and the relaxations.
 Metrics = Mapping[str, Callable[[Potential, RelaxationDataset], float | None]]
@@ -77,12 +80,8 @@ def training_parts(
 
 
 def folder_of(out: str | Path | None) -> Path | None:
-    """The folder of a run, if it is to have one. Raises TypeError for what is no path."""
-    if out is None:
-        return None
-    if not isinstance(out, (str, os.PathLike)):
-        raise TypeError(f"out must be a folder's path, got a {type(out).__name__}")
-    return Path(out)
+    """The folder of a run, if it is to have one. Raises TypeError, ValueError for what is none."""
+    return None if out is None else file_path("out", out)
 
 
 def require_finite(potential: Potential) -> None:
@@ -92,3 +91,24 @@ def require_finite(potential: Potential) -> None:
             raise ValueError(
                 f"the potential cannot be trained: its weight {name} is not finite (NaN or inf)"
             )
+
+
+def settings_of(
+    potential: Potential,
+    objective: Objective,
+    config: TrainingConfig,
+    train: RelaxationDataset,
+    validation: RelaxationDataset | None,
+) -> dict[str, Any]:
+    """All that the result of a training depends on."""
+    frozen = [name for name, p in potential.named_parameters() if not p.requires_grad]
+    return {
+        "potential": specification(potential),
+        "initial_weights": fingerprint(potential),
+        "frozen": frozen,
+        "objective": specification(objective),
+        **config.settings(),
+        "train": list(train.names),
+        "data": [part.fingerprint() for part in (train, validation) if part],
+        "validation": list(validation.names) if validation else [],
+    }

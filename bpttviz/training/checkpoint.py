@@ -39,6 +39,11 @@ def write(folder: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, indent=1, allow_nan=False)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     earlier = (folder / FILE).exists()
+    if not earlier and (folder / "run.json").exists():
+        raise RunError(
+            f"{folder / 'run.json'} is there already, and not from a run; it would be written "
+            "over: choose another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / FILE, lambda path: save_file(tensors, path, {"bpttviz": text}))
@@ -123,8 +128,9 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], what: str, path: Pa
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise RunError(f"the weights in {path} do not fit this {what}: {wrong[0]}{more}")
-    for name in dict(module.named_parameters()):
-        if name in tensors and not all_finite([tensors[name]]):
+    for name, value in wanted.items():
+        # What is infinite by intention (a mask, a limit) is so here too.
+        if isinstance(value, Tensor) and all_finite([value]) and not all_finite([tensors[name]]):
             raise RunError(
                 f"{path} holds weights of the {what} that are not finite ({name}): nothing can be "
                 "computed with them; train again in another folder"
@@ -150,7 +156,9 @@ def load_optimizer(
         if number is None or slot not in ("step", "exp_avg", "exp_avg_sq"):
             raise RunError(f"{path} holds an optimiser's state ({key}) that does not fit")
         shape = () if slot == "step" else tuple(parameters[number].shape)
-        if not (value.is_floating_point() and tuple(value.shape) == shape and all_finite([value])):
+        fits = value.is_floating_point() and tuple(value.shape) == shape and all_finite([value])
+        # Of the three only the mean gradient may be negative.
+        if not fits or (slot != "exp_avg" and bool((value < 0).any())):
             raise RunError(f"{path} holds an optimiser's state ({key}) that does not fit")
         state.setdefault(number, {})[slot] = value
     if any(len(slots) != 3 for slots in state.values()):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
@@ -17,6 +18,7 @@ from bpttviz.training.runs import Run
 from bpttviz.training.trainer import Trainer
 
 
+@gradients_enabled()
 def finetune(
     potential: Potential,
     data: DatasetSplits | RelaxationDataset,

@@ -41,9 +41,9 @@ class IterateLoss(EndpointLoss):
         super().__init__(rule, stop, IterateAdjoint(rise), starts, resolution)
         self.rise = IterateAdjoint(rise).rise
 
-    def _along(self, relaxation: Relaxation, ends: Structures) -> Tensor:
+    def _along(self, relaxation: Relaxation, ends: Structures, places_matter: bool) -> Tensor:
         total = 1 + sum(weight for weight, _ in relaxation.waypoints)
-        return super()._along(relaxation, ends) / total
+        return super()._along(relaxation, ends, places_matter) / total
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""

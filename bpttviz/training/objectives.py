@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bpttviz._checks import instance_of, not_negative, positive, whole
+from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
@@ -97,10 +98,23 @@ class Objective(ABC):
 def loss_of(
     objective: Objective, potential: Potential, references: RelaxationDataset, draw: Draw | None
 ) -> Tensor:
-    """`Objective.loss`, of one too that knows no ``draw``."""
+    """`Objective.loss`, of one too that knows no ``draw``.
+
+    Raises:
+        TypeError, ValueError: it is no tensor of one number a structure.
+    """
     if draw is None or "draw" not in inspect.signature(objective.loss).parameters:
-        return objective.loss(potential, references)
-    return objective.loss(potential, references, draw)
+        found = objective.loss(potential, references)
+    else:
+        found = objective.loss(potential, references, draw)
+    name = f"what {type(objective).__name__}.loss() returns"
+    instance_of(name, found, Tensor, "torch.stack(losses), one number a structure")
+    if tuple(found.shape) != (len(references),):
+        raise ValueError(
+            f"{name} must be of shape ({len(references)},), one number a structure; got "
+            f"{tuple(found.shape)}"
+        )
+    return found
 
 
 def require_arguments(potential: object, references: object, draw: object = None) -> None:
@@ -167,16 +181,17 @@ class EndpointLoss(Objective):
         relaxation = relax(potential, starts, self.rule, self.stop, self.adjoint)
         self.backward = relaxation.backward
         ends = references.ends().to(device)
-        loss = self._along(relaxation, ends)
+        loss = self._along(relaxation, ends, potential.places_matter)
         lost = torch.zeros(len(loss), dtype=torch.bool, device=device)
         lost[list(relaxation.diverged)] = True
         return torch.where(lost, torch.nan, loss)
 
-    def _along(self, relaxation: Relaxation, ends: Structures) -> Tensor:
+    def _along(self, relaxation: Relaxation, ends: Structures, places_matter: bool) -> Tensor:
         """The loss (B,) of the end and of what waypoints the adjoint left."""
-        loss = beyond_resolution(delta_q(relaxation.final, ends), self.resolution)
+        loss = beyond_resolution(delta_q(relaxation.final, ends, places_matter), self.resolution)
         for weight, waypoint in relaxation.waypoints:
-            loss = loss + weight * beyond_resolution(delta_q(waypoint, ends), self.resolution)
+            distance = delta_q(waypoint, ends, places_matter)
+            loss = loss + weight * beyond_resolution(distance, self.resolution)
         return loss
 
     def config(self) -> dict[str, Any]:
@@ -331,6 +346,7 @@ class WeightedSum(Objective):
         )
 
 
+@gradients_enabled()
 def count_evaluations(
     objective: Objective, potential: Potential, references: RelaxationDataset
 ) -> int:

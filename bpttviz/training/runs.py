@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 import bpttviz
 from bpttviz._checks import instance_of
-from bpttviz._files import refusal
+from bpttviz._files import plain, refusal
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import specification
 from bpttviz.training import checkpoint
@@ -70,6 +71,7 @@ class Progress:
     Attributes:
         run: the run so far; its potential holds the *current* weights.
         optimizer: over the trained parameters.
+        batches: updates that make an epoch.
         best: weights of the potential and of the rule at the best validation, or None.
         average: of the weights, where they are to be averaged; None otherwise.
         epoch: epochs completed. position: batches done in the next one.
@@ -77,6 +79,7 @@ class Progress:
 
     run: Run
     optimizer: torch.optim.Optimizer
+    batches: int
     best: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
     average: WeightAverage | None = None
     epoch: int = 0
@@ -130,6 +133,13 @@ class Progress:
         load_optimizer(self.optimizer, parameters, part(tensors, "optimizer"), path)
         if self.average is not None:
             self.average.restore(part(tensors, "average"), path)
+        updates = len(header["history"])
+        reached = header["epoch"] * self.batches + header["position"]
+        if header["position"] > self.batches or reached != updates:
+            raise RunError(
+                f"{path} is damaged: it is at batch {header['position']} of epoch "
+                f"{header['epoch'] + 1}, and has a history of {updates} updates"
+            )
         self.best = (best, best_rule) if best else None
         self.epoch, self.position = header["epoch"], header["position"]
         run.history, run.validations = header["history"], header["validations"]
@@ -153,6 +163,9 @@ def load_run(
         TypeError: no path, or a potential or rule that is none.
         RunError: no run there, a file that is not ours or damaged, weights that do not fit or are
             not finite, or a potential that needs to be passed.
+
+    Warns:
+        UserWarning: the potential or rule passed is not what the weights are from.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"load_run takes the folder of a run, got a {type(path).__name__}")
@@ -165,6 +178,7 @@ def load_run(
     average = {} if best else part(tensors, "average")
     load_into(potential, best or part(tensors, "potential"), "potential", path)
     load_average(potential, part(average, "potential"), path)
+    _say_if_other(potential, header["settings"]["potential"], "potential", path)
     if header["rule"] is not None:
         if rule is None:
             rule = rebuild(header["rule"], nn.Module, device, "rule")
@@ -172,6 +186,8 @@ def load_run(
         best_rule = part(tensors, "best rule") if best else {}
         load_into(rule, best_rule or part(tensors, "rule"), "rule", path)
         load_average(rule, part(average, "rule"), path)
+        if not any(p.requires_grad for p in rule.parameters()):
+            _say_if_other(rule, header["rule"], "rule", path)
     return Run(
         potential,
         None if header["rule"] is None else rule,
@@ -181,6 +197,17 @@ def load_run(
         header["status"],
         path,
     )
+
+
+def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
+    """Warn where what took the weights is not what they are from, weights aside."""
+    reason = refusal(plain({role: saved}), {role: specification(given)})
+    if reason:
+        warnings.warn(
+            f"the run in {path} was made with another {role} ({reason}): the weights are taken, "
+            "and may mean something else in this one",
+            stacklevel=3,
+        )
 
 
 def check_settings(saved: dict, wanted: dict, path: Path) -> None:

@@ -174,14 +174,15 @@ def distance_from_moved(reference: ReferenceRelaxation) -> Tensor:
     """
     end = reference.end
     way = displacements(reference.start, end).norm(dim=1)
-    centres = (way >= MOVED * way.max()) & ~end.fixed
-    if not bool(centres.any()):
+    centres = ((way >= MOVED * way.max()) & ~end.fixed).nonzero().flatten().tolist()
+    if not centres:
         return torch.zeros_like(way)
-    away = end.positions[None] - end.positions[centres][:, None]  # (centres, n, 3)
-    flat = away.reshape(-1, 3)
-    one = torch.zeros(len(flat), dtype=torch.int64)
-    nearest = minimum_image(flat, end.cell, end.pbc, one)
-    return nearest.reshape(away.shape).norm(dim=2).amin(0)
+    nearest = torch.full_like(way, torch.inf)
+    for centre in centres:  # one at a time: of a large cell all pairs would fill the memory
+        away = end.positions - end.positions[centre]  # (n, 3)
+        vectors = minimum_image(away, end.cell, end.pbc, end.structure_index)
+        nearest = torch.minimum(nearest, vectors.norm(dim=1))
+    return nearest
 
 
 def _displaced(potential: Potential, structure: Structures, moves: Tensor) -> Structures:

@@ -19,13 +19,13 @@ from bpttviz._checks import instance_of
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint, specification
 from bpttviz.structures import StructureError
 from bpttviz.training.arguments import (
     Metrics,
     check_metrics,
     folder_of,
     require_finite,
+    settings_of,
     training_parts,
 )
 from bpttviz.training.average import WeightAverage
@@ -90,29 +90,29 @@ class Trainer:
                 "there is nothing to train: no parameter of the potential or the rule has "
                 "requires_grad=True"
             )
-        run = Run(trained, rule, settings=self._settings(potential, objective), path=path)
+        parts = (self.train, self.validation)
+        settings = settings_of(potential, objective, self.config, *parts)
+        run = Run(trained, rule, settings=settings, path=path)
         optimizer = torch.optim.Adam(self.parameters, lr=self.config.learning_rate)
-        self.progress = Progress(run, optimizer, average=self._new_average(run))
+        batches = self.updates // self.config.epochs
+        self.progress = Progress(run, optimizer, batches, average=self._new_average(run))
         self._initial = [p.detach().clone() for p in weights] if self.config.l2_sp > 0 else []
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
         self._found = stamp(path)
         if self._found is not None and path is not None:
             self.progress.restore(path)
+            self._say_if_beyond(path)
 
-    def _settings(self, potential: Potential, objective: Objective) -> dict:
-        """All that the result depends on."""
-        frozen = [name for name, p in potential.named_parameters() if not p.requires_grad]
-        return {
-            "potential": specification(potential),
-            "initial_weights": fingerprint(potential),
-            "frozen": frozen,
-            "objective": specification(objective),
-            **self.config.settings(),
-            "train": list(self.train.names),
-            "data": [part.fingerprint() for part in (self.train, self.validation) if part],
-            "validation": list(self.validation.names) if self.validation else [],
-        }
+    def _say_if_beyond(self, path: Path) -> None:
+        """Warn where a run has made more epochs than are asked for: it stays as it is."""
+        if self.progress.epoch > self.config.epochs:
+            warnings.warn(
+                f"the run in {path} has made {self.progress.epoch} epochs already, more than the "
+                f"{self.config.epochs} asked for; it is returned as it is. For a shorter one "
+                "choose another folder",
+                stacklevel=4,
+            )
 
     def _new_average(self, run: Run) -> WeightAverage | None:
         """The average of the weights before the first update; None where there is to be none."""

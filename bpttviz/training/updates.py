@@ -88,6 +88,11 @@ def gradient_of(
     try:
         loss = loss_of(objective, potential, reference, draw).mean()
         finite = all_finite([loss])
+        if finite and not loss.requires_grad:
+            raise TrainingError(
+                f"the loss of {type(objective).__name__} carries no graph to any weight; compute "
+                "it in torch, without detach(), item(), no_grad() or numpy"
+            )
         found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
     except (ImplicitError, StructureError) as error:
         # One structure that cannot be used is no reason to lose the others.

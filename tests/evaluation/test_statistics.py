@@ -80,6 +80,19 @@ def test_groups_of_different_sizes():
     assert hits > 0.9 * 300
 
 
+@pytest.mark.parametrize("sizes", [[10] + [1] * 5, [20, 5] + [1] * 6, [30, 30, 1, 1, 1, 1]])
+def test_a_group_that_outweighs_the_others_does_not_make_it_sure(sizes):
+    """With G - 1 degrees of freedom these covered 90, 85 and 80 %."""
+    rng = np.random.default_rng(5)
+    members = np.repeat(np.arange(len(sizes)), sizes)
+    hits = 0
+    for _ in range(300):
+        logs = 0.3 * rng.normal(size=len(sizes))[members] + 0.1 * rng.normal(size=len(members))
+        made = compare("x", members, np.ones(len(members)), np.exp(logs), members)
+        hits += made.interval[0] < 1 < made.interval[1]
+    assert hits > 0.92 * 300
+
+
 def test_one_structure_a_group_gives_the_textbook_interval():
     logs = np.random.default_rng(1).normal(size=9)
     made = compare("x", NAMES[:9], np.ones(9), np.exp(logs))

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import chemical_symbols, covalent_radii
 
+from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.conformance.check import CheckResult
 from bpttviz.potentials.conformance.context import CheckContext
@@ -115,6 +116,7 @@ def _number(value: float, unit: str) -> str:
     return f"{value:.1e} {unit or 'relative'}"
 
 
+@gradients_enabled()
 def check_potential(
     potential: Potential, structures: Structures | Atoms | Sequence[Atoms] | None = None
 ) -> ConformanceReport:

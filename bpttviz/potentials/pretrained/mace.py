@@ -30,6 +30,10 @@ UNSUPPORTED = ("cueq_config", "embedding_specs")
 WANTED = "the file that MACE writes at the end of a training (.model), not a training checkpoint"
 
 
+class DownloadError(RuntimeError):
+    """A model that could not be fetched: says how to get it otherwise."""
+
+
 class MACE(Potential):
     """A MACE model, ready to be unrolled. Needs the extra ``mace``.
 
@@ -102,7 +106,7 @@ class MACE(Potential):
         try:
             path = models.download_mace_mp_checkpoint(name)
         except (OSError, RuntimeError, HTTPException) as error:
-            raise RuntimeError(
+            raise DownloadError(
                 f"the MACE model {name!r} could not be downloaded ({error}). On a machine with "
                 f"access to the network get {models.mace_mp_urls[name]}, copy the file here and "
                 "use MACE(path, trusted=True), or mace:PATH --trust on the command line"

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from bpttviz._checks import positive, whole
+from bpttviz._checks import number, whole
 from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.geometry import safe_norm, segment_sum
 from bpttviz.potentials.neighbors import neighbours
@@ -29,6 +30,8 @@ from bpttviz.potentials.small.pretrainable import (
 )
 from bpttviz.structures import Structures
 
+LONGEST_CUTOFF = 20.0  # Å; within it are thousands of neighbours already
+MOST_EDGES = 16_384  # that are passed along at once
 CLOSEST = 0.1  # Å; nothing is this near, and directions stay finite for what is
 
 
@@ -69,7 +72,7 @@ class PaiNN(PretrainablePotential):
     ):
         super().__init__()
         features = self.features = whole("features", features, most=MOST_FEATURES)
-        self.cutoff = positive("cutoff", cutoff)
+        self.cutoff = number("cutoff", cutoff, above=0, most=LONGEST_CUTOFF)
         self.radial = whole("radial", radial, most=MOST_FEATURES)
         self.embedding = ElementEmbedding(features, elements)
         self.layers = nn.ModuleList(
@@ -144,18 +147,17 @@ class Interaction(nn.Module):
         rbf: Tensor,  # (E, R)
         envelope: Tensor,  # (E, 1)
     ) -> tuple[Tensor, Tensor]:
-        # The message of the second atom of each edge, filtered by how far away it is.
-        # (index_select instead of brackets: its gradient is added up in one order, whatever the
-        # threads.) ds changes scalars; the gates weigh the neighbour's vectors and the direction.
-        messages = self.message(scalars).index_select(0, second)  # (E, 3F)
-        messages = messages * (self.filter(rbf) * envelope)
-        ds, gate_vectors, gate_directions = messages.chunk(3, 1)  # (E, F) each
-        vector_messages = direction[:, :, None] * gate_directions[:, None]  # (E, 3, F)
-        if vectors is not None:
-            neighbour_vectors = vectors.index_select(0, second)  # (E, 3, F)
-            vector_messages = vector_messages + neighbour_vectors * gate_vectors[:, None]
-        scalars = scalars + segment_sum(ds, first, len(scalars))  # (N, F)
-        dv = segment_sum(vector_messages, first, len(scalars))  # (N, 3, F)
+        sent = self.message(scalars)  # (N, 3F)
+        along_edges = (first, second, direction, rbf, envelope)
+        if len(first) <= MOST_EDGES:
+            ds, dv = self.gather(sent, vectors, *along_edges)  # (N, F), (N, 3, F)
+        else:
+            # Made again when the gradient comes by: kept, the edges of 5,000 atoms take a gigabyte.
+            ds, dv = scalars.new_zeros(()), scalars.new_zeros(())
+            for piece in zip(*(x.split(MOST_EDGES) for x in along_edges), strict=True):
+                more = checkpoint(self.gather, sent, vectors, *piece, use_reentrant=False)
+                ds, dv = ds + more[0], dv + more[1]
+        scalars = scalars + ds
         vectors = dv if vectors is None else vectors + dv
 
         # Scalars from vectors by lengths and inner products, vectors from vectors by factors: the
@@ -166,6 +168,29 @@ class Interaction(nn.Module):
         ds, gate_products, gate_left = self.update(torch.cat([scalars, length], 1)).chunk(3, 1)
         scalars = scalars + ds + gate_products * (left * right).sum(1)
         return scalars, vectors + left * gate_left[:, None]
+
+    def gather(
+        self,
+        sent: Tensor,  # (N, 3F)
+        vectors: Tensor | None,  # (N, 3, F)
+        first: Tensor,  # (E,)
+        second: Tensor,  # (E,)
+        direction: Tensor,  # (E, 3)
+        rbf: Tensor,  # (E, R)
+        envelope: Tensor,  # (E, 1)
+    ) -> tuple[Tensor, Tensor]:
+        """What each atom hears from its neighbours: scalars (N, F) and vectors (N, 3, F)."""
+        # The message of the second atom of each edge, filtered by how far away it is.
+        # (index_select instead of brackets: its gradient is added up in one order, whatever the
+        # threads.) ds changes scalars; the gates weigh the neighbour's vectors and the direction.
+        messages = sent.index_select(0, second) * (self.filter(rbf) * envelope)  # (E, 3F)
+        ds, gate_vectors, gate_directions = messages.chunk(3, 1)  # (E, F) each
+        vector_messages = direction[:, :, None] * gate_directions[:, None]  # (E, 3, F)
+        if vectors is not None:
+            neighbour_vectors = vectors.index_select(0, second)  # (E, 3, F)
+            vector_messages = vector_messages + neighbour_vectors * gate_vectors[:, None]
+        count = len(sent)
+        return segment_sum(ds, first, count), segment_sum(vector_messages, first, count)
 
 
 def radial_basis(distance: Tensor, cutoff: float, count: int) -> tuple[Tensor, Tensor]:

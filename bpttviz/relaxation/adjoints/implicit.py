@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bpttviz._checks import instance_of, not_negative
+from bpttviz._checks import flag, instance_of, not_negative
 from bpttviz.relaxation.adjoints.base import Adjoint, AdjointResult, BackwardRecord
 from bpttviz.relaxation.linear_solvers import GMRES, ConjugateGradient
 from bpttviz.relaxation.loop import Loop
@@ -62,6 +62,7 @@ class ImplicitAdjoint(Adjoint):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "damping", not_negative("damping", self.damping))
+        object.__setattr__(self, "strict", flag("strict", self.strict))
         instance_of("rule", self.rule, UpdateRule, "bv.FIRE()")
         instance_of("rest", self.rest, StoppingCriterion, "bv.StoppingCriterion(500, fmax=0.005)")
         if self.solver is not None and not isinstance(self.solver, (ConjugateGradient, GMRES)):
