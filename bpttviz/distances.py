@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bpttviz._checks import instance_of, whole
+from bpttviz._checks import flag, instance_of, whole
 from bpttviz.geometry import safe_sqrt, segment_sum
 from bpttviz.rigid_motions import free_rigid_motions, without_rigid_motions
 from bpttviz.structures import StructureError, Structures
@@ -40,7 +40,7 @@ def displacements(
     if a.positions.dtype != b.positions.dtype:
         a, b = (structures.to(dtype=torch.float64) for structures in (a, b))
     weights = a.masses if mass_weighted else torch.ones_like(a.masses)
-    motions = free_rigid_motions(a, translations=not places_matter)
+    motions = free_rigid_motions(a, translations=not flag("places_matter", places_matter))
     return without_rigid_motions(a, b, weights, motions)
 
 

@@ -286,6 +286,10 @@ CALLS = {
         "objective": endpoint(), "potential": springs(), "references": data()[:1],
     },
     "TrainingConfig": lambda: {},
+    "Recipe": lambda: {},
+    "unlabelled_frames": lambda: {
+        "potential": springs(), "starts": two(), "relaxer": bv.Relaxer(1.0, 2),
+    },
     "finetune": lambda: {
         "potential": springs(), "data": data()[:1], "objective": endpoint(),
         "config": bv.TrainingConfig(1), "progress": False, "validation": data()[1:2],
@@ -341,7 +345,7 @@ KINDS = {
     **dict.fromkeys(["max_step", "clip"], POSITIVE.without("None")),
     **dict.fromkeys(["fmax", "max_displacement", "noise_floor"], NOT_NEGATIVE.without("None")),
     **dict.fromkeys(["weight", "damping", "bowl"], NOT_NEGATIVE),
-    **dict.fromkeys(["sigma", "sigma_near", "hinge"], POSITIVE),
+    **dict.fromkeys(["sigma", "sigma_near", "hinge", "rehearsal"], POSITIVE),
     **dict.fromkeys(["sigma_far", "near", "resolution", "rise", "l2_sp"], NOT_NEGATIVE),
     "least_curvature": NUMBER.without("None"),
     "alpha": NOT_NEGATIVE.plus(**{"1.1": 1.1}),
@@ -357,7 +361,7 @@ KINDS = {
     "seed": WHOLE,
     **dict.fromkeys(
         ["learnable", "strict", "progress", "from_start", "check", "trajectory", "same_basin",
-         "by_group", "equivariant", "net_force_free", "exchangeable", "conservative"], FLAG,
+         "by_group", "equivariant", "net_force_free", "exchangeable", "conservative", "places_matter"], FLAG,
     ),
     # words
     "name": TEXT,
@@ -430,6 +434,10 @@ SPECIAL = {
     ),
     ("RelaxationDataset", "references"): but("an empty list", mixed=[None]),
     ("DatasetSplits", "development_groups"): but("an empty list", "a dict"),
+    ("DatasetSplits", "unlabelled"): object_of(two, optional=True),
+    ("Recipe", "unlabelled"): object_of(two, optional=True),
+    ("Recipe", "starts"): object_of(bv.AroundEnd),
+    ("finetune", "objective"): object_of(bv.EndpointLoss, optional=True),
     ("DatasetSplits.split_of", "group"): TEXT,
     ("evaluate", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
     ("Relaxer", "max_steps"): COUNT,
@@ -456,6 +464,8 @@ SPECIAL = {
         for name in ("read_relaxations", "read_pairs")
     },
     ("read_relaxations", "format"): but("None", "a string", unknown="nonsense"),
+    ("read_pairs", "format"): but("None", "a string", unknown="nonsense"),
+    ("unlabelled_frames", "starts"): STRUCTURES,
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),

@@ -5,6 +5,7 @@ from ase import Atoms
 from ase.build import bulk
 
 import bpttviz as bv
+from bpttviz.geometry import segment_sum
 
 
 @pytest.fixture
@@ -72,3 +73,41 @@ def test_different_atoms_are_refused(pair):
         bv.delta_q(a, bv.Structures.from_ase(wider))
     with pytest.raises(bv.StructureError, match="1 structures cannot be compared with 2"):
         bv.delta_q(a, bv.Structures.from_ase([start, Atoms("H")]))
+
+
+def test_two_number_types_are_compared_in_the_finer_one():
+    atoms = bulk("Si", cubic=True)
+    one = bv.Structures.from_ase(atoms)
+    moved = atoms.copy()
+    moved.positions[0] += 0.1
+    two = bv.Structures.from_ase(moved)
+    expected = bv.delta_q(one, two)
+    for a, b in ((one.to(dtype=torch.float32), two), (one, two.to(dtype=torch.float32))):
+        assert torch.allclose(bv.delta_q(a, b), expected, rtol=1e-5)
+        assert torch.allclose(bv.rmsd(a, b), bv.rmsd(one, two), rtol=1e-5)
+
+
+def test_where_places_matter_nothing_is_free():
+    """A field with two wells: whoever rests in the other one is not where it should be."""
+
+    def energy(structures, positions):
+        wells = (positions[:, 0] ** 2 - 1) ** 2
+        return segment_sum(wells, structures.structure_index, len(structures))
+
+    field = bv.EnergyFunction(energy, equivariant=False, net_force_free=False)
+    assert field.places_matter
+    assert not bv.EnergyFunction(energy).places_matter
+    assert not bv.ForceFunction(energy).places_matter
+    atom = Atoms("H", [[-0.5, 0, 0]])
+    start = bv.Structures.from_ase(atom)
+    end = start.with_positions(torch.tensor([[1.0, 0, 0]]).double())
+    assert float(bv.delta_q(start, end)) == 0
+    assert float(bv.delta_q(start, end, places_matter=True)) == pytest.approx(1.5 * 1.008**0.5)
+    reference = bv.ReferenceRelaxation("a", "g", start, end)
+    data = bv.RelaxationDataset([reference])
+    loss = bv.EndpointLoss(bv.GradientDescent(0.02), bv.StoppingCriterion(200)).loss(field, data)
+    assert float(loss) == pytest.approx(2 * 1.008**0.5, abs=1e-3)
+    report = bv.evaluate({"field": field}, data, progress=False)
+    (row,) = report.rows
+    assert row.basin == "different"
+    assert row.dq_rest == pytest.approx(2 * 1.008**0.5, abs=1e-2)

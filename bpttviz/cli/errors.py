@@ -17,8 +17,25 @@ WRITTEN_FOR_USERS = (
 )
 
 
+# What functions call their arguments, and what the command line calls them.
+HERE = {
+    "skip_bad=True": "--skip-bad",
+    "format=": "--format",
+    "group= of read_relaxations": "--groups",
+    "group=": "--groups",
+    "use read_pairs": "use --pairs",
+}
+
+
 def sentence(error: Exception) -> str:
     """What to tell a user of an error that ended a command."""
+    text = _sentence(error)
+    for there, here in HERE.items():
+        text = text.replace(there, here)
+    return text
+
+
+def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
         # torch's own message advises to let the file execute code.

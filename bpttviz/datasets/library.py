@@ -40,7 +40,7 @@ def load_dataset(name: str = "si-defects") -> DatasetSplits:
         for reference in everything
         if reference.name.startswith(_DEVELOPMENT.get(name, ()))
     }
-    unlabelled = folder / "unlabelled.xz"
+    unlabelled = shelf.parent / "unlabelled" / f"{name}.xz"
     return DatasetSplits(
         everything,
         frozenset(development_groups),

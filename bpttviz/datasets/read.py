@@ -294,7 +294,9 @@ def _one_each(group: object, count: int) -> list[Callable[[Atoms], str]]:
         return [group] * count
     listed = list(group) if isinstance(group, Iterable) and not isinstance(group, str) else []
     if len(listed) != count:
-        raise DataError(f"group= takes a function, or one name for each of the {count} relaxations")
+        raise DataError(
+            f"group= takes one name for each of the {count} relaxations (or a function)"
+        )
     return [_always(str(name)) for name in listed]
 
 

@@ -69,13 +69,11 @@ def cross_validate(
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
-    recipe = instance_of(
-        "recipe", PaperRecipe() if recipe is None else recipe, PaperRecipe, "PaperRecipe()"
-    )
+    recipe = PaperRecipe() if recipe is None else recipe
+    instance_of("recipe", recipe, PaperRecipe, "PaperRecipe()")
     folds, out = whole("folds", folds, least=2), Path(out)
     pairs = data.folds(folds)
-    unknown = [number for number in only or () if not 0 <= number < folds]
-    if unknown:
+    if unknown := [number for number in only or () if not 0 <= number < folds]:
         raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
     settings = {
         "recipe": specification(recipe),
@@ -94,8 +92,8 @@ def cross_validate(
     tables = [_table_of(out, number) for number in range(folds)]
     if not all(table.exists() for table in tables):
         return None
-    rows = [row for table in tables for row in Report.from_csv(table).rows]
-    report = Report(rows, noise_floor=data.noise_floor)
+    rows = (row for table in tables for row in Report.from_csv(table).rows)
+    report = Report(list(rows), noise_floor=data.noise_floor)
     questions = {r.name: question_of(r, training) for training, held in pairs for r in held}
     text = format_cross_validation(report, data.development_groups, questions)
     write_atomic(out / "report.csv", report.to_csv())

@@ -14,6 +14,7 @@ from bpttviz.potentials.requirements import require_finite
 from bpttviz.structures import StructureError, Structures
 
 FARTHEST = 1e6  # Å from the origin
+LARGEST_SPREAD = 5e3  # Å, where a direction is open
 MOST_BOXES = 2e7  # with the cutoff as their side: the search keeps a list for each
 
 
@@ -91,7 +92,8 @@ def _require_compact(
     # How far along an open direction the atoms reach is not asked: at most that far.
     sides = np.where(pbc, np.linalg.norm(cell, axis=1), spread)
     boxes = np.maximum(sides / cutoff, 1.0).prod()
-    if np.abs(points).max(initial=0.0) > FARTHEST or boxes > MOST_BOXES:
+    away = np.abs(points).max(initial=0.0) > FARTHEST
+    if away or boxes > MOST_BOXES or (spread > LARGEST_SPREAD and not pbc.all()):
         raise StructureError(
             f"its atoms lie up to {max(spread, sides.max()):.3g} Å apart, too far for a search of "
             f"neighbours within {cutoff:g} Å; an atom was thrown out, or the units (Å) are wrong",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +35,17 @@ def finetune(
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
 
-    Structures go through one at a time and their gradients are added up, so memory does not depend
-    on ``batch_size``. Ctrl-C, or ``stop_when``, ends training cleanly between two steps of a
-    relaxation or of its backward pass: the gradient in the making is dropped, the run so far is
-    returned, and with ``out`` it is on disk; the same call resumes it, to the same result as if it
-    had not been interrupted (on the CPU bit by bit, where the potential adds up in a fixed order;
-    with several threads PyTorch does not for float32 ``x[index]``, and CUDA has its own order).
+    Structures go through one at a time, so memory does not depend on ``batch_size``. Ctrl-C, or
+    ``stop_when``, ends training cleanly between two steps of a relaxation or of its backward pass:
+    the run so far is returned, and with ``out`` it is on disk; the same call resumes it, to the
+    same result as if it had not been interrupted (on the CPU bit by bit, where the potential adds
+    up in a fixed order; with several threads PyTorch does not for float32 ``x[index]``).
 
     Args:
         potential: the pretrained potential; it is left as it is.
-        data: `DatasetSplits` (trained on ``.train``, validated on ``.val``), or the relaxations to
-            train on.
-        objective: what to minimise; by default that of `Recipe`, with the data set's unlabelled
-            structures where it has any.
-        config: the training's numbers; by default those of `Recipe` where there is no objective
-            either, and else the default ones of `TrainingConfig`.
+        data: `DatasetSplits` (trained on ``.train``, validated on ``.val``), or relaxations.
+        objective: what to minimise; by default `Recipe`'s, with the set's unlabelled structures.
+        config: the training's numbers; by default `Recipe`'s where there is no objective either.
         validation: relaxations for early stopping, when ``data`` are no `DatasetSplits`.
         out: folder to save to and resume from. It is resumed only where everything that the result
             depends on is the same (`bpttviz.provenance`), and by one process at a time.
@@ -79,12 +75,21 @@ def finetune(
     check_metrics(metrics)
     require_callable(on_update=on_update, stop_when=stop_when)
     if objective is None:
-        own = {name: settings[name] for name in ("epochs", "batch_size") if name in settings}
-        unlabelled = data.unlabelled if isinstance(data, DatasetSplits) else None
-        recipe = Recipe(unlabelled, **own)
-        objective = recipe.objective(potential)
-        if config is None:
-            config = recipe.config(len(training_parts(data, validation)[0]))
+        objective, config = _recommended(potential, data, config, settings)
     given = {"validation": validation, "out": out, **settings}
     trainer = Trainer(potential, data, objective, config, **given)
     return trainer.fit(progress, on_update, stop_when, metrics)
+
+
+def _recommended(
+    potential: Potential,
+    data: DatasetSplits | RelaxationDataset,
+    config: TrainingConfig | None,
+    settings: Mapping[str, Any],
+) -> tuple[Objective, TrainingConfig]:
+    """What `Recipe` gives, but for what the caller has set."""
+    own = {name: settings[name] for name in ("epochs", "batch_size") if name in settings}
+    recipe = Recipe(data.unlabelled if isinstance(data, DatasetSplits) else None, **own)
+    if config is None:
+        config = recipe.config(len(training_parts(data, None)[0]))
+    return recipe.objective(potential), config

@@ -173,21 +173,22 @@ def load_run(
     header, tensors = checkpoint.read(path)
     if potential is None:
         potential = rebuild(header["settings"]["potential"], Potential, device, "potential")
-    instance_of("potential", potential, Potential, "bv.CHGNet()")
+    else:
+        instance_of("potential", potential, Potential, "bv.CHGNet()")
+        _say_if_other(potential, header["settings"]["potential"], "potential", path)
     best = part(tensors, "best")
     average = {} if best else part(tensors, "average")
     load_into(potential, best or part(tensors, "potential"), "potential", path)
     load_average(potential, part(average, "potential"), path)
-    _say_if_other(potential, header["settings"]["potential"], "potential", path)
     if header["rule"] is not None:
         if rule is None:
             rule = rebuild(header["rule"], nn.Module, device, "rule")
-        instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
+        else:
+            instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
+            _say_if_other(rule, header["rule"], "rule", path)
         best_rule = part(tensors, "best rule") if best else {}
         load_into(rule, best_rule or part(tensors, "rule"), "rule", path)
         load_average(rule, part(average, "rule"), path)
-        if not any(p.requires_grad for p in rule.parameters()):
-            _say_if_other(rule, header["rule"], "rule", path)
     return Run(
         potential,
         None if header["rule"] is None else rule,
@@ -200,8 +201,17 @@ def load_run(
 
 
 def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
-    """Warn where what took the weights is not what they are from, weights aside."""
-    reason = refusal(plain({role: saved}), {role: specification(given)})
+    """Warn where what is to take the weights is not what they are from."""
+    # Weights that a constructor was given are taken over: they are no difference.
+    weights = {name.rpartition(".")[2].removeprefix("log_") for name, _ in given.named_parameters()}
+
+    def described(part: Any) -> dict:
+        config = part.get("config") if isinstance(part, dict) else None
+        if not isinstance(config, dict):
+            return {role: part}
+        return {role: {**part, "config": {k: v for k, v in config.items() if k not in weights}}}
+
+    reason = refusal(plain(described(saved)), described(specification(given)))
     if reason:
         warnings.warn(
             f"the run in {path} was made with another {role} ({reason}): the weights are taken, "

@@ -323,3 +323,38 @@ def test_chgnet_from_poscar_to_its_own_checkpoint(tmp_path, capsys):
     ) == 0  # fmt: skip
     assert "ΔQ(X_K, ref)" in capsys.readouterr().out
     shutil.rmtree(relaxed)
+
+
+def test_files_that_cannot_be_used_are_left_out_on_request(springs, trajectories, tmp_path, capsys):
+    junk = [tmp_path / "junk.traj", tmp_path / "rubbish.traj"]
+    for file in junk:
+        file.write_text("nothing")
+    call = ["evaluate", *trajectories, *junk, "--potential", springs, "--quiet"]
+    assert main([str(x) for x in [*call, "--out", tmp_path / "a"]]) == 1
+    assert "2 of 5 cannot be used (--skip-bad leaves them out)" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="left out: .*junk.traj"):
+        assert main([str(x) for x in [*call, "--skip-bad", "--out", tmp_path / "b"]]) == 0
+
+
+def test_groups_can_be_named(springs, trajectories, tmp_path, capsys):
+    call = ["evaluate", *trajectories, "--potential", springs, "--quiet", "--out", tmp_path / "a"]
+    assert main([str(x) for x in [*call, "--groups", "a", "b", "a"]]) == 0
+    rows = bv.Report.from_csv(tmp_path / "a" / "report.csv").rows
+    assert [row.group for row in rows] == ["a", "b", "a"]
+    assert main([str(x) for x in [*call[:-1], tmp_path / "b", "--groups", "a"]]) == 1
+    assert "--groups takes one name for each of the 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--threads", "99999999999"], "more than any machine has"),
+     (["--potential", "mace:"], "does not say which mace")],
+)  # fmt: skip
+def test_numbers_and_names_that_cannot_be_meant(trajectories, tmp_path, capsys, arguments, said):
+    call = ["evaluate", trajectories[0], "--potential", "painn", "--out", tmp_path / "a"]
+    try:
+        status = main([str(x) for x in [*call, *arguments]])
+    except SystemExit as left:
+        status = left.code
+    assert status
+    assert said in capsys.readouterr().err

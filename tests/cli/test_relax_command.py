@@ -221,3 +221,68 @@ def test_the_second_process_in_a_folder_is_told_of_the_first(springs, tmp_path, 
     assert "is in use by this process itself, since" in capsys.readouterr().err
     run(*call)
     assert (out / "relax.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["ends.extxyz", "relax.csv"])
+def test_files_of_the_user_are_not_written_over(springs, tmp_path, capsys, name):
+    (start,) = (r.start.to_ase()[0] for r in references(1))
+    ase.io.write(tmp_path / "x.extxyz", start)
+    mine = tmp_path / name
+    mine.write_text((tmp_path / "x.extxyz").read_text())
+    call = ["relax", tmp_path / "x.extxyz", "--potential", springs, "--steps", "2"]
+    assert run(*call, "--out", tmp_path) == 1
+    assert f"{name} is there already" in capsys.readouterr().err
+    assert mine.read_text() == (tmp_path / "x.extxyz").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["x.extxyz", name])
+
+
+def test_one_bad_file_does_not_keep_the_others_from_being_relaxed(springs, tmp_path, capsys):
+    one, two = (r.start.to_ase()[0] for r in references(2))
+    ase.io.write(tmp_path / "one.extxyz", one)
+    ase.io.write(tmp_path / "two.traj", two)
+    (tmp_path / "junk.extxyz").write_text("no structure\n")
+    (tmp_path / "empty.traj").touch()
+    files = [tmp_path / n for n in ("junk.extxyz", "one.extxyz", "gone.cif", "empty.traj")]
+    out = tmp_path / "out"
+    call = ["relax", *files, tmp_path / "two.traj", "--potential", springs, "--fmax", "1e-3"]
+    assert run(*call, "--out", out) == 1
+    table = {line["name"]: line for line in read_csv(out / "relax.csv")}
+    assert set(table) == {"junk", "one", "gone", "empty", "two"}
+    assert [table[name]["converged"] for name in ("one", "two")] == ["True", "True"]
+    assert "does not exist" in table["gone"]["note"]
+    assert "is empty" in table["empty"]["note"]
+    assert "could not be read" in table["junk"]["note"]
+    assert len(ase.io.read(out / "ends.extxyz", ":")) == 2
+    assert "gone.cif does not exist" in capsys.readouterr().out
+
+
+def test_ends_of_an_earlier_call_are_not_taken_for_those_of_this_one(springs, tmp_path):
+    (start,) = (r.start.to_ase()[0] for r in references(1))
+    ase.io.write(tmp_path / "x.extxyz", start)
+    ase.io.write(tmp_path / "y.extxyz", Atoms("H2", [[0, 0, 0], [0, 0, 0.1]]))
+    out = tmp_path / "out"
+    settings = ["--potential", springs, "--fmax", "1e-3", "--out", out]
+    assert run("relax", tmp_path / "x.extxyz", *settings) == 0
+    assert (out / "ends.extxyz").exists()
+    assert run("relax", tmp_path / "y.extxyz", *settings) == 1
+    assert not (out / "ends.extxyz").exists()
+
+
+def test_a_result_that_was_cut_short_is_not_believed(springs, tmp_path, capsys):
+    (start,) = (r.start.to_ase()[0] for r in references(1))
+    ase.io.write(tmp_path / "x.extxyz", start)
+    call = ["relax", tmp_path / "x.extxyz", "--potential", springs, "--out", tmp_path / "out"]
+    run(*call)
+    path = tmp_path / "out" / "x.extxyz"
+    frames = ase.io.read(path, ":")
+    ase.io.write(path, frames[:2])
+    assert run(*call) == 1
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_the_format_can_be_told(springs, tmp_path, capsys):
+    (start,) = (r.start.to_ase()[0] for r in references(1))
+    file = tmp_path / "nameless"
+    ase.io.write(file, start, format="extxyz")
+    call = ["relax", file, "--potential", springs, "--fmax", "1e-3", "--out", tmp_path / "out"]
+    assert run(*call, "--format", "extxyz") == 0

@@ -166,7 +166,7 @@ def test_the_report_says_what_its_table_has_no_column_for():
         "within 3 Å of the defect, and beyond: pre 0.4000 and 0.0100; post 0.2000 and 0.0100",
         "below 0.1 eV/Å, and above: pre 0.0200 and 0.2000",
         "without the K steps: pre 1.500 (0 not at rest); post 1.500",
-        "other than the reference's: pre 1 different; post 1 equivalent 1 different",
+        "is as right): pre 1 different; post 1 equivalent 1 different",
         "within 5 Å of the defect: pre 0.250; post 0.500",
         "post: minima lost: a",
         "post: minima gained: b",
@@ -176,6 +176,23 @@ def test_the_report_says_what_its_table_has_no_column_for():
     bare = str(bv.Report([row("a", "pre", 1.0, 0.05)]))
     for word in ("defect", "K steps", "minima", "learned"):
         assert word not in bare
+
+
+def test_of_what_did_not_come_to_rest_nothing_is_said_to_be_lost_or_gained():
+    rows = [
+        row("a", "pre", 1.0, 0.05, "same"), row("a", "post", 1.0, 0.05, "unknown"),
+        row("b", "pre", 1.0, 0.05, "unknown"), row("b", "post", 1.0, 0.05, "same"),
+    ]  # fmt: skip
+    text = str(bv.Report(rows))
+    assert "minima lost" not in text
+    assert "minima gained" not in text
+
+
+def test_a_change_that_nothing_was_compared_for_is_no_number():
+    rows = [row("a", "pre", 1e-6, 0.05), row("a", "post", 1e-6, 0.05)]
+    text = str(bv.Report(rows, noise_floor=0.08))
+    assert "none compared" in text
+    assert "nan" not in text
 
 
 def test_tables_are_data_frames(report):

@@ -92,3 +92,24 @@ def test_what_has_no_neighbours_is_refused():
     for cutoff in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="cutoff must be a positive, finite number"):
             neighbours(batch, cutoff)
+
+
+@pytest.mark.parametrize("apart", [3e3, 3e5, 1e6, 1e12])
+@pytest.mark.parametrize("pbc", [False, (True, True, False)], ids=str)
+def test_atoms_thrown_far_apart_are_refused_before_the_search(apart, pbc):
+    """It took minutes, or killed the process with a division by zero."""
+    far = Atoms("Si2", [[0, 0, 0], [0, 0, apart]], cell=[8, 8, 8], pbc=pbc)
+    structures = bv.Structures.from_ase([far], check=False)
+    if apart < 1e4 and pbc is not False:
+        assert len(neighbours(structures, 5.0).first) == 0
+        return
+    with pytest.raises(bv.StructureError, match="too far for a search of neighbours within 5 Å"):
+        neighbours(structures, 5.0)
+
+
+def test_far_from_the_origin_and_unwrapped_is_near_all_the_same():
+    near = Atoms("Si2", [[0, 0, 0], [1.4, 1.4, 1.4]], cell=[5.4] * 3, pbc=True)
+    far = near.copy()
+    far.positions[1] += 1e5 * near.cell[0]
+    first, second = (neighbours(bv.Structures.from_ase(x), 5.0) for x in (near, far))
+    assert len(first.first) == len(second.first)

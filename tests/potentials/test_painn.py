@@ -1,5 +1,8 @@
 """Our own equivariant potential. (What every potential must keep is in test_potentials.py.)"""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from models import rattled_silicon, require_exact_gradients
 
 import bpttviz as bv
 from bpttviz.experiments.pretrain_frames import components, force_mae
+from bpttviz.potentials.small import painn
 from bpttviz.potentials.small.elements import ElementEmbedding, row_and_column
 from bpttviz.potentials.small.painn import radial_basis
 
@@ -156,3 +160,48 @@ def test_gradients_do_not_depend_on_what_threads_do_first():
         assert all(torch.equal(gradient(), first) for _ in range(5))
     finally:
         torch.set_num_threads(threads)
+
+
+def test_edges_passed_along_in_pieces_change_nothing(monkeypatch):
+    potential = random_painn()
+    data = bv.Structures.from_ase(rattled_silicon())
+    results = []
+    for most in (10**9, 7):
+        monkeypatch.setattr(painn, "MOST_EDGES", most)
+        final = bv.relax(
+            potential, data, bv.GradientDescent(0.01), bv.StoppingCriterion(2), bv.FullBPTT()
+        ).final.positions
+        weights = list(potential.parameters())
+        slopes = torch.autograd.grad((final**2).sum(), weights, allow_unused=True)
+        results.append((final.detach(), slopes))
+    (one, slopes), (two, others) = results
+    assert torch.allclose(one, two, rtol=0, atol=1e-12)
+    for mine, theirs in zip(slopes, others, strict=True):
+        assert (mine is None) == (theirs is None)
+        assert mine is None or torch.allclose(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_five_thousand_atoms_are_relaxed_within_a_gigabyte():
+    program = """
+from ase.build import bulk
+import bpttviz as bv
+atoms = bulk("Si", cubic=True) * (9, 9, 8)
+atoms.rattle(0.05, seed=1)
+start = bv.Structures.from_ase(atoms)
+reference = bv.ReferenceRelaxation.from_ase("a", [atoms, bulk("Si", cubic=True) * (9, 9, 8)])
+potential = bv.PaiNN.pretrained()
+bv.AroundEnd().one(potential, reference, bv.Draw(0, 0))
+with bv.Meter() as meter:
+    end = bv.relax(potential, start, bv.FIRE(), bv.StoppingCriterion(2))
+print(len(atoms), float(end.fmax[-1]), meter.peak_bytes)
+"""
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    count, fmax, peak = (float(word) for word in printed.split())
+    assert count == 5184
+    assert fmax > 0
+    assert peak < 1e9
+
+
+def test_a_cutoff_without_a_limit_would_fill_the_memory():
+    with pytest.raises(ValueError, match="cutoff must be .* at most 20"):
+        bv.PaiNN(cutoff=200.0)

@@ -76,7 +76,13 @@ def test_the_margin_can_be_walked_on_too():
 
 def test_walkers_go_where_relax_takes_them():
     points = [[0.3, 1.0], [-0.4, -0.9], [1.4, 1.4]]
-    for rule in (bv.GradientDescent(0.1, max_step=None), bv.GradientDescent(0.3, max_step=0.05)):
+    rules = (
+        bv.GradientDescent(0.1, max_step=None),
+        bv.GradientDescent(0.3, max_step=0.05),
+        bv.HeavyBall(0.1, momentum=0.5, max_step=None),
+        bv.FIRE(),
+    )
+    for rule in rules:
         with torch.no_grad():
             path = bv.relax(TWO_WELLS, walkers(points), rule, bv.StoppingCriterion(25)).trajectory
         assert torch.allclose(

@@ -53,14 +53,10 @@ def test_the_gradient_at_equilibrium_is_that_of_central_differences(bound):
 def test_held_atoms_count_neither_in_forces_nor_in_curvatures():
     (reference,) = references(1)
     held = torch.tensor([True, False, False, False])
-    data = bv.RelaxationDataset(
-        [
-            replace(
-                reference,
-                **{w: replace(getattr(reference, w), fixed=held) for w in ("start", "end")},
-            )
-        ]
-    )
+    start = replace(reference.start, fixed=held)
+    places = torch.where(held[:, None], start.positions, reference.end.positions)
+    end = start.with_positions(places)
+    data = bv.RelaxationDataset([replace(reference, start=start, end=end)])
     potential = network()
     ends = data.ends()
     squares = (ends.masses[:, None] * (potential(ends).forces / 10) ** 2)[1:].sum()

@@ -148,7 +148,7 @@ def test_settings_come_in_an_object_or_one_by_one():
         ({"objective": bv.EndpointLoss}, r"objective must be an object.*EndpointLoss\(...\)"),
         ({"objective": "endpoint"}, "objective must be an Objective, such as bv.EndpointLoss()"),
         ({"config": 3}, r"config must be a TrainingConfig, such as bv.TrainingConfig\(epochs=3\)"),
-        ({"out": 3}, "out must be a folder's path, got a int"),
+        ({"out": 3}, "out must be the path of a file or folder, got 3"),
         ({"metrics": ["loss"]}, "metrics must be a mapping"),
         ({"metrics": {"mine": 3}}, "metrics must map names to functions"),
         ({"metrics": {"lost": len}}, "cannot be called 'lost': that is a column"),

@@ -104,7 +104,9 @@ def test_forces_on_held_atoms_are_no_labels():
     """A file says zero for them; a potential that says something else is not wrong."""
     (reference,) = labelled(1)
     held = torch.tensor([True, True, False, False])
-    start, end = (replace(s, fixed=held) for s in (reference.start, reference.end))
+    start = replace(reference.start, fixed=held)
+    places = torch.where(held[:, None], start.positions, reference.end.positions)
+    end = start.with_positions(places)
     zeroed = replace(
         reference.trajectory, forces=torch.where(held[:, None], 0.0, reference.trajectory.forces)
     )
@@ -118,10 +120,8 @@ def test_forces_on_held_atoms_are_no_labels():
         for frame, forces in (reference.frames([place]) for place in objective.places(reference))
     ]
     assert torch.allclose(found, torch.stack(by_hand).mean())
-    all_held = (replace(s, fixed=torch.ones_like(held)) for s in (start, end))
-    nothing = bv.RelaxationDataset(
-        [replace(reference, **dict(zip(("start", "end"), all_held, strict=True)))]
-    )
+    all_held = replace(start, fixed=torch.ones_like(held))
+    nothing = bv.RelaxationDataset([replace(reference, start=all_held, end=all_held)])
     assert objective.loss(learner, nothing).isnan().all()
 
 

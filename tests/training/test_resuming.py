@@ -24,13 +24,21 @@ SHORT = {**SETTINGS, "epochs": 1}
 
 
 def altered(**changes):
-    """The training relaxations, the first start with other held atoms or masses."""
+    """The training relaxations, the first one with other held atoms or masses.
+
+    Its first atom stays in place, so that it can be held.
+    """
     first, *others = references(2)
-    name, value = changes.popitem()
-    if name == "group":
-        return bv.RelaxationDataset([replace(first, group=value), *others])
-    ends = {end: replace(getattr(first, end), **{name: value}) for end in ("start", "end")}
-    return bv.RelaxationDataset([replace(first, **ends), *others])
+    places = first.end.positions.clone()
+    places[0] = first.start.positions[0]
+    first = replace(first, end=first.end.with_positions(places))
+    for name, value in changes.items():
+        if name == "group":
+            first = replace(first, group=value)
+            continue
+        ends = {end: replace(getattr(first, end), **{name: value}) for end in ("start", "end")}
+        first = replace(first, **ends)
+    return bv.RelaxationDataset([first, *others])
 
 
 class Pulled(bv.GradientDescent):
@@ -116,7 +124,7 @@ CHANGES = {  # (what the first call has, what the second has), and what is to be
 @pytest.mark.parametrize("what", CHANGES)
 @pytest.mark.filterwarnings("ignore:.*left out of an update")
 def test_whatever_changed_a_run_is_not_taken_for_another(tmp_path, what):
-    usual = {"potential": network(), "data": references(2), "objective": endpoint()}
+    usual = {"potential": network(), "data": altered(), "objective": endpoint()}
     first, second, named = CHANGES[what]
     bv.finetune(**usual | first, **SHORT, out=tmp_path)
     again = bv.finetune(**usual | first, **SHORT, out=tmp_path)  # the same is resumed
@@ -280,6 +288,7 @@ def load_and_resume(folder):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("ignore:.*was made with another")
 def test_a_spoiled_file_is_refused_in_words_or_does_no_harm(saved, tmp_path):
     file = saved / checkpoint.FILE
     with safe_open(file, "pt") as content:
