@@ -39,7 +39,7 @@ def write(folder: Path, header: dict, tensors: dict[str, Tensor]) -> None:
     text = json.dumps({"format": FORMAT, "version": VERSION, **header}, indent=1, allow_nan=False)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     earlier = (folder / FILE).exists()
-    if not earlier and (folder / "run.json").exists():
+    if not earlier and not _is_ours(folder / "run.json"):
         raise RunError(
             f"{folder / 'run.json'} is there already, and not from a run; it would be written "
             "over: choose another folder"
@@ -54,6 +54,16 @@ def write(folder: Path, header: dict, tensors: dict[str, Tensor]) -> None:
             f"could not write {folder / FILE} ({error}); {kept}. Free some space or choose "
             "another folder, then call finetune again"
         ) from error
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether the JSON beside a run is one of ours, or is not there."""
+    if not file.exists():
+        return True
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get("format") == FORMAT
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def read(path: Path) -> tuple[dict, dict[str, Tensor]]:

@@ -543,6 +543,9 @@ def test_five_thousand_atoms_are_read_within_a_gigabyte(tmp_path):
     """Start, end and ten frames; two atoms of one kind have traded places in a second file."""
     script = textwrap.dedent("""
         import resource, sys
+        import torch
+        used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = used()  # 0.2 GB, and 0.5 GB with CUDA in it
         import ase.io, numpy as np
         from ase.build import bulk
         from ase.calculators.singlepoint import SinglePointCalculator
@@ -565,13 +568,13 @@ def test_five_thousand_atoms_are_read_within_a_gigabyte(tmp_path):
             assert "atoms 17, 18 have traded places" in str(error)
         else:
             raise SystemExit("not noticed")
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        print(used() - before)
     """)
     answer = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "large.extxyz")],
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
-    assert int(answer.stdout) < 1e6  # kB
+    assert int(answer.stdout) < 0.75e6  # kB
 
 
 def test_traded_places_are_those_of_the_assignment_over_all_pairs():
