@@ -181,7 +181,8 @@ def remarks(found: Sequence[FrameLabels]) -> list[str]:
         said.append("the last frame has no forces, so that nothing shows whether it is at rest")
     no_energy = sum(x.energy is None for x in found if x.forces is not None)
     if no_energy:
-        said.append(f"{no_energy} frames have forces but no energy, which counts as unknown")
+        have = "frame has" if no_energy == 1 else "frames have"
+        said.append(f"{no_energy} {have} forces but no energy, which counts as unknown")
     return said
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student_t
 
+from bpttviz.evaluation.tables import counted
+
 # Below this many structures an interval or a verdict would claim more than can be known: with five
 # of one sign a coin would do the same one time in sixteen.
 MIN_SAMPLES = 6
@@ -106,7 +108,7 @@ class PairedComparison:
         """What else a reader of the change must know: groups, and who is not in the ratio."""
         lines = []
         if self.drawn < len(self.before):
-            lines.append(f"{self.drawn} groups taken whole")
+            lines.append(f"{counted(self.drawn, 'group')} taken whole")
         if self.kept_right:
             lines.append(
                 f"kept right, within {self.floor:g} before and after: {', '.join(self.kept_right)}"

@@ -19,6 +19,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARK = "'"
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 structure", "8 structures"."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def percent(ratio: float) -> str:
     """The change that a ratio is, with its sign; "none compared" where there is none (NaN)."""
     return "none compared" if math.isnan(ratio) else f"{100 * (ratio - 1):+.1f} %"

@@ -17,7 +17,7 @@ from bpttviz.evaluation.statistics import (
     PairedComparison,
     resolution_of,
 )
-from bpttviz.evaluation.tables import format_table, percent, table_html
+from bpttviz.evaluation.tables import counted, format_table, percent, table_html
 
 if TYPE_CHECKING:
     from bpttviz.evaluation.report import Report
@@ -58,8 +58,8 @@ def display_table(report: Report) -> pd.DataFrame:
 def notes(report: Report) -> list[str]:
     """What the table does not say: how it was made, what is missing, and the conclusions."""
     lines = [
-        f"{len(report.structures)} structures; ΔQ in amu^½ Å, means over those that all have; "
-        f"change: geometric mean of paired ratios ({METHOD})",
+        f"{counted(len(report.structures), 'structure')}; ΔQ in amu^½ Å, means over those that all "
+        f"have; change: geometric mean of paired ratios ({METHOD})",
         _resolution(report),
         *_missing(report),
         *_details(report),
@@ -85,17 +85,17 @@ def conclusions(report: Report, before: str, after: str) -> list[str]:
 
 def _conclusion(what: str, change: PairedComparison) -> str:
     """One comparison as a sentence that claims no more than its structures can tell."""
-    count, percent = len(change.before), 100 * (change.ratio - 1)
-    extent = f"{percent:+.0f} % over {count} structures"
+    count, grown = len(change.before), 100 * (change.ratio - 1)
+    extent = f"{grown:+.0f} % over {counted(count, 'structure')}"
     if change.drawn < count:
-        extent += f" in {change.drawn} groups"
+        extent += f" in {counted(change.drawn, 'group')} (of ends that may be one)"
     extent = ", ".join([extent, f"{change.worse} worse", *_aside(change)])
     if not count:
         beyond = BEYOND * change.floor
         told = ", ".join([f"{change.worse} worse", *_aside(change)])
         return f"{what}: nothing to compare, as no error before is beyond {beyond:g}; {told}."
     if change.drawn < MIN_SAMPLES:
-        here = "falls" if percent < 0 else "rises" if percent > 0 else "does not change"
+        here = "falls" if grown < 0 else "rises" if grown > 0 else "does not change"
         return f"{what} {here} here, {extent}; too few to tell more."
     low, high = change.interval
     verdict = change.direction or "does not change beyond what these structures can tell"

@@ -57,7 +57,7 @@ def test_groups_are_taken_whole_unless_asked_otherwise(report):
     assert "too few to tell more" in grouped.conclusions()[0]
     one = bv.Report([replace(row, group="g") for row in report.rows]).compare()
     assert np.isnan(one.interval).all()
-    assert str(one).endswith("3 of 7 worse; 1 groups taken whole")
+    assert str(one).endswith("3 of 7 worse; 1 group taken whole")
 
 
 def test_verdicts_are_sentences_about_what_was_measured(report):
