@@ -23,6 +23,8 @@ from bpttviz.cli.options import (
 if TYPE_CHECKING:
     from bpttviz.datasets.relaxations import RelaxationDataset
     from bpttviz.datasets.splits import DatasetSplits
+    from bpttviz.potentials.base import Potential
+    from bpttviz.training.config import TrainingConfig
     from bpttviz.training.objectives import Objective
 
 HELP = (
@@ -49,6 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patience", type=whole, help="stop after so many epochs without progress")
     add_potential(parser)
     add_recipe(parser)
+    parser.add_argument(
+        "--starts", choices=("reference", "both-ends"), default="reference",
+        help="where relaxations start from in training: the references' starts, as in the paper; "
+        "or half from there and half from around the ends, with averaged weights and what else "
+        "bpttviz.Recipe says (for it --epochs 5 --learning-rate 1e-3 are meant)",
+    )  # fmt: skip
     parser.add_argument("--batch-size", type=whole, default=1, help="structures an update")
     parser.add_argument(
         "--forces", type=positive, metavar="WEIGHT",
@@ -82,16 +90,14 @@ def run(choices: argparse.Namespace) -> int:
             f"a {type(potential).__name__} has no checkpoint format of another package, so "
             "--export cannot write one; its run folder is all that is needed (load_run)"
         )
+    objective, config = _training(choices, potential, data)
     run = finetune(
         potential,
         data,
-        _objective(choices),
-        epochs=choices.epochs,
-        learning_rate=choices.learning_rate,
-        batch_size=choices.batch_size,
+        objective,
+        config,
         validation=validation,
         patience=choices.patience,
-        seed=choices.seed,
         out=choices.out,
         progress=not choices.quiet,
     )
@@ -131,18 +137,44 @@ def _data(
     return load_dataset(choices.dataset), None
 
 
-def _objective(choices: argparse.Namespace) -> Objective:
-    """What --forces, --forces-only and the options of the relaxation stand for."""
+def _training(
+    choices: argparse.Namespace, potential: Potential, data: DatasetSplits | RelaxationDataset
+) -> tuple[Objective, TrainingConfig]:
+    """What --starts, --forces, --forces-only and the options of the relaxation stand for."""
+    from bpttviz.datasets.splits import DatasetSplits
     from bpttviz.relaxation.rules import GradientDescent
     from bpttviz.relaxation.stopping import StoppingCriterion
+    from bpttviz.training.config import TrainingConfig
     from bpttviz.training.objectives import EndpointLoss, ForceLoss
+    from bpttviz.training.recipe import Recipe
 
-    forces = ForceLoss(choices.frames)
+    numbers = {
+        "epochs": choices.epochs,
+        "learning_rate": choices.learning_rate,
+        "batch_size": choices.batch_size,
+        "seed": choices.seed,
+    }
+    config, forces = TrainingConfig(**numbers), ForceLoss(choices.frames)
+    endpoint: Objective
     if choices.forces_only:
         if choices.forces is not None:
             raise ValueError("--forces adds to the endpoint's loss, --forces-only leaves it out")
-        return forces
-    endpoint = EndpointLoss(
-        GradientDescent(choices.step_size), StoppingCriterion(choices.steps), adjoint_of(choices)
-    )
-    return endpoint if choices.forces is None else endpoint + choices.forces * forces
+        return forces, config
+    if choices.starts == "both-ends":
+        unlabelled, train = (
+            (data.unlabelled, data.train) if isinstance(data, DatasetSplits) else (None, data)
+        )
+        recipe = Recipe(
+            unlabelled,
+            step_size=choices.step_size,
+            steps=choices.steps,
+            adjoint=adjoint_of(choices),
+            **numbers,
+        )
+        endpoint = recipe.objective(potential)
+        config = recipe.config(len(train))
+    else:
+        rule, stop = GradientDescent(choices.step_size), StoppingCriterion(choices.steps)
+        endpoint = EndpointLoss(rule, stop, adjoint_of(choices))
+    both = endpoint if choices.forces is None else endpoint + choices.forces * forces
+    return both, config

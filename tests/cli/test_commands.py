@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
+from springs import network
 from taught import interrupt_after, labelled, references
 
 import bpttviz as bv
@@ -145,11 +146,15 @@ def endpoint(adjoint=None):
         (["--forces", "0.5", "--frames", "3"], endpoint() + 0.5 * bv.ForceLoss(3)),
         (["--forces-only"], bv.ForceLoss(20)),
         (
+            ["--starts", "both-ends"],
+            bv.Recipe(step_size=0.1, max_step=0.2, steps=4).objective(network()),
+        ),
+        (
             ["--adjoint", "guided", "--window", "2"],
             endpoint(bv.GuidedAdjoint(2, 1.0, bv.ImplicitAdjoint(strict=False))),
         ),
     ],
-    ids=["endpoint", "with forces", "forces", "guided"],
+    ids=["endpoint", "with forces", "forces", "both ends", "guided"],
 )
 def test_finetune_trains_what_it_is_told(springs, trajectories, tmp_path, options, objective):
     out = tmp_path / "out"
@@ -159,6 +164,24 @@ def test_finetune_trains_what_it_is_told(springs, trajectories, tmp_path, option
     assert found.settings["objective"] == specification(objective)
     assert found.status == "finished"
     assert len(found.history) == 6
+
+
+def test_from_both_ends_trains_as_the_recipe_does(springs, trajectories, tmp_path):
+    out = tmp_path / "out"
+    call = ["finetune", *trajectories, "--potential", springs, *RECIPE, "--starts", "both-ends"]
+    run(*call, "--seed", "3", "--out", out)
+    numbers = {"epochs": 2, "learning_rate": 0.01, "seed": 3}
+    recipe = bv.Recipe(step_size=0.1, steps=4, **numbers)
+    library = bv.finetune(
+        bv.load_run(springs).potential, bv.read_relaxations(trajectories),
+        recipe.objective(network()), recipe.config(3), progress=False,
+    )  # fmt: skip
+    found = bv.load_run(out)
+    assert found.settings["schedule"] == library.settings["schedule"]
+    for one, other in zip(
+        found.potential.parameters(), library.potential.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def test_finetune_on_pairs_with_validation_is_what_the_library_does(springs, tmp_path):
