@@ -40,6 +40,7 @@ from .relaxation.adjoints.implicit import ImplicitAdjoint as ImplicitAdjoint
 from .relaxation.adjoints.implicit import ImplicitError as ImplicitError
 from .relaxation.adjoints.implicit import ImplicitWarning as ImplicitWarning
 from .relaxation.adjoints.unrolled import CheckpointedBPTT as CheckpointedBPTT
+from .relaxation.adjoints.unrolled import DetachedBPTT as DetachedBPTT
 from .relaxation.adjoints.unrolled import FullBPTT as FullBPTT
 from .relaxation.adjoints.unrolled import TruncatedBPTT as TruncatedBPTT
 from .relaxation.diagnose import GradientDiagnosis as GradientDiagnosis

@@ -212,6 +212,7 @@ CALLS = {
     "FullBPTT": lambda: {},
     "CheckpointedBPTT": lambda: {},
     "TruncatedBPTT": lambda: {},
+    "DetachedBPTT": lambda: {},
     "ImplicitAdjoint": lambda: {},
     "GuidedAdjoint": lambda: {},
     "GMRES": lambda: {},

@@ -27,6 +27,7 @@ from bpttviz.experiments.protocol import (
 )
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.scaled import ScaledForces
+from bpttviz.relaxation.adjoints.unrolled import DetachedBPTT
 from bpttviz.relaxation.rules import HeavyBall
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
@@ -39,6 +40,7 @@ from bpttviz.training.starts import AroundEnd
 
 FORCES, FORCES_THEN_BPTT = "force-matched", "forces, then BPTT"
 BOTH_ENDS, AT_THE_END = "BPTT from both ends", "near the end alone"
+NOT_THROUGH_TIME = "both ends, not through time"
 
 # method -> the labels it learns from
 LABELS = {
@@ -49,6 +51,7 @@ LABELS = {
     FORCES_THEN_BPTT: "frames with forces, then ends",
     BOTH_ENDS: "ends",
     AT_THE_END: "ends",
+    NOT_THROUGH_TIME: "ends",
 }
 METHODS = tuple(LABELS)
 
@@ -106,7 +109,7 @@ def stages_of(
         return []
     endpoint = EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint)
     epoch = len(training) * count_evaluations(endpoint, potential, training[:1])
-    if method in (BOTH_ENDS, AT_THE_END):
+    if method in (BOTH_ENDS, AT_THE_END, NOT_THROUGH_TIME):
         return [_from_drawn_starts(method, potential, training, recipe, unlabelled, epoch)]
     for_forces = {FORCES: recipe.epochs, BPTT: 0, FORCES_THEN_BPTT: recipe.epochs // 2}[method]
     stages = []
@@ -130,7 +133,7 @@ def _from_drawn_starts(
     unlabelled: Structures | None,
     epoch: int,
 ) -> Stage:
-    """The training of `BOTH_ENDS` or `AT_THE_END`, which average weights and draw their starts.
+    """The training of those methods that average weights and draw their starts.
 
     Args:
         epoch: evaluations that one epoch of `BPTT` costs.
@@ -140,13 +143,13 @@ def _from_drawn_starts(
         step_size=recipe.step_size,
         max_step=recipe.max_step,
         steps=recipe.steps,
-        adjoint=recipe.adjoint,
+        adjoint=DetachedBPTT() if method == NOT_THROUGH_TIME else recipe.adjoint,
         epochs=recipe.epochs,
         clip=recipe.clip,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
     )
-    if method == BOTH_ENDS:
+    if method != AT_THE_END:
         objective = ours.objective(potential)
         rehearsed = 0 if unlabelled is None else len(training)
         return Stage(objective, ours.config(len(training)), ours.epochs * (epoch + rehearsed))

@@ -27,7 +27,6 @@ from bpttviz.experiments.benchmark_report import (
 )
 from bpttviz.experiments.methods import (
     FORCES,
-    FORCES_THEN_BPTT,
     METHODS,
     Split,
     allocate_budget,
@@ -100,7 +99,7 @@ def test_a_large_set_has_parts_of_its_own():
     assert len(parts_of(crystals, 3)) == 3
 
 
-@pytest.mark.parametrize("method", [FORCES, BPTT, FORCES_THEN_BPTT])
+@pytest.mark.parametrize("method", METHODS[2:])
 def test_all_methods_spend_what_is_said(data, method):
     """Evaluations are counted while the method trains, and compared with those declared."""
     references, count = data.all, 0

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from ase import Atoms
 from springs import central_difference, network, starts, targets
 
 import bpttviz as bv
@@ -100,3 +101,68 @@ def test_weights_changed_before_the_replay_are_noticed():
         potential.stiffness.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         result.final.positions.sum().backward()
+
+
+# --- each step by itself -------------------------------------------------------------------------
+
+
+class Spring(bv.Potential):
+    """An atom on a spring along x: everything is known in closed form."""
+
+    net_force_free = equivariant = False
+
+    def __init__(self, rest=1.0, stiffness=2.0):
+        super().__init__()
+        self.rest = torch.nn.Parameter(torch.tensor(rest).double())
+        self.stiffness = stiffness
+
+    def energy(self, structures):
+        return 0.5 * self.stiffness * (structures.positions - self.rest).pow(2).sum()[None]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_what_the_gradient_through_time_adds_is_known_for_a_spring(steps):
+    """dX_K/dx*: each step alone gives eta k, and time makes of their sum 1 - (1 - eta k)^K."""
+    start = bv.Structures.from_ase(Atoms("H"))
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(steps)
+    expected = {
+        bv.FullBPTT(): 1 - (1 - 0.2) ** steps,
+        bv.CheckpointedBPTT(): 1 - (1 - 0.2) ** steps,
+        bv.TruncatedBPTT(2): 1 - (1 - 0.2) ** min(steps, 2),
+        bv.DetachedBPTT(): 0.2 * steps,
+    }
+    for adjoint, slope in expected.items():
+        potential = Spring()
+        end = bv.relax(potential, start, rule, stop, adjoint).final.positions[0, 0]
+        (found,) = torch.autograd.grad(end, [potential.rest])
+        assert float(found) == pytest.approx(slope, rel=1e-12)
+        assert float(end.detach()) == pytest.approx(1 - 0.8**steps, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "rule", [bv.GradientDescent(0.08), bv.HeavyBall(0.05), bv.FIRE()], ids=repr
+)
+def test_detached_steps_go_where_all_go_and_agree_over_one_step(rule):
+    potential, start = network(), starts(2)
+    for steps in (1, 6):
+        ends, slopes = [], []
+        for adjoint in (bv.DetachedBPTT(), bv.FullBPTT()):
+            final = bv.relax(potential, start, rule, bv.StoppingCriterion(steps), adjoint).final
+            ends.append(final.positions.detach())
+            loss = bv.delta_q(final, targets(start)).sum()
+            slopes.append(torch.autograd.grad(loss, list(potential.parameters())))
+        assert torch.allclose(*ends, rtol=0, atol=1e-12)
+        alike = [torch.allclose(x, y, atol=1e-10) for x, y in zip(*slopes, strict=True)]
+        assert all(alike) if steps == 1 else not any(alike)
+
+
+def test_detached_steps_without_gradients_are_a_plain_relaxation():
+    potential, start = network(), starts(2)
+    with torch.no_grad():
+        one, other = (
+            bv.relax(
+                potential, start, stop=bv.StoppingCriterion(4), adjoint=adjoint
+            ).final.positions
+            for adjoint in (bv.DetachedBPTT(), bv.FullBPTT())
+        )
+    assert torch.equal(one, other)

@@ -5,10 +5,11 @@ pass.
 
 - `FullBPTT`, `CheckpointedBPTT`: through every step, exactly.
 - `TruncatedBPTT`: through the last few steps.
+- `DetachedBPTT`: through every step by itself, not from one to the next.
 - `ImplicitAdjoint`: at the resting place itself, through no step at all.
 - `GuidedAdjoint`: through the first few steps, and then at the resting place.
 
-The first three do not change where a relaxation goes; the last two carry it on to rest.
+The first four do not change where a relaxation goes; the last two carry it on to rest.
 """
 
 from __future__ import annotations

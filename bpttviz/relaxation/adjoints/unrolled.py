@@ -1,8 +1,9 @@
-"""Gradients through the steps themselves: all kept, all recomputed, or the last few only."""
+"""Gradients through the steps themselves: all kept or recomputed, the last few, each by itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
@@ -93,4 +94,30 @@ class TruncatedBPTT(Adjoint):
             if before.step > 0:
                 state = state.detached(cuts == before.step)
             state = differentiable_path(loop, [before, after], state, 1, backward)
+        return AdjointResult(state, backward)
+
+
+@dataclass(frozen=True)
+class DetachedBPTT(Adjoint):
+    """Every step's own part of the gradient, and nothing of how steps act on later ones.
+
+    The forces along the path are learned from where the relaxation leads, as if each step moved the
+    end by what it moves the atoms: dX_K/dX_t is taken for the identity. It costs what
+    `CheckpointedBPTT` costs, and is there to be compared with: what they differ by is what the
+    gradient through *time* buys. At a quadratic minimum a mode of curvature λ gets K eta λ where
+    the full gradient has 1 - (1 - eta λ)^K. (P. List et al., arXiv 2402.12971, find unrolling
+    without temporal gradients close to the full one in physics.)
+    """
+
+    def drive(self, loop: Loop) -> AdjointResult:
+        """The whole path without a graph, then each step from a place that has none."""
+        state, backward = loop.begin(), BackwardRecord.of(loop)
+        path = record_path(loop, state, loop.stop.max_steps)
+        if not torch.is_grad_enabled():
+            return AdjointResult(path[-1], backward)
+        for before, after in pairwise(path):
+            alone = differentiable_path(loop, [before, after], before, 1, backward)
+            # The places of this step, with the gradient of all that came before it.
+            earlier = state.positions - state.positions.detach()
+            state = replace(alone, positions=alone.positions + earlier)
         return AdjointResult(state, backward)
