@@ -287,8 +287,8 @@ def load_and_resume(folder):
     return found
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.filterwarnings("ignore:.*was made with another")
+@pytest.mark.filterwarnings("error")
 def test_a_spoiled_file_is_refused_in_words_or_does_no_harm(saved, tmp_path):
     file = saved / checkpoint.FILE
     with safe_open(file, "pt") as content:
