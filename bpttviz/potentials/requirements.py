@@ -81,7 +81,7 @@ def require_periodic(structures: Structures, model: str) -> None:
             structures,
             int(open_ones.nonzero()[0]),
             f"is not periodic in all three directions, which {model} needs; give it a cell with "
-            "vacuum and pbc=True",
+            "vacuum and pbc=True (a molecule's rotation counts in ΔQ then)",
         )
 
 
