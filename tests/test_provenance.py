@@ -114,11 +114,6 @@ def with_attribute(value):
     return energy
 
 
-@functools.cache
-def cached(x):
-    return 2 * x
-
-
 @dataclasses.dataclass
 class Settings:
     step: float = 1.0
@@ -155,7 +150,10 @@ PAIRS = {
         through_a_module("energy = 1.0001"),
     ),
     "a module itself": (module("K = 1.0"), module("K = 2.0")),
-    "a cached function": (cached, functools.cache(lambda x: 3 * x)),
+    "a cached function": (
+        formula("import functools\n@functools.cache\ndef f(x):\n    return 2 * x"),
+        formula("import functools\n@functools.cache\ndef f(x):\n    return 3 * x"),
+    ),
     "an attribute of a function": (with_attribute(1.0), with_attribute(2.0)),
     "an attribute beside a dataclass's fields": (settings(1), settings(2)),
     "a key's type": ({1: "a"}, {"1": "a"}),
