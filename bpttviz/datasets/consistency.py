@@ -23,7 +23,7 @@ LARGEST_DISPLACEMENT = 4.0
 SHORTEST_TRADE = 0.5
 
 # Å between two frames; optimisers move no atom further than 0.1 to 0.3.
-LONGEST_STEP = 1.0
+JUMP = 1.0
 
 # Å; what held atoms may differ by in two files, which keep few digits.
 HELD_IN_PLACE = 0.01
@@ -159,7 +159,7 @@ def breaks(contents: Contents, path: np.ndarray) -> list[str]:
     return [
         f"an atom moves {furthest[step]:.2f} Å from frame {step} to {step + 1}: frames are "
         "missing, or another relaxation begins there; one file holds one"
-        for step in np.flatnonzero(furthest > LONGEST_STEP)[:1]
+        for step in np.flatnonzero(furthest > JUMP)[:1]
     ]
 
 

@@ -30,11 +30,11 @@ _FORCES = re.compile(f"({_WHOSE})*(atomic|total)?(force|forces)({_WHOSE})*{_UNIT
 _LIKE_FORCES = re.compile("force|gradient|frc")
 _OTHER_VECTORS = re.compile("moment|vel|mag|spin|dipole|charge|scaled|frac|pos|disp|coord")
 
-SAME_PLACE = 1e-5  # Å
+SAME_PLACE = 1e-5  # Å, the digits that a file may lose
 # Steps (Å) along which forces are added up, the least change of energy (eV) that is judged by it,
 # and the factor that is put down to a coarse path.
 SHORT_STEP, TELLING, MOST_COARSE = 0.3, 0.02, 5.0
-AT_REST, BEGINNING = 0.03, 0.5  # eV/Å, the largest force where a relaxation ends, and begins
+SETTLED, RESTARTED = 0.03, 0.5  # eV/Å, the largest force where a relaxation ends, and begins
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,7 @@ def _of_another_place(frame: Atoms) -> bool:
     computed = getattr(frame.calc, "atoms", None)
     if not isinstance(computed, Atoms) or not frame.calc.results:
         return False
-    return len(computed) != len(frame) or bool(
-        (computed.numbers != frame.numbers).any()
-        or np.abs(computed.positions - frame.positions).max(initial=0.0) > SAME_PLACE
-        or np.abs(computed.cell.array - frame.cell.array).max() > SAME_PLACE
-    )
+    return not same_structure(computed, frame)
 
 
 def _may_be_forces(key: object, shaped: dict, found: bool) -> bool:
@@ -193,7 +189,7 @@ def restarts(found: Sequence[FrameLabels]) -> list[str]:
         for x in found
     ]
     for frame, (here, then) in enumerate(itertools.pairwise(largest)):
-        if here < AT_REST and then > BEGINNING:
+        if here < SETTLED and then > RESTARTED:
             return [
                 f"frame {frame} is at rest ({here:.2g} eV/Å), the next one is not ({then:.2g}): "
                 "probably another relaxation begins there; one file holds one"
@@ -263,8 +259,8 @@ def same_structure(one: Atoms, other: Atoms) -> bool:
     return (
         np.array_equal(one.numbers, other.numbers)
         and np.array_equal(one.pbc, other.pbc)
-        and np.allclose(one.cell.array, other.cell.array, rtol=0, atol=1e-5)
-        and np.allclose(one.positions, other.positions, rtol=0, atol=1e-5)
+        and np.allclose(one.cell.array, other.cell.array, rtol=0, atol=SAME_PLACE)
+        and np.allclose(one.positions, other.positions, rtol=0, atol=SAME_PLACE)
     )
 
 

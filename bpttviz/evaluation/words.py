@@ -88,7 +88,7 @@ def _conclusion(what: str, change: PairedComparison) -> str:
     count, grown = len(change.before), 100 * (change.ratio - 1)
     extent = f"{grown:+.0f} % over {counted(count, 'structure')}"
     if change.drawn < count:
-        extent += f" in {counted(change.drawn, 'group')} (of ends that may be one)"
+        extent += f" in {counted(change.drawn, 'group')} (starts that could end alike count as one)"
     extent = ", ".join([extent, f"{change.worse} worse", *_aside(change)])
     if not count:
         beyond = BEYOND * change.floor
