@@ -77,6 +77,7 @@ from .training.runs import load_run as load_run
 from .training.schedule import ConstantSchedule as ConstantSchedule
 from .training.schedule import CosineSchedule as CosineSchedule
 from .training.schedule import Schedule as Schedule
+from .training.shipped import shipped_runs as shipped_runs
 from .training.starts import AroundEnd as AroundEnd
 from .training.starts import JitteredStarts as JitteredStarts
 from .training.starts import MixedStarts as MixedStarts

@@ -228,6 +228,7 @@ CALLS = {
     "Report.from_csv": lambda: {"path": path_of_report()},
     "Report.to_csv": lambda: {"self": report()},
     "load_run": lambda: {"path": run().path},
+    "Run.export": lambda: {"self": run(), "folder": "exported"},
     "benchmark": lambda: {"potential": springs(), "data": splits(), "out": "benchmark", "folds": 2,
         "methods": ["pretrained"], "only": [0], "relaxer": bv.Relaxer(1.0, 1), "progress": False,
         "recipe": PaperRecipe(steps=1, epochs=2)},
@@ -302,7 +303,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "landscape_examples", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "landscape_examples", "shipped_runs", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 
@@ -470,6 +471,8 @@ SPECIAL = {
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),
+    ("Run.export", "folder"): but("a string", "bytes", "None", "a number", nothing=""),
+    ("Run.export", "pretrained"): POTENTIAL.without("None"),
     ("Report.to_csv", "path"): but(
         "None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."
     ),
