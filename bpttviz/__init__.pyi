@@ -10,6 +10,9 @@ from .datasets.splits import DatasetSplits as DatasetSplits
 from .distances import delta_q as delta_q
 from .distances import force_error as force_error
 from .distances import rmsd as rmsd
+from .evaluation.bulk import BulkProperties as BulkProperties
+from .evaluation.bulk import bulk_properties as bulk_properties
+from .evaluation.bulk import compare_bulk as compare_bulk
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
@@ -59,6 +62,7 @@ from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
+from .training.blend import average_weights as average_weights
 from .training.blend import blend as blend
 from .training.checkpoint import RunError as RunError
 from .training.config import TrainingConfig as TrainingConfig
