@@ -44,19 +44,19 @@ def test_only_draws_from_other_basins_are_dropped():
 
 
 def test_a_dropped_draw_leaves_its_structure_out_and_is_counted_and_resumes(tmp_path):
-    data = bv.RelaxationDataset([in_the_right_well(name) for name in "abc"])
-    starts = bv.WithinBasin(bv.AroundEnd(0.6, 0.6), double_well())
+    data = bv.RelaxationDataset([in_the_right_well(name) for name in "abcd"])
+    starts = bv.WithinBasin(bv.AroundEnd(1.0, 1.0), double_well())
     objective = bv.EndpointLoss(bv.GradientDescent(0.1), bv.StoppingCriterion(10), starts=starts)
     settings = {"learning_rate": 1e-3, "progress": False}
     with pytest.warns(UserWarning, match="goes elsewhere"):
-        run = bv.finetune(double_well(), data, objective, epochs=4, **settings)
+        run = bv.finetune(double_well(), data, objective, epochs=3, **settings)
     dropped = [name for update in run.history for name in update["left_out"]]
     assert 0 < len(dropped) < 12
     assert len(run.history) == 12
     with pytest.warns(UserWarning, match="goes elsewhere"):
-        bv.finetune(double_well(), data, objective, epochs=2, out=tmp_path, **settings)
+        bv.finetune(double_well(), data, objective, epochs=1, out=tmp_path, **settings)
     with pytest.warns(UserWarning, match="goes elsewhere"):
-        resumed = bv.finetune(double_well(), data, objective, epochs=4, out=tmp_path, **settings)
+        resumed = bv.finetune(double_well(), data, objective, epochs=3, out=tmp_path, **settings)
     assert torch.equal(resumed.potential.centres, run.potential.centres)
 
 
