@@ -60,6 +60,7 @@ from .relaxation.rules import UpdateRule as UpdateRule
 from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
+from .teaching.answers import read_answers as read_answers
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .training.basin import WithinBasin as WithinBasin
@@ -92,6 +93,7 @@ from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxation
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
+from .widgets.picture_slider import picture_slider as picture_slider
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 
 __version__: str
