@@ -9,6 +9,7 @@ from bpttviz.teaching.exercises import (
     foggy_valley,
     gradient_through_time,
     memory_and_implicit,
+    paradox,
     pretrained_potential,
     silicon_defects,
     wrong_force,
@@ -28,6 +29,8 @@ EXERCISES = [
     silicon_defects.atoms_that_hold_half(),
     memory_and_implicit.gradient_at_rest(),
     memory_and_implicit.steps_that_fit(),
+    paradox.sign_test(),
+    paradox.mean_ratio(),
     bring_your_own.same_order(),
     bring_your_own.energy_of_each(),
 ]
