@@ -18,6 +18,7 @@ from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
 from .experiments.benchmark import benchmark as benchmark
 from .experiments.benchmark_report import read_benchmark as read_benchmark
+from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction

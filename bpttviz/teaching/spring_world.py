@@ -18,8 +18,8 @@ from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
 
-ATOMS, SEED = 6, 2
-SPREAD = 3.0  # rest vectors this much longer than `Springs.frustrated` draws them: no atoms overlap
+ATOMS, SEED = 6, 1
+SPREAD = 3.0  # times longer rest vectors than `Springs.frustrated` draws: no atoms overlap
 FAR = 0.4  # Å, standard deviation of a start's coordinates about the end
 STEPS, EVERY = 120, 10  # of the true relaxation, and which of them are kept as frames
 
