@@ -73,6 +73,8 @@ from .training.draws import Draw as Draw
 from .training.equilibrium import EquilibriumLoss as EquilibriumLoss
 from .training.finetune import finetune as finetune
 from .training.iterates import IterateLoss as IterateLoss
+from .training.low_rank import low_rank as low_rank
+from .training.low_rank import merge_low_rank as merge_low_rank
 from .training.objectives import EndpointLoss as EndpointLoss
 from .training.objectives import ForceLoss as ForceLoss
 from .training.objectives import Objective as Objective

@@ -79,6 +79,12 @@ def crystal():
 
 
 @cache
+def linear():
+    """A potential with a linear layer of its own."""
+    return bv.EnergyFunction(lambda s, x: x.sum() * s.counts, torch.nn.Linear(6, 6).double())
+
+
+@cache
 def of_volume():
     """A potential of crystals that wants 40 Å³ a cell, and its atoms at the origin."""
 
@@ -304,6 +310,8 @@ CALLS = {
     "CosineSchedule": lambda: {},
     "bulk_properties": lambda: {"potential": of_volume(), "crystal": crystal()},
     "compare_bulk": lambda: {"potentials": {"a": of_volume()}, "crystals": {"x": crystal()}},
+    "low_rank": lambda: {"potential": linear()},
+    "merge_low_rank": lambda: {"potential": bv.low_rank(linear(), 1)},
     "average_weights": lambda: {"potentials": [springs(), network()]},
     "blend": lambda: {"pretrained": springs(), "tuned": network(), "alpha": 0.5},
     "count_evaluations": lambda: {
@@ -467,6 +475,7 @@ SPECIAL = {
     ("bulk_properties", "crystal"): object_of(crystal),
     ("compare_bulk", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
     ("compare_bulk", "crystals"): but("None", mixed={"a": None}, words="silicon"),
+    ("low_rank", "rank"): COUNT,
     ("average_weights", "potentials"): but(mixed=[None], words="springs"),
     ("Relaxer", "max_steps"): COUNT,
     ("WithinBasin", "starts"): object_of(bv.AroundEnd),
