@@ -15,6 +15,9 @@ from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
 from .experiments.benchmark import benchmark as benchmark
 from .experiments.benchmark_report import read_benchmark as read_benchmark
+from .experiments.robustness import robustness as robustness
+from .experiments.robustness_result import Robustness as Robustness
+from .experiments.robustness_result import stored_robustness as stored_robustness
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
@@ -86,6 +89,7 @@ from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxation
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
+from .widgets.robustness_map import RobustnessMap as RobustnessMap
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 
 __version__: str

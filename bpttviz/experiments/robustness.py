@@ -85,10 +85,13 @@ def robustness(
             were made with other settings.
     """
     instance_of("problem", problem, Problem, "LandscapeProblem()")
-    etas = [positive("a step size", x) for x in sequence_of("step_sizes", step_sizes, object, "[0.1]")]
+    etas = [
+        positive("a step size", x) for x in sequence_of("step_sizes", step_sizes, object, "[0.1]")
+    ]
     counts = [whole("a number of steps", k) for k in sequence_of("steps", steps, object, "[6, 12]")]
-    made = procedures(problem.max_step) if rules is None else rules
-    made = mapping_of("rules", made, object, '{"gradient descent": bv.GradientDescent}')  # type: ignore[assignment]
+    if rules is None:
+        rules = procedures(problem.max_step)
+    made = mapping_of("rules", rules, Callable, '{"my rule": bv.GradientDescent}')  # type: ignore[type-abstract]
     known = _known(out, problem)
     ends = problem.relaxer.run(problem.potential, problem.held_out.ends()).structures
     stiffest = _stiffest(problem, ends)
@@ -222,7 +225,9 @@ def _fingerprint(references: RelaxationDataset) -> str:
     return references.fingerprint()
 
 
-def _known(out: str | Path | None, problem: Problem) -> dict[tuple[str, float, int], RobustnessCell]:
+def _known(
+    out: str | Path | None, problem: Problem
+) -> dict[tuple[str, float, int], RobustnessCell]:
     """Trainings that a folder holds."""
     if out is None:
         return {}
@@ -253,8 +258,8 @@ def _keep(out: str | Path | None, cell: RobustnessCell) -> None:
 
 
 GRIDS: dict[str, tuple[type[Problem], list[float], list[int]]] = {
-    "landscape": (LandscapeProblem, [0.05, 0.1, 0.2, 0.4, 0.8, 1.6], [2, 4, 8, 16, 32]),
-    "silicon": (DefectProblem, [0.015, 0.03, 0.06, 0.12], [5, 10, 20]),
+    "landscape": (LandscapeProblem, [0.1, 0.2, 0.4, 0.8, 1.6], [2, 4, 8, 16]),
+    "silicon": (DefectProblem, [0.03, 0.06, 0.12], [5, 10, 20]),
 }
 
 

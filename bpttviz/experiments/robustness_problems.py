@@ -136,7 +136,10 @@ class LandscapeProblem(Problem):
         starts = low + (high - low) * torch.rand(count, 2, generator=draw, dtype=torch.float64)
         with torch.no_grad():
             true = relax(
-                self.truth, walkers(starts), GradientDescent(0.1, None), StoppingCriterion(300, 1e-6)
+                self.truth,
+                walkers(starts),
+                GradientDescent(0.1, None),
+                StoppingCriterion(300, 1e-6),
             )
         way = places(true.trajectory)
         references = []

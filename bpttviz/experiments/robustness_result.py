@@ -77,9 +77,11 @@ class RobustnessCell:
 
 
 def format_change(ratio: float | None) -> str:
-    """A ratio as a change in per cent: −97 %."""
+    """A ratio as a change: −97 %, or ×5."""
     if ratio is None:
         return "nothing to compare"
+    if ratio >= 3:
+        return f"×{ratio:.2g}"
     percent = 100 * (ratio - 1)
     digits = 1 if percent < -99 else 0
     return f"{percent:+.{digits}f} %".replace("-", "−")
