@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def robustness(
     counts = [whole("a number of steps", k) for k in sequence_of("steps", steps, object, "[6, 12]")]
     if rules is None:
         rules = procedures(problem.max_step)
-    made = mapping_of("rules", rules, Callable, '{"my rule": bv.GradientDescent}')  # type: ignore[type-abstract]
+    made = _makers(rules, etas[0] if etas else 0.1)
     known = _known(out, problem)
     ends = problem.relaxer.run(problem.potential, problem.held_out.ends()).structures
     stiffest = _stiffest(problem, ends)
@@ -117,6 +118,17 @@ def robustness(
                 if on_cell is not None:
                     on_cell(cell)
     return result
+
+
+def _makers(rules: object, step_size: float) -> dict[str, Callable[[float], UpdateRule]]:
+    """Title → function that makes a rule; each is tried once. Raises TypeError."""
+    hint = '{"my rule": bv.GradientDescent}'
+    made = cast(Procedures, mapping_of("rules", rules, object, hint))
+    for title, make in made.items():
+        if not callable(make):
+            raise TypeError(f"rules[{title!r}] must be a function of a step size, as {hint}")
+        instance_of(f"what rules[{title!r}] makes", make(step_size), UpdateRule, "bv.FIRE()")
+    return dict(made)
 
 
 def _train(
@@ -258,7 +270,7 @@ def _keep(out: str | Path | None, cell: RobustnessCell) -> None:
 
 
 GRIDS: dict[str, tuple[type[Problem], list[float], list[int]]] = {
-    "landscape": (LandscapeProblem, [0.1, 0.2, 0.4, 0.8, 1.6], [2, 4, 8, 16]),
+    "landscape": (LandscapeProblem, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2], [2, 4, 8, 16]),
     "silicon": (DefectProblem, [0.03, 0.06, 0.12], [5, 10, 20]),
 }
 

@@ -20,8 +20,8 @@ from bpttviz._files import write_atomic
 METRICS = {"dq_rest": "end at rest", "dq_k": "end after K steps", "force_mae": "forces"}
 
 # What is to be expected of a cell before anything is trained.
-IN_TIME, TOO_SHORT, UNSTABLE = "in time", "too short", "beyond the stable step"
-LEFT = 0.3  # of the way to rest: K steps that leave more are too short
+ARRIVES, TOO_SHORT, UNSTABLE = "arrives", "too short", "beyond the stable step"
+LEFT = 0.05  # of the way to rest: K steps that leave more are too short
 HARDLY = 0.5  # of the largest gain: where the least is as large, results hardly depend
 
 
@@ -144,11 +144,11 @@ class Robustness:
         )
 
     def condition(self, cell: RobustnessCell) -> str:
-        """What was to be expected: "in time", "too short" or "beyond the stable step"."""
+        """What was to be expected: "arrives", "too short" or "beyond the stable step"."""
         limit = self.limits.get(cell.procedure)
         if limit is not None and cell.step_size > limit:
             return UNSTABLE
-        return TOO_SHORT if cell.left is None or cell.left > LEFT else IN_TIME
+        return TOO_SHORT if cell.left is None or cell.left > LEFT else ARRIVES
 
     def those(self, condition: str) -> list[RobustnessCell]:
         """Cells of one condition."""
@@ -175,7 +175,7 @@ class Robustness:
     def verdict(self) -> list[str]:
         """What the trainings say, condition by condition, and whether results hardly depend."""
         sentences = []
-        for condition in (IN_TIME, TOO_SHORT, UNSTABLE):
+        for condition in (ARRIVES, TOO_SHORT, UNSTABLE):
             cells = self.those(condition)
             if not cells:
                 continue

@@ -11,7 +11,7 @@ from traitlets.utils.bunch import Bunch
 
 from bpttviz._checks import instance_of
 from bpttviz.experiments.robustness_result import (
-    IN_TIME,
+    ARRIVES,
     LEFT,
     METRICS,
     TOO_SHORT,
@@ -27,7 +27,7 @@ from bpttviz.widgets.static import SelfContained
 
 ENTRY = "robustness_map/index.js"
 CONDITIONS = {
-    IN_TIME: f"before training, K steps leave less than {100 * LEFT:.0f} % of the way to rest",
+    ARRIVES: f"before training, K steps leave less than {100 * LEFT:.0f} % of the way to rest",
     TOO_SHORT: "they leave more",
     UNSTABLE: "the untrained map does not settle at rest",
 }

@@ -24,7 +24,7 @@
 import { css, mix, rgb } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
 
-const SHORT = { "in time": "in", "too short": "short", "beyond the stable step": "beyond" };
+const SHORT = { "arrives": "in", "too short": "short", "beyond the stable step": "beyond" };
 
 /**
  * @param {import("./index.js").Data} data
