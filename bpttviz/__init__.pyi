@@ -10,6 +10,9 @@ from .datasets.splits import DatasetSplits as DatasetSplits
 from .distances import delta_q as delta_q
 from .distances import force_error as force_error
 from .distances import rmsd as rmsd
+from .evaluation.bulk import BulkProperties as BulkProperties
+from .evaluation.bulk import bulk_properties as bulk_properties
+from .evaluation.bulk import compare_bulk as compare_bulk
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
@@ -62,6 +65,8 @@ from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
+from .training.basin import WithinBasin as WithinBasin
+from .training.blend import average_weights as average_weights
 from .training.blend import blend as blend
 from .training.checkpoint import RunError as RunError
 from .training.config import TrainingConfig as TrainingConfig
@@ -80,6 +85,7 @@ from .training.runs import load_run as load_run
 from .training.schedule import ConstantSchedule as ConstantSchedule
 from .training.schedule import CosineSchedule as CosineSchedule
 from .training.schedule import Schedule as Schedule
+from .training.shipped import shipped_runs as shipped_runs
 from .training.starts import AroundEnd as AroundEnd
 from .training.starts import JitteredStarts as JitteredStarts
 from .training.starts import MixedStarts as MixedStarts

@@ -55,6 +55,7 @@ import bpttviz as bv
 import bpttviz.plotting
 from bpttviz.cli.main import main
 from bpttviz.experiments.protocol import PaperRecipe
+from bpttviz.geometry import segment_sum
 
 STUB = Path(bv.__file__).with_suffix(".pyi")
 
@@ -73,6 +74,23 @@ endpoint = cache(lambda: bv.EndpointLoss(stop=stop()))
 
 
 @cache
+def crystal():
+    return bv.Structures.from_ase(bulk("Si"))
+
+
+@cache
+def of_volume():
+    """A potential of crystals that wants 40 Å³ a cell, and its atoms at the origin."""
+
+    def energy(structures, positions):
+        squares = segment_sum(
+            positions.square().sum(1), structures.structure_index, len(structures)
+        )
+        return (torch.linalg.det(structures.cell).to(squares) - 40) ** 2 + squares
+
+    return bv.EnergyFunction(energy, torch.nn.Linear(1, 1).double())
+
+
 def silicon():
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.05, seed=1)
@@ -228,6 +246,7 @@ CALLS = {
     "Report.from_csv": lambda: {"path": path_of_report()},
     "Report.to_csv": lambda: {"self": report()},
     "load_run": lambda: {"path": run().path},
+    "Run.export": lambda: {"self": run(), "folder": "exported"},
     "benchmark": lambda: {"potential": springs(), "data": splits(), "out": "benchmark", "folds": 2,
         "methods": ["pretrained"], "only": [0], "relaxer": bv.Relaxer(1.0, 1), "progress": False,
         "recipe": PaperRecipe(steps=1, epochs=2)},
@@ -279,9 +298,13 @@ CALLS = {
     "RehearsalLoss": lambda: {"potential": springs(), "structures": two()},
     "JitteredStarts": lambda: {},
     "AroundEnd": lambda: {},
+    "WithinBasin": lambda: {"starts": bv.AroundEnd(), "potential": springs()},
     "MixedStarts": lambda: {"shares": {bv.AroundEnd(): 1.0}},
     "Draw": lambda: {"seed": 0, "epoch": 0},
     "CosineSchedule": lambda: {},
+    "bulk_properties": lambda: {"potential": of_volume(), "crystal": crystal()},
+    "compare_bulk": lambda: {"potentials": {"a": of_volume()}, "crystals": {"x": crystal()}},
+    "average_weights": lambda: {"potentials": [springs(), network()]},
     "blend": lambda: {"pretrained": springs(), "tuned": network(), "alpha": 0.5},
     "count_evaluations": lambda: {
         "objective": endpoint(), "potential": springs(), "references": data()[:1],
@@ -302,7 +325,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "landscape_examples", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "landscape_examples", "shipped_runs", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 
@@ -441,7 +464,15 @@ SPECIAL = {
     ("finetune", "objective"): object_of(bv.EndpointLoss, optional=True),
     ("DatasetSplits.split_of", "group"): TEXT,
     ("evaluate", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
+    ("bulk_properties", "crystal"): object_of(crystal),
+    ("compare_bulk", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
+    ("compare_bulk", "crystals"): but("None", mixed={"a": None}, words="silicon"),
+    ("average_weights", "potentials"): but(mixed=[None], words="springs"),
     ("Relaxer", "max_steps"): COUNT,
+    ("WithinBasin", "starts"): object_of(bv.AroundEnd),
+    ("WithinBasin", "tolerance"): POSITIVE,
+    ("WithinBasin", "fmax"): POSITIVE.without("None").refusals(),
+    ("WithinBasin", "max_steps"): COUNT,
     ("Report", "rows"): but("an empty list", mixed=[None]),
     ("Report", "relaxations"): but("None", "an empty list", "a dict"),
     ("Report", "references"): but("None", "an empty list", "a dict"),
@@ -470,6 +501,8 @@ SPECIAL = {
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),
+    ("Run.export", "folder"): but("a string", "bytes", "None", "a number", nothing=""),
+    ("Run.export", "pretrained"): POTENTIAL.without("None"),
     ("Report.to_csv", "path"): but(
         "None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."
     ),

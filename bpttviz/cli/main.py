@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bpttviz import __version__
-from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce
+from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce, trial
 from bpttviz.cli.errors import sentence
 from bpttviz.cli.options import NAMES, folder, threads
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "benchmark": benchmark,
     "reproduce": reproduce,
+    "trial": trial,
     "cost": cost,
     "basins": basins,
 }

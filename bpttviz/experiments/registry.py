@@ -2,8 +2,8 @@
 
 A name is a family (``painn``), or a family and which of it (``chgnet:0.2.0``, ``mace:FILE``); it
 never becomes something else because a folder of that name lies about. A run of `finetune` is
-given by its path: one with a separator, or with a dot in front (``./painn``), is always taken as it
-is.
+given by its path: one with a dot in front (``./painn``) is always taken as it is. A fine-tuned
+potential that comes with bpttviz has a name with a separator (``si-defects/chgnet``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bpttviz.potentials.base import Potential
 from bpttviz.training.runs import FILE, load_run
+from bpttviz.training.shipped import shipped_folder
 
 R2SCAN = "its weights were fitted to r2SCAN, and the references are PBE"
 
@@ -44,7 +45,7 @@ def load_potential(
     """Build the potential that a name stands for; ``python -m bpttviz relax --help`` lists names.
 
     Args:
-        name: a family, ``FAMILY:WHICH``, or the folder of a run.
+        name: a family, ``FAMILY:WHICH``, the name of a shipped run, or the folder of a run.
         device: "cpu" or "cuda".
         trusted: whether a MACE file, which is a program, may be opened.
         head: which head of a MACE with several, or which functional of such a SevenNet.
@@ -87,8 +88,8 @@ def _has_run(name: str) -> bool:
 
 def _load_run(name: str, device: str, head: str | None) -> PotentialEntry:
     """The potential of a run of `finetune`, in the folder ``name``."""
-    folder = Path(name).expanduser()
-    if not _has_run(name) or not name:
+    folder = shipped_folder(name) or Path(name).expanduser()
+    if not name or not (folder / FILE).exists():
         if name and folder.exists():
             raise ValueError(
                 f"{name!r} is no run of finetune: there is no {FILE} in it. A model file is given "

@@ -1,13 +1,14 @@
-"""`blend`: a potential between two of the same architecture."""
+"""`blend` and `average_weights`: a potential between others of the same architecture."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bpttviz._checks import instance_of, number
+from bpttviz._checks import instance_of, number, sequence_of
 from bpttviz._files import refusal
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import specification
@@ -39,6 +40,33 @@ def blend(pretrained: Potential, tuned: Potential, alpha: float) -> Potential:
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             parameter.lerp_(theirs[name].to(parameter), alpha)
+    return made
+
+
+def average_weights(potentials: Sequence[Potential]) -> Potential:
+    """A potential whose weights are the mean of several fine-tuned ones', of several seeds say.
+
+    Fine-tunings that began with the same weights mostly end in one valley of the loss, and their
+    mean is often better than each (M. Wortsman et al., ICML 2022, arXiv 2203.05482). It costs what
+    one of them does; whether it is better here has to be measured.
+
+    Args:
+        potentials: of one architecture, and from the same pretrained weights for it to make sense.
+
+    Raises:
+        TypeError: no list of potentials.
+        ValueError: none, or potentials of different architectures (see `blend`).
+    """
+    chosen = sequence_of("potentials", potentials, Potential, "[run.potential, other.potential]")
+    if not chosen:
+        raise ValueError("there are no potentials to average")
+    made = copy.deepcopy(chosen[0])
+    for other in chosen[1:]:
+        _require_same_architecture(chosen[0], other)
+    weights = [dict(potential.named_parameters()) for potential in chosen]
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            parameter.copy_(torch.stack([one[name].to(parameter) for one in weights]).mean(0))
     return made
 
 

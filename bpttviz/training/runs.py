@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 import bpttviz
-from bpttviz._checks import instance_of
+from bpttviz._checks import file_path, instance_of
 from bpttviz._files import plain, refusal
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import specification
 from bpttviz.training import checkpoint
 from bpttviz.training.average import WeightAverage, load_average
 from bpttviz.training.checkpoint import FILE, RunError, load_into, load_optimizer, part
+from bpttviz.training.export import CHANGES, add_changes, save_changes
+from bpttviz.training.shipped import card_of, shipped_folder, shipped_runs
 
 __all__ = ["FILE", "Progress", "Run", "RunError", "check_settings", "load_run"]
 
@@ -41,6 +43,7 @@ class Run:
         settings: all that the result depends on; JSON-able.
         status: "running", "interrupted", "stopped early" or "finished".
         path: folder on disk, or None.
+        card: what is to be known before it is used (Markdown); "" but for shipped runs.
     """
 
     potential: Potential
@@ -50,6 +53,40 @@ class Run:
     settings: dict = field(default_factory=dict)
     status: str = "running"
     path: Path | None = None
+    card: str = ""
+
+    def export(self, folder: str | Path, pretrained: Potential | None = None) -> None:
+        """Write what is needed to use and to look at this run, an eighth of what resuming takes.
+
+        The folder holds the weights as half-precision changes to the pretrained ones, the history
+        and the settings. `load_run` reads it; `finetune` cannot resume it.
+
+        Args:
+            folder: a new or empty one, or one that an export was written to.
+            pretrained: the potential as it was before; needed where bpttviz does not define its
+                class.
+
+        Raises:
+            TypeError, ValueError: no path.
+            RunError: other pretrained weights, a folder with something else in it, or the disk
+                refused.
+        """
+        place = file_path("folder", folder)
+        if pretrained is None:
+            description = self.settings["potential"]
+            pretrained = rebuild(description, Potential, "cpu", "pretrained", "run.export(folder")
+        instance_of("pretrained", pretrained, Potential, "bv.CHGNet()")
+        if (place / FILE).exists():
+            if not part(checkpoint.read(place)[1], CHANGES):
+                raise RunError(f"{place} holds a run that can be resumed; choose another folder")
+        elif place.is_dir() and any(place.iterdir()):
+            raise RunError(f"{place} holds other files; choose another folder")
+        # The weights are the best or the average by now: nothing is left to go on from.
+        reached = {"status": self.status, "epoch": 0, "position": 0}
+        header = {"settings": self.settings, "validations": self.validations, **reached}
+        save_changes(
+            place, self.potential, pretrained, self.rule, {**header, "history": self.history}
+        )
 
     def rule_state(self) -> dict[str, Tensor]:
         """The rule's weights; none where there is no rule."""
@@ -119,6 +156,11 @@ class Progress:
             RunError: the file is not a run, or one with other settings.
         """
         header, tensors = checkpoint.read(path)
+        if part(tensors, CHANGES):
+            raise RunError(
+                f"{path} holds an exported run, without what resuming needs. Choose another "
+                "folder; to go on from its weights, fine-tune load_run(path).potential"
+            )
         check_settings(header["settings"], self.run.settings, path)
         run = self.run
         best, best_rule = part(tensors, "best"), part(tensors, "best rule")
@@ -152,10 +194,11 @@ def load_run(
     rule: nn.Module | None = None,
     device: str | torch.device = "cpu",
 ) -> Run:
-    """Read a run back, finished or not.
+    """Read a run back, finished or not, or one that comes with bpttviz.
 
     Args:
-        path: the folder given as ``out`` to `finetune`.
+        path: the folder given as ``out`` to `finetune`, or the name of a shipped run:
+            "si-defects/chgnet" (a folder called so is "./si-defects/chgnet").
         potential, rule: take the weights; needed where bpttviz does not define their classes.
         device: where the potential goes when it is rebuilt from the file.
 
@@ -169,35 +212,61 @@ def load_run(
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"load_run takes the folder of a run, got a {type(path).__name__}")
-    path = Path(path)
-    header, tensors = checkpoint.read(path)
+    path, header, tensors = _read_named(path)
     if potential is None:
         potential = rebuild(header["settings"]["potential"], Potential, device, "potential")
     else:
         instance_of("potential", potential, Potential, "bv.CHGNet()")
         _say_if_other(potential, header["settings"]["potential"], "potential", path)
-    best = part(tensors, "best")
-    average = {} if best else part(tensors, "average")
-    load_into(potential, best or part(tensors, "potential"), "potential", path)
-    load_average(potential, part(average, "potential"), path)
-    if header["rule"] is not None:
-        if rule is None:
-            rule = rebuild(header["rule"], nn.Module, device, "rule")
-        else:
-            instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
-            _say_if_other(rule, header["rule"], "rule", path)
-        best_rule = part(tensors, "best rule") if best else {}
-        load_into(rule, best_rule or part(tensors, "rule"), "rule", path)
-        load_average(rule, part(average, "rule"), path)
+    if rule is not None and header["rule"] is not None:
+        instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
+        _say_if_other(rule, header["rule"], "rule", path)
+    elif header["rule"] is not None:
+        rule = rebuild(header["rule"], nn.Module, device, "rule")
+    else:
+        rule = None
+    _fill(potential, rule, header, tensors, path)
     return Run(
         potential,
-        None if header["rule"] is None else rule,
+        rule,
         header["history"],
         header["validations"],
         header["settings"],
         header["status"],
         path,
+        card_of(path),
     )
+
+
+def _read_named(name: str | Path) -> tuple[Path, dict, dict[str, Tensor]]:
+    """(folder, header, tensors) of a run by its folder, or of a shipped one by its name."""
+    path = (shipped_folder(name) if isinstance(name, str) else None) or Path(name)
+    try:
+        return path, *checkpoint.read(path)
+    except RunError as error:
+        if path.exists():
+            raise
+        raise RunError(f"{error}. Shipped runs: {', '.join(shipped_runs())}") from error
+
+
+def _fill(
+    potential: Potential,
+    rule: nn.Module | None,
+    header: dict,
+    tensors: dict[str, Tensor],
+    path: Path,
+) -> None:
+    """Give a potential and its rule the weights that a run led to: the best, else the average."""
+    best, best_rule = part(tensors, "best"), part(tensors, "best rule")
+    average = {} if best else part(tensors, "average")
+    if changes := part(tensors, CHANGES):
+        add_changes(potential, changes, header["settings"]["initial_weights"], path)
+    else:
+        load_into(potential, best or part(tensors, "potential"), "potential", path)
+    load_average(potential, part(average, "potential"), path)
+    if rule is not None:
+        load_into(rule, best_rule or part(tensors, "rule"), "rule", path)
+        load_average(rule, part(average, "rule"), path)
 
 
 def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
@@ -230,7 +299,9 @@ def check_settings(saved: dict, wanted: dict, path: Path) -> None:
         )
 
 
-def rebuild(description: Any, base: type, device: str | torch.device, role: str) -> Any:
+def rebuild(
+    description: Any, base: type, device: str | torch.device, role: str, call: str = "load_run(path"
+) -> Any:
     """An object from what `specification` says of it; only classes that bpttviz itself offers.
 
     Raises:
@@ -242,7 +313,7 @@ def rebuild(description: Any, base: type, device: str | torch.device, role: str)
     if config is None or not (isinstance(found, type) and issubclass(found, base)):
         raise RunError(
             f"this run's {name or description} is not defined by bpttviz or cannot rebuild itself; "
-            f"pass it: load_run(path, {role}=...)"
+            f"pass it: {call}, {role}=...)"
         )
     try:
         config = {key: _rebuilt(value, device) for key, value in config.items()}
@@ -255,7 +326,7 @@ def rebuild(description: Any, base: type, device: str | torch.device, role: str)
     except Exception as error:  # whatever a class does with arguments that are not its own
         raise RunError(
             f"this run's {name} cannot be made again ({type(error).__name__}: {error}); pass it: "
-            f"load_run(path, {role}=...)"
+            f"{call}, {role}=...)"
         ) from error
 
 

@@ -65,3 +65,14 @@ def test_a_share_that_makes_no_sense_is_refused(alpha):
         bv.blend(network(), tuned(), alpha)
     with pytest.raises(TypeError, match="pretrained must be a Potential"):
         bv.blend("chgnet", tuned(), 0.5)
+
+
+def test_the_mean_of_several_is_the_mean_of_each_weight():
+    members = [network(), tuned(), tuned()]
+    mean = bv.average_weights(members)
+    assert torch.allclose(weights(mean), torch.stack([weights(one) for one in members]).mean(0))
+    assert torch.equal(weights(bv.average_weights(members[:1])), weights(members[0]))
+    with pytest.raises(ValueError, match="no potentials to average"):
+        bv.average_weights([])
+    with pytest.raises(ValueError, match="only potentials of one architecture"):
+        bv.average_weights([network(), network(atoms=5)])

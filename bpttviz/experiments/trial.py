@@ -1,0 +1,224 @@
+"""What `bpttviz.Recipe` gives: held out by structure, on the data's test part, and from all of it.
+
+Five folds by structure hold each relaxation out once; other starts of its end, or other species of
+its family, may be trained on, and the report tells those apart. The part "test" trains on the
+training and validation relaxations and is measured on the data's own test part: new species and new
+families. The part "all" trains on everything, for others to use, and is measured on nothing here.
+
+Each part is one run, several processes can share the work, and a repeated call goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bpttviz._checks import file_path, instance_of, sequence_of, whole
+from bpttviz._files import lock_settings, write_atomic
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits, random_folds
+from bpttviz.evaluation.evaluate import evaluate
+from bpttviz.evaluation.report import Report
+from bpttviz.experiments.protocol import (
+    PRETRAINED,
+    Question,
+    format_change,
+    format_questions,
+    question_of,
+)
+from bpttviz.potentials.base import Potential
+from bpttviz.provenance import fingerprint, fingerprint_structures, specification
+from bpttviz.training.finetune import finetune
+from bpttviz.training.recipe import Recipe
+from bpttviz.training.runs import Run, load_run
+
+FINE_TUNED = "fine-tuned"
+ALL, TEST = "all", "test"
+FOLDS = 5
+COLUMNS = ("dq_rest", "dq_rest_near", "dq_k", "dq_k_rest", "force_mae")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one run trains on, and what it is measured on (nothing, for the part "all")."""
+
+    name: str
+    training: RelaxationDataset
+    held_out: RelaxationDataset
+
+    def questions(self) -> dict[str, Question]:
+        """Held-out structure → what it asks of this part's training."""
+        return {held.name: question_of(held, self.training) for held in self.held_out}
+
+
+def parts_of(data: DatasetSplits, folds: int = FOLDS) -> dict[str, Part]:
+    """Name → part: "fold-0" and so on, "test" where the data has a test part, and "all".
+
+    Raises:
+        TypeError, ValueError: no data set, or a number of folds that makes no sense for it.
+    """
+    instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
+    pairs = enumerate(random_folds(data.all, folds, seed=0))
+    parts = [Part(f"fold-{number}", *pair) for number, pair in pairs]
+    if len(data.all) >= SMALLEST_SET_WITH_TEST and data.test:
+        parts.append(Part(TEST, RelaxationDataset([*data.train, *data.val]), data.test))
+    parts.append(Part(ALL, data.all, RelaxationDataset([])))
+    return {part.name: part for part in parts}
+
+
+@dataclass(eq=False)
+class Trial:
+    """A recipe on a data set, in a folder.
+
+    Args:
+        potential: the pretrained potential.
+        data: what is trained on and measured on.
+        recipe: with the data's unlabelled structures, if any; its seed is replaced by each in turn.
+        out: folder for runs (PART-SEED), tables and reports.
+        folds: see `parts_of`.
+        progress: show bars.
+
+    Raises:
+        TypeError, ValueError: an argument of the wrong kind, or ``out`` holds results of other
+            settings.
+    """
+
+    potential: Potential
+    data: DatasetSplits
+    recipe: Recipe
+    out: Path
+    folds: int = FOLDS
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        instance_of("potential", self.potential, Potential, "bv.CHGNet()")
+        instance_of("recipe", self.recipe, Recipe, "bv.Recipe(data.unlabelled)")
+        self.out = file_path("out", self.out)
+        self.parts = parts_of(self.data, self.folds)
+        unlabelled = self.recipe.unlabelled
+        settings = {
+            "recipe": specification(replace(self.recipe, seed=0, unlabelled=None)),
+            "potential": specification(self.potential),
+            "weights": fingerprint(self.potential),
+            "data": self.data.all.fingerprint(),
+            "unlabelled": None if unlabelled is None else fingerprint_structures(unlabelled),
+            "folds": self.folds,
+        }
+        lock_settings(self.out, settings, ("report.txt",))
+
+    def run(self, parts: Collection[str] | None = None, seeds: Sequence[int] = (0,)) -> bool:
+        """Train and measure; False where a training was interrupted.
+
+        Args:
+            parts: names, by default all (see `parts_of`).
+            seeds: each is a training of its own.
+
+        Raises:
+            ValueError: no such part.
+        """
+        chosen = self._chosen(parts)
+        for seed in sequence_of("seeds", seeds, int, "[0, 1, 2]"):
+            for part in chosen:
+                run = self.train(part, whole("a seed", seed, least=0))
+                if run.status == "interrupted":
+                    return False
+                self.measure(part, seed, run.potential)
+        self.write_report()
+        return True
+
+    def train(self, part: Part, seed: int) -> Run:
+        """The run of a part, finished where it was not interrupted."""
+        recipe = replace(self.recipe, seed=seed)
+        return finetune(
+            self.potential,
+            part.training,
+            recipe.objective(self.potential),
+            recipe.config(len(part.training)),
+            out=self.folder(part.name, seed),
+            progress=self.progress,
+        )
+
+    def measure(self, part: Part, seed: int, tuned: Potential) -> None:
+        """Measure a part's held-out structures before (once, whatever the seed) and after."""
+        if not part.held_out:
+            return
+        places = {PRETRAINED: self.out / f"pretrained-{part.name}"}
+        places[FINE_TUNED] = self.folder(part.name, seed) / "evaluation"
+        for (name, place), potential in zip(places.items(), (self.potential, tuned), strict=True):
+            evaluate(
+                {name: potential},
+                part.held_out,
+                self.recipe.rule,
+                self.recipe.stop,
+                progress=self.progress,
+                out=place,
+            )
+
+    def folder(self, part: str, seed: int) -> Path:
+        """Where a part's run is."""
+        return self.out / f"{part}-{seed}"
+
+    def report(self, parts: Collection[str], seed: int = 0) -> Report | None:
+        """What parts gave, merged; None where one of them is not measured yet."""
+        rows = []
+        for part in self._chosen(parts):
+            before = self.out / f"pretrained-{part.name}" / "report.csv"
+            after = self.folder(part.name, seed) / "evaluation" / "report.csv"
+            tables = [Report.from_csv(t).rows for t in (before, after) if t.exists()]
+            if [len(table) for table in tables] != [len(part.held_out)] * 2:
+                return None
+            rows += [row for table in tables for row in table]
+        return Report(rows, noise_floor=self.data.noise_floor, labels={FINE_TUNED: "ends"})
+
+    def seeds(self, part: str) -> list[int]:
+        """The seeds that a part was trained with."""
+        found = (folder.name.rpartition("-")[2] for folder in self.out.glob(f"{part}-*"))
+        return sorted(int(seed) for seed in found if seed.isdecimal())
+
+    def write_report(self) -> str:
+        """``report.txt``: what has been measured so far, seed by seed."""
+        by_structure = [name for name in self.parts if name.startswith("fold-")]
+        sections = []
+        for title, names in (("held out once, by structure", by_structure), (TEST, [TEST])):
+            for seed in self.seeds(names[0]) if names[0] in self.parts else []:
+                report = self.report(names, seed)
+                if report is not None:
+                    questions = {k: v for n in names for k, v in self.parts[n].questions().items()}
+                    heading = f"{title}, seed {seed}"
+                    sections.append(f"# {heading}\n\n{format_trial(report, questions)}\n")
+        text = "\n".join(sections) or "nothing is measured yet\n"
+        write_atomic(self.out / "report.txt", text)
+        return text
+
+    def export(self, part: str, folder: Path, seed: int = 0) -> None:
+        """Write the run of a part, and what was measured of it, for others to use.
+
+        Raises:
+            RunError: it has not been trained.
+            ValueError: no such part.
+        """
+        (chosen,) = self._chosen([part])
+        run = load_run(self.folder(part, seed), copy.deepcopy(self.potential))
+        run.export(folder, self.potential)
+        report = self.report([part], seed) if chosen.held_out else None
+        if report is not None:
+            report.to_csv(folder / "report.csv")
+
+    def _chosen(self, names: Collection[str] | None) -> list[Part]:
+        """Parts by name, all by default."""
+        if names is None:
+            return list(self.parts.values())
+        for name in sequence_of("parts", names, str, '["fold-0"]'):
+            if name not in self.parts:
+                raise ValueError(f"there is no part {name!r}; there are {', '.join(self.parts)}")
+        return [self.parts[name] for name in names]
+
+
+def format_trial(report: Report, questions: dict[str, Question]) -> str:
+    """The report's table, then each quantity's change, and that at rest by what was asked."""
+    lines = [str(report), "", f"{PRETRAINED} → {FINE_TUNED}"]
+    lines += ["  " + format_change(report, column, FINE_TUNED) for column in COLUMNS]
+    asked = format_questions(report, questions, ["dq_rest", "dq_k", "force_mae"], FINE_TUNED)
+    return "\n".join(lines + [f"  {line}" for line in asked])
