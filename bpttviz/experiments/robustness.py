@@ -41,6 +41,7 @@ from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import FIRE, GradientDescent, HeavyBall, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
+from bpttviz.training.arguments import require_callable
 from bpttviz.training.objectives import ForceLoss
 
 Procedures = Mapping[str, Callable[[float], UpdateRule]]
@@ -90,9 +91,12 @@ def robustness(
         positive("a step size", x) for x in sequence_of("step_sizes", step_sizes, object, "[0.1]")
     ]
     counts = [whole("a number of steps", k) for k in sequence_of("steps", steps, object, "[6, 12]")]
+    if not etas or not counts:
+        raise ValueError("give one step size and one number of steps at least")
+    require_callable(on_cell=on_cell)
     if rules is None:
         rules = procedures(problem.max_step)
-    made = _makers(rules, etas[0] if etas else 0.1)
+    made = _makers(rules, etas[0])
     known = _known(out, problem)
     ends = problem.relaxer.run(problem.potential, problem.held_out.ends()).structures
     stiffest = _stiffest(problem, ends)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from bpttviz._checks import instance_of, mapping_of, positive, sequence_of
+from bpttviz._checks import instance_of, mapping_of, number, positive, sequence_of, text
 from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREY, ORANGE, TEXT, VERMILION
@@ -64,11 +64,15 @@ def plot_heat_maps(
         TypeError: something else.
         ValueError: nothing to show; shapes that do not fit; a ratio that is not positive.
     """
-    instance_of("ways", ways, Ways | None, "Ways(...)")  # type: ignore[arg-type]  # a union is one
-    shape = (
-        len(sequence_of("rows", rows, object, "[0.1, 0.2]")),
-        len(sequence_of("columns", columns, object, "[6, 12]")),
-    )
+    if ways is not None:
+        instance_of("ways", ways, Ways, "Ways(title, before, after, goals, axes, window)")
+    row_label, column_label = text("row_label", row_label), text("column_label", column_label)
+    title = text("title", title)
+    rows = [number("a row", value) for value in sequence_of("rows", rows, object, "[0.1]")]
+    columns = [
+        number("a column", value) for value in sequence_of("columns", columns, object, "[6, 12]")
+    ]
+    shape = len(rows), len(columns)
     panels = {
         name: numbers(f"ratios[{name!r}]", values, shape)
         for name, values in mapping_of("ratios", ratios, object, '{"FIRE": ratios}').items()
