@@ -80,7 +80,7 @@ def format_change(ratio: float | None) -> str:
     """A ratio as a change: −97 %, or ×5."""
     if ratio is None:
         return "nothing to compare"
-    if ratio >= 3:
+    if ratio >= 1.995:
         return f"×{ratio:.2g}"
     percent = 100 * (ratio - 1)
     digits = 1 if percent < -99 else 0

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from bpttviz._checks import instance_of, mapping_of, number, positive, sequence_of, text
+from bpttviz._checks import instance_of, mapping_of, number, sequence_of, text
 from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import BLUE, GREY, ORANGE, TEXT, VERMILION
@@ -82,9 +82,7 @@ def plot_heat_maps(
     for name, values in panels.items():
         if (values <= 0).any():
             raise ValueError(f"ratios must be positive; a lowest one of {name!r} is {values.min()}")
-    span = np.log(positive("strongest", strongest))
-    if span <= 0:
-        raise ValueError(f"strongest must be a ratio above 1, got {strongest}")
+    span = np.log(number("strongest", strongest, above=1))
     count = len(panels) + (ways is not None)
     picture = AccessibleFigure((1.0 + 3.6 * count, 1.6 + 0.42 * shape[0]))
     if ways is not None:
@@ -97,8 +95,7 @@ def plot_heat_maps(
     axes[0].set_ylabel(row_label)
     words = [_described(name, values, rows, columns) for name, values in panels.items()]
     if ways is not None:
-        _draw(axes[-1], ways)
-        words.append(f"{ways.title}: {len(ways.before)} ways before (dashed) and after (solid).")
+        words.append(_draw(axes[-1], ways))
     picture.alt_text = f"{title}, by {row_label} and {column_label}. " + " ".join(words)
     return picture
 
@@ -130,12 +127,13 @@ def _table(
 
 def format_percent(ratio: float) -> str:
     """A ratio as a change: −97 %, or ×5 where that says more."""
-    if ratio >= 2.995:
+    if ratio >= 1.995:
         return f"×{ratio:.0f}" if ratio >= 9.5 else f"×{ratio:.1f}"
     return f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
 
 
-def _draw(axes: Axes, ways: Ways) -> None:
+def _draw(axes: Axes, ways: Ways) -> str:
+    """The ways; and what is drawn, in words."""
     despine(axes)
     for way in ways.before:
         axes.plot(*np.asarray(way).T, "--", color=ORANGE, lw=1.2)
@@ -149,6 +147,7 @@ def _draw(axes: Axes, ways: Ways) -> None:
     axes.yaxis.label.set_fontsize(8.5)
     axes.set_title(plain(ways.title), loc="left", fontsize=9, color=TEXT)
     axes.grid(color=GREY, alpha=0.2)
+    return f"{ways.title}: {len(ways.before)} ways before (dashed) and after (solid)."
 
 
 def _described(

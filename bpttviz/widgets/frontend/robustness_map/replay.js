@@ -139,9 +139,9 @@ export class Replay {
     parts.push(svg("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}` }));
     const tick = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ value, anchor = "middle") =>
       svg("text", { class: "tick", x, y, "text-anchor": anchor }, String(value));
-    for (const value of [0, 0.5, 1]) {
-      parts.push(tick(this.x(value), bottom + 13, value));
-      parts.push(tick(left - 4, this.y(value) + 4, value, "end"));
+    for (const value of [-1.5, -1, -0.5, 0, 0.5, 1, 1.5]) {
+      if (value >= x0 && value <= x1) parts.push(tick(this.x(value), bottom + 13, value));
+      if (value >= y0 && value <= y1) parts.push(tick(left - 4, this.y(value) + 4, value, "end"));
     }
     const [across, up] = this.data.axes;
     parts.push(svg("text", { class: "tick", x: (left + right) / 2, y: bottom + 28, "text-anchor": "middle" }, across));
