@@ -8,7 +8,7 @@ import pytest
 
 import bpttviz as bv
 from bpttviz.experiments import robustness as module
-from bpttviz.experiments.robustness import LandscapeProblem, procedures
+from bpttviz.experiments.robustness import DefectProblem, LandscapeProblem, procedures
 from bpttviz.experiments.robustness_problems import _along
 from bpttviz.experiments.robustness_result import (
     ARRIVES,
@@ -155,3 +155,15 @@ def test_what_is_no_rule_is_refused(problem):
         bv.robustness(problem, [0.1], [2], {"mine": 0.3})
     with pytest.raises(TypeError, match="what rules\\['mine'\\] makes"):
         bv.robustness(problem, [0.1], [2], {"mine": lambda eta: eta})
+
+
+@pytest.mark.slow
+def test_defects_are_trained_and_drawn_too():
+    names = ("205_sub_B",)
+    problem = DefectProblem(training=names, held_out=names, epochs=2)
+    (cell,) = bv.robustness(problem, [0.06], [2], {"descent": bv.GradientDescent}).cells
+    assert cell.stages == [0, 1, 2]
+    assert np.array(cell.paths).shape == (3, 1, 3, 2)
+    assert cell.paths[0][0][0] == [0, 0]
+    assert cell.ground == ""
+    assert cell.lost == []
