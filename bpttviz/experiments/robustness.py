@@ -21,7 +21,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from bpttviz._checks import instance_of, mapping_of, positive, sequence_of, whole
+from bpttviz._checks import file_path, instance_of, mapping_of, positive, sequence_of, whole
 from bpttviz._files import lock_settings, write_atomic
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.distances import delta_q, displacements
@@ -94,6 +94,7 @@ def robustness(
     if not etas or not counts:
         raise ValueError("give one step size and one number of steps at least")
     require_callable(on_cell=on_cell)
+    out = None if out is None else file_path("out", out)
     if rules is None:
         rules = procedures(problem.max_step)
     made = _makers(rules, etas[0])
