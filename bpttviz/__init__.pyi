@@ -21,6 +21,7 @@ from .experiments.benchmark_report import read_benchmark as read_benchmark
 from .experiments.robustness import robustness as robustness
 from .experiments.robustness_result import Robustness as Robustness
 from .experiments.robustness_result import stored_robustness as stored_robustness
+from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
@@ -63,6 +64,7 @@ from .relaxation.rules import UpdateRule as UpdateRule
 from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
+from .teaching.answers import read_answers as read_answers
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .training.basin import WithinBasin as WithinBasin
@@ -95,6 +97,7 @@ from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxation
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
+from .widgets.picture_slider import picture_slider as picture_slider
 from .widgets.robustness_map import RobustnessMap as RobustnessMap
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 

@@ -338,7 +338,7 @@ NOT_SWEPT = {
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
     "plotting.Ways", "Robustness",
-    "landscape_examples", "shipped_runs", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "landscape_examples", "shipped_runs", "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 
