@@ -21,7 +21,7 @@ def memory(decay: float = 0.98) -> Exercise:
             ),
             Mistake("one over it", "That is hardly more than one update.", 1 / decay),
         ],
-        within=0.05,
+        within=0.02,
         praise="A training of 20 updates would hardly leave the pretrained weights with it.",
         unit="updates",
     )
