@@ -18,6 +18,9 @@ from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
 from .experiments.benchmark import benchmark as benchmark
 from .experiments.benchmark_report import read_benchmark as read_benchmark
+from .experiments.robustness import robustness as robustness
+from .experiments.robustness_result import Robustness as Robustness
+from .experiments.robustness_result import stored_robustness as stored_robustness
 from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
@@ -97,6 +100,7 @@ from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
 from .widgets.picture_slider import picture_slider as picture_slider
+from .widgets.robustness_map import RobustnessMap as RobustnessMap
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 
 __version__: str

@@ -55,6 +55,7 @@ import bpttviz as bv
 import bpttviz.plotting
 from bpttviz.cli.main import main
 from bpttviz.experiments.protocol import PaperRecipe
+from bpttviz.experiments.robustness import LandscapeProblem
 from bpttviz.geometry import segment_sum
 
 STUB = Path(bv.__file__).with_suffix(".pyi")
@@ -151,6 +152,7 @@ def benchmarked():
 
 
 valley = cache(lambda: bv.FoggyValley())
+walking = cache(lambda: LandscapeProblem(training=1, held_out=1, updates=1))
 
 
 def moved(structures):
@@ -257,6 +259,12 @@ CALLS = {
         "methods": ["pretrained"], "only": [0], "relaxer": bv.Relaxer(1.0, 1), "progress": False,
         "recipe": PaperRecipe(steps=1, epochs=2)},
     "read_benchmark": lambda: {"folder": str(benchmarked())},
+    "robustness": lambda: {
+        "problem": walking(), "step_sizes": [0.3], "steps": [1],
+        "rules": {"a": bv.GradientDescent},
+    },
+    "stored_robustness": lambda: {},
+    "RobustnessMap": lambda: {"result": bv.stored_robustness("landscape")},
     "open_lesson": lambda: {"name": "05"},
     "LandscapeExample": lambda: {
         "landscape": wells(), "start": (0.0, 0.0), "target": (1.0, 0.0),
@@ -280,6 +288,10 @@ CALLS = {
         "values": {"a": ([1.0, 2.0], [1.0, 2.0])}, "x_label": "x", "y_label": "y",
     },
     "plotting.plot_dataset": lambda: {"data": splits()},
+    "plotting.plot_heat_maps": lambda: {
+        "ratios": {"a": np.ones((1, 2))}, "rows": [0.1], "columns": [2, 8], "row_label": "x",
+        "column_label": "y", "title": "t", "strongest": 4.0,
+    },
     "plotting.plot_endpoint_errors": lambda: {"report": report()},
     "plotting.plot_error_plane": lambda: {"report": report()},
     "plotting.plot_force_errors": lambda: {"truth": wells(), "models": {"a": wells()}},
@@ -333,6 +345,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
+    "plotting.Ways", "Robustness",
     "landscape_examples", "shipped_runs", "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
@@ -477,6 +490,21 @@ SPECIAL = {
     ("compare_bulk", "crystals"): but("None", mixed={"a": None}, words="silicon"),
     ("low_rank", "rank"): COUNT,
     ("average_weights", "potentials"): but(mixed=[None], words="springs"),
+    ("robustness", "problem"): object_of(walking),
+    ("robustness", "step_sizes"): but("a list"),
+    ("robustness", "steps"): but("a list"),
+    ("robustness", "rules"): but("None", words="fire"),
+    ("robustness", "on_cell"): but("None", "a function", "a class"),
+    ("robustness", "out"): TEXT.without("None"),
+    ("RobustnessMap", "result"): but(),
+    ("plotting.plot_heat_maps", "ratios"): but(nothing={}, zero={"a": np.zeros((1, 2))}),
+    ("plotting.plot_heat_maps", "rows"): but("a list"),
+    ("plotting.plot_heat_maps", "columns"): but(),
+    ("plotting.plot_heat_maps", "row_label"): TEXT,
+    ("plotting.plot_heat_maps", "column_label"): TEXT,
+    ("plotting.plot_heat_maps", "title"): TEXT,
+    ("plotting.plot_heat_maps", "strongest"): but("an int"),
+    ("plotting.plot_heat_maps", "ways"): but("None"),
     ("Relaxer", "max_steps"): COUNT,
     ("WithinBasin", "starts"): object_of(bv.AroundEnd),
     ("WithinBasin", "tolerance"): POSITIVE,
