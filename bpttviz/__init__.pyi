@@ -62,6 +62,7 @@ from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
+from .teaching.glossary import define as define
 from .training.blend import average_weights as average_weights
 from .training.blend import blend as blend
 from .training.checkpoint import RunError as RunError

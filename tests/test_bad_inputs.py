@@ -324,7 +324,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "landscape_examples", "shipped_runs", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "define", "landscape_examples", "shipped_runs", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 
