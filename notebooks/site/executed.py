@@ -18,7 +18,7 @@ ROOT = NOTEBOOKS.parent
 TESTS = ROOT / "tests" / "notebooks" / "test_notebooks.py"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LIVE = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
-LINK = re.compile(r"\]\((?!https?:)([\w./-]+)\.ipynb((?:#[^)]*)?)\)")
+LINK = re.compile(r"\[(?P<words>[^\]]*)\]\((?!https?:)(?P<name>[\w./-]+)\.ipynb(?:#[^)]*)?\)")
 
 
 def small_parameters() -> dict[str, dict]:
@@ -81,3 +81,61 @@ def commit() -> str:
         ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     )
     return asked.stdout.strip()
+
+
+def for_a_page(copy: Path, page: Path, known: set[str]) -> None:
+    """Write what a page without a kernel can show of an executed copy.
+
+    Widgets of ipywidgets are left out: what they draw stands beside them, as a view that needs no
+    kernel or as a picture. Links to notebooks that are no pages here become plain text.
+
+    Args:
+        copy: as `executed` returns it.
+        page: the file to write.
+        known: names of the notebooks that are pages.
+    """
+    notebook = nbformat.read(copy, 4)
+    how = notebook.metadata.pop("bpttviz", {})
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        tags = set(cell.metadata.get("tags", ()))
+        if cell.cell_type == "code":
+            cell.outputs = [kept for each in cell.outputs if (kept := _still(each))]
+            if cell.metadata.get("jupyter", {}).get("source_hidden"):
+                tags.add("hide-input")
+            if "injected-parameters" in tags:
+                tags.add("remove-cell")
+            cell.metadata = {"tags": sorted(tags)}
+        else:
+            cell.metadata = {}
+            cell.source = LINK.sub(
+                lambda m: m[0] if m["name"] in known else m["words"], cell.source
+            )
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(_origin(copy.stem[:-13], how)))
+    nbformat.write(notebook, page)
+
+
+def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """An output without what needs a kernel; None if nothing is left."""
+    if output.output_type == "stream":
+        return None if output.name == "stderr" else output
+    if "data" not in output:
+        return output
+    if any(kind in output.data for kind in LIVE):
+        return None
+    if "text/html" in output.data:  # one form of it is enough
+        output.data = {"text/html": output.data["text/html"]}
+    return output
+
+
+def _origin(name: str, how: dict) -> str:
+    """Where the figures of a page come from."""
+    parameters = how.get("parameters") or {}
+    with_these = ", ".join(f"`{key} = {value}`" for key, value in parameters.items())
+    what = f"smaller parameters than its own ({with_these})" if parameters else "its own parameters"
+    return (
+        f"*Executed with {what} in {how.get('seconds', 0)} s, at commit "
+        f"{how.get('commit') or 'unknown'}. Nothing here needs a kernel; to change things, open "
+        f"`notebooks/{name}.ipynb`.*"
+    )
