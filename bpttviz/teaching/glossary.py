@@ -139,8 +139,8 @@ GLOSSARY = (
     ),
     Term(
         "kind",
-        "Family and species of a defect together: vac:Si, sub:P. Held-out defects are of kinds that "
-        "training never saw.",
+        "Family and species of a defect together: vac:Si, sub:P. Held-out defects are of kinds "
+        "that training never saw.",
     ),
     Term(
         "MLIP",
@@ -258,9 +258,8 @@ def hover(word: str, shown: str = "") -> str:
         TypeError, KeyError: as `find_term`.
     """
     term = find_term(word)
-    return (
-        f'<abbr title="{html.escape(term.sentence)}">{html.escape(shown or word, quote=False)}</abbr>'
-    )
+    inside = html.escape(shown or word, quote=False)
+    return f'<abbr title="{html.escape(term.sentence)}">{inside}</abbr>'
 
 
 class Definitions:

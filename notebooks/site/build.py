@@ -20,9 +20,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import executed  # noqa: E402
-import links  # noqa: E402
-import pages  # noqa: E402
+import executed
+import links
+import pages
 
 BUILD = executed.ROOT / "build"
 PLACE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)

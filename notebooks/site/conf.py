@@ -11,18 +11,18 @@ sys.path.insert(0, str(HERE))
 project = "bpttviz"
 author = copyright = "The bpttviz developers"
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "mathml"]  # fmt: skip
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
 exclude_patterns = ["executed/**"]
 
 # Notebooks are executed before, by papermill, whose check cells must pass.
 nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, dict] = {}  # the widgets in these pages bring their own scripts
+nb_render_markdown_format = "myst"  # tables too
 nb_render_image_options = {"align": "left"}
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
 
-autosummary_generate = False
 autodoc_typehints = "none"  # docstrings say what arguments are, with shapes and units
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
@@ -49,6 +49,7 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore")
 MARKS = re.compile(
     r"``[^`]*``|`[^`]*`|(?<!\S)\*[^*\s][^*]*\*|\*\*|(?P<mark>[|*])"  # code, *emphasis*, **names
 )
+INITIAL = re.compile(r"^(\s*)([A-Z]\. )")  # of an author, no list
 SECTION = re.compile(r"[A-Z][a-z]+:$")
 
 
@@ -64,6 +65,7 @@ def readable(app, what, name, obj, options, lines):
                 done += [".. code-block:: python", ""]
         code = code and (inside or not line.strip())
         mark = (lambda m: m[0]) if code else (lambda m: "\\" + m[0] if m["mark"] else m[0])
+        line = INITIAL.sub(r"\1\\\2", line)
         done.append(MARKS.sub(mark, line))
         last = line.strip() or last
     lines[:] = done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -12,7 +13,7 @@ COLOURS = {"idea": "#0072b2", "atoms": "#009e73", "judge": "#d55e00", "yours": "
 
 
 class Stop(NamedTuple):
-    """A notebook on the map: number, short title, minutes of reading, column and row, what it is."""
+    """A notebook on the map: number, short title, minutes, column, row, what it is."""
 
     number: str
     title: str
@@ -49,10 +50,9 @@ def drawn() -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
     ]
     for row, words in enumerate(ROWS):
-        parts.append(
-            f'<text x="{GAP}" y="{30 + 128 * row}" font-size="15" fill="#555">{escape(words)}</text>'
-        )
-    for before, after in zip(STOPS, STOPS[1:], strict=False):
+        place = f'x="{GAP}" y="{30 + 128 * row}"'
+        parts.append(f'<text {place} font-size="15" fill="#555">{escape(words)}</text>')
+    for before, after in itertools.pairwise(STOPS):
         parts.append(_way(before, after))
     parts += [_box(stop) for stop in STOPS]
     return "\n".join([*parts, "</svg>", ""])
@@ -64,7 +64,9 @@ def words() -> str:
         f"{name}: " + ", ".join(f"{s.number} {s.title}" for s in STOPS if s.row == row)
         for row, name in enumerate(ROWS)
     ]
-    return "Map of the course, three rows that are read one after the other. " + "; ".join(lines) + "."
+    return (
+        "Map of the course, three rows that are read one after the other. " + "; ".join(lines) + "."
+    )
 
 
 def _corner(stop: Stop) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from ase import Atoms
 
 import bpttviz as bv
 from bpttviz.evaluation.report import Report
@@ -20,6 +21,7 @@ from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.palette import BLUE, GREY, VERMILION
 from bpttviz.potentials.landscape import Landscape, places, walkers
 from bpttviz.training.shipped import shelf
+from bpttviz.training.summary import FORCE_ERROR
 from bpttviz.widgets.player import Canvas
 from bpttviz.widgets.static import SelfContained
 
@@ -44,7 +46,7 @@ def figures() -> dict[str, Callable[[], str]]:
     }
 
 
-# --- alive -----------------------------------------------------------------------------------------
+# --- alive --------------------------------------------------------------------------------------
 
 
 def alive(widget: SelfContained) -> str:
@@ -99,13 +101,18 @@ def plane() -> str:
     return alive(bv.ErrorPlane(report))
 
 
-# --- pictures --------------------------------------------------------------------------------------
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def still(picture: AccessibleFigure) -> str:
+    """A picture that a narrow screen scrolls instead of shrinking it."""
+    return f'<div class="still">{picture.to_html()}</div>'
 
 
 def forces() -> str:
     """Two models of one landscape: wrong everywhere and right at rest, and the reverse."""
     true = truth()
-    twice = bv.Wells(true.centres, 2 * true.depths, true.widths, 2 * float(true.bowl))
+    twice = bv.Wells(true.centres, 2 * true.depths, true.widths, 2 * true.bowl.item())
     models = {"forces matched": force_matched(), "forces twice as strong": twice}
     starts = [r.start for r in walked()[8:]]
     ways = {}
@@ -113,25 +120,29 @@ def forces() -> str:
         paths = [bv.relax(model, s, *gently()).trajectory.detach() for s in starts]
         ways[title] = [bv.plotting.WalkerPath(places(path)[:, 0]) for path in paths]
     star = places(walked()[0].end.positions)[0].tolist()
-    return bv.plotting.plot_force_errors(true, models, ways, targets=[star]).to_html()
+    return still(bv.plotting.plot_force_errors(true, models, ways, targets=[star]))
 
 
 def gradient() -> str:
-    """How the gradient fares on its way back, for three step sizes."""
-    place = bv.landscape_examples()["two valleys"]
+    """How the gradient fares on its way back through springs, for three step sizes."""
+    springs = bv.Springs.frustrated(6, 8)
+    draw = torch.Generator().manual_seed(8)
+    begin = bv.Structures.from_ase(Atoms("Si6", positions=2 * torch.randn(6, 3, generator=draw)))
+    rest = springs.rest_positions(begin.positions).detach()
+    end = begin.with_positions(rest + 0.5 * torch.randn(6, 3, generator=draw).double())
+    stiffest = float(torch.linalg.eigvalsh(springs.laplacian().detach())[-1])
     found = {}
-    for eta in (0.03, 0.1, 0.75):
-        rule = bv.GradientDescent(eta, max_step=None)
-        found[f"η = {eta:g} Å²/eV"] = bv.diagnose_gradient(
-            place.landscape, walkers([place.start]), walkers([place.target]), rule,
-            bv.StoppingCriterion(40),
-        )  # fmt: skip
-    return bv.plotting.plot_gradient(found).to_html()
+    for share in (0.15, 1.0, 2.15):
+        rule = bv.GradientDescent(share / stiffest, max_step=None)
+        found[f"η = {share:g} / λ of the stiffest mode"] = bv.diagnose_gradient(
+            springs, begin, end, rule, bv.StoppingCriterion(40)
+        )
+    return still(bv.plotting.plot_gradient(found))
 
 
 def results() -> str:
     """Changes on silicon's test part, with intervals, read from the data card."""
-    return plot_changes(changes_in((DATA / "si-defects" / "README.md").read_text("utf-8"))).to_html()
+    return still(plot_changes(changes_in((DATA / "si-defects" / "README.md").read_text("utf-8"))))
 
 
 NUMBER = r"([+−-]?\d+) %\*{0,2} \(([+−-]?\d+) to ([+−-]?\d+)\)"
@@ -171,7 +182,7 @@ def plot_changes(changes: dict[str, tuple[list[int], list[int]]]) -> AccessibleF
     return picture
 
 
-# --- walkers on a plane ----------------------------------------------------------------------------
+# --- walkers on a plane -------------------------------------------------------------------------
 
 
 def truth() -> Landscape:
@@ -221,5 +232,10 @@ def taught() -> bv.Run:
     objective = bv.EndpointLoss(RULE, SHORT, bv.FullBPTT())
     return bv.finetune(
         force_matched(), walked()[:8], objective, epochs=60, batch_size=8, learning_rate=0.03,
-        validation=walked()[8:12], progress=False,
+        validation=walked()[8:12], progress=False, metrics={FORCE_ERROR: mean_force_error},
     )  # fmt: skip
+
+
+def mean_force_error(potential: Landscape, data: bv.RelaxationDataset) -> float:
+    """Over all labelled frames, eV/Å."""
+    return float(bv.ForceLoss(frames=8).loss(potential, data).detach().mean())

@@ -1,4 +1,4 @@
-"""What a built site must keep to: links that lead somewhere, nothing loaded from elsewhere, weight."""
+"""What a site must keep to: links lead somewhere, nothing comes from elsewhere, pages are light."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def complaints(site: Path) -> list[str]:
     found = [] if pages else [f"there is no page in {site}"]
     for path, page in pages.items():
         name = path.relative_to(site)
-        found += [f"{name}: {link} leads nowhere" for link in page.links if _broken(link, page, pages)]
+        found += [
+            f"{name}: {link} leads nowhere" for link in page.links if _broken(link, page, pages)
+        ]
         found += [f"{name} loads {url} from elsewhere" for url in page.loads if _outside(url)]
         if (heavy := weight(page)) > HEAVIEST:
             found.append(f"{name} weighs {heavy / 1e6:.1f} MB, more than {HEAVIEST / 1e6:.0f} MB")

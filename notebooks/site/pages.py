@@ -41,7 +41,7 @@ def glossary() -> str:
         entries.append(f"{names}\n: {term.sentence}")
     body = "\n".join(entries)  # Sphinx wants no empty lines here
     return (
-        "# Glossary\n\nThe course's words. In a notebook, `bv.define(\"adjoint\")` says the same."
+        '# Glossary\n\nThe course\'s words. In a notebook, `bv.define("adjoint")` says the same.'
         f"\n\n::::{{glossary}}\n{body}\n::::\n"
     ).replace("::::", "`````")
 
@@ -146,8 +146,8 @@ def reference() -> dict[str, str]:
     pages["plotting.rst"] = f"Figures\n=======\n\n{entries}\n"
     listed = "\n".join(name.removesuffix(".rst") for name in pages)
     pages["index.md"] = (
-        "# Reference\n\nEverything is reached as `bv.NAME` after `import bpttviz as bv`; figures as "
-        "`bv.plotting.NAME`. Units: eV, Å, eV/Å, amu; ΔQ in amu^½ Å.\n\n"
+        "# Reference\n\nEverything is reached as `bv.NAME` after `import bpttviz as bv`; figures "
+        "as `bv.plotting.NAME`. Units: eV, Å, eV/Å, amu; ΔQ in amu^½ Å.\n\n"
         f"```{{toctree}}\n:maxdepth: 2\n\n{listed}\n```\n"
     )
     return pages

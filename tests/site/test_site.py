@@ -63,8 +63,9 @@ def site(tmp_path_factory):
     """The site of two notebooks, with figures that are quickly made, as a folder."""
     for needed in ("furo", "latex2mathml", "myst_nb"):
         pytest.importorskip(needed, reason="the extra `site` is not installed")
-    import build
     import figures
+
+    import build
 
     folder = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
@@ -122,12 +123,14 @@ def test_pages_are_silent_without_a_network(site, name):
         page.goto((site / f"{name}.html").as_uri())
         page.wait_for_load_state("load")
         if name in ("index", "lessons/two"):
-            page.locator(".bpttviz-valley, .bpttviz-foggy, [class^=bpttviz] canvas").first.wait_for()
+            page.locator(
+                ".bpttviz-valley, .bpttviz-foggy, [class^=bpttviz] canvas"
+            ).first.wait_for()
         assert said == []
         assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-# --- the map, and links between notebooks ------------------------------------------------------------
+# --- the map, and links between notebooks -------------------------------------------------------
 
 
 def test_the_map_is_the_one_that_is_drawn():
