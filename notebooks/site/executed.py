@@ -54,6 +54,8 @@ def executed(path: Path, kept: Path, parameters: dict, fresh: bool = False) -> P
     print(f"executing {path.name} ...", flush=True)
     began = time.monotonic()
     os.environ.update(dict.fromkeys(THREADS, "1"))
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # this checkout's package
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     kept.mkdir(parents=True, exist_ok=True)
     out = kept / path.stem
     out.mkdir(exist_ok=True)
