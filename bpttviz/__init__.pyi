@@ -18,6 +18,7 @@ from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
 from .experiments.benchmark import benchmark as benchmark
 from .experiments.benchmark_report import read_benchmark as read_benchmark
+from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
@@ -60,9 +61,11 @@ from .relaxation.rules import UpdateRule as UpdateRule
 from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
+from .teaching.answers import read_answers as read_answers
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .teaching.glossary import define as define
+from .training.basin import WithinBasin as WithinBasin
 from .training.blend import average_weights as average_weights
 from .training.blend import blend as blend
 from .training.checkpoint import RunError as RunError
@@ -92,6 +95,7 @@ from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxation
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
+from .widgets.picture_slider import picture_slider as picture_slider
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 
 __version__: str

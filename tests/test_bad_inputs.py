@@ -298,6 +298,7 @@ CALLS = {
     "RehearsalLoss": lambda: {"potential": springs(), "structures": two()},
     "JitteredStarts": lambda: {},
     "AroundEnd": lambda: {},
+    "WithinBasin": lambda: {"starts": bv.AroundEnd(), "potential": springs()},
     "MixedStarts": lambda: {"shares": {bv.AroundEnd(): 1.0}},
     "Draw": lambda: {"seed": 0, "epoch": 0},
     "CosineSchedule": lambda: {},
@@ -324,7 +325,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "define", "landscape_examples", "shipped_runs", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "define", "landscape_examples", "shipped_runs", "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 
@@ -468,6 +469,10 @@ SPECIAL = {
     ("compare_bulk", "crystals"): but("None", mixed={"a": None}, words="silicon"),
     ("average_weights", "potentials"): but(mixed=[None], words="springs"),
     ("Relaxer", "max_steps"): COUNT,
+    ("WithinBasin", "starts"): object_of(bv.AroundEnd),
+    ("WithinBasin", "tolerance"): POSITIVE,
+    ("WithinBasin", "fmax"): POSITIVE.without("None").refusals(),
+    ("WithinBasin", "max_steps"): COUNT,
     ("Report", "rows"): but("an empty list", mixed=[None]),
     ("Report", "relaxations"): but("None", "an empty list", "a dict"),
     ("Report", "references"): but("None", "an empty list", "a dict"),

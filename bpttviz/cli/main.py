@@ -11,7 +11,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bpttviz import __version__
-from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce, trial
+from bpttviz.cli import (
+    answers,
+    basins,
+    benchmark,
+    cost,
+    evaluate,
+    finetune,
+    relax,
+    reproduce,
+    solutions,
+    trial,
+)
 from bpttviz.cli.errors import sentence
 from bpttviz.cli.options import NAMES, folder, threads
 
@@ -24,6 +35,8 @@ COMMANDS = {
     "trial": trial,
     "cost": cost,
     "basins": basins,
+    "answers": answers,
+    "solutions": solutions,
 }
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 

@@ -15,11 +15,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpttviz._checks import file_path, instance_of, sequence_of, whole
+from bpttviz._checks import file_path, instance_of, sequence_of, text, whole
 from bpttviz._files import lock_settings, write_atomic
+from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits, random_folds
-from bpttviz.evaluation.evaluate import evaluate
+from bpttviz.evaluation.evaluate import TABLE, evaluate
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.protocol import (
     PRETRAINED,
@@ -33,6 +34,7 @@ from bpttviz.provenance import fingerprint, fingerprint_structures, specificatio
 from bpttviz.training.finetune import finetune
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import Run, load_run
+from bpttviz.training.shipped import shelf, shipped_folder, shipped_runs
 
 FINE_TUNED = "fine-tuned"
 ALL, TEST = "all", "test"
@@ -164,8 +166,8 @@ class Trial:
         """What parts gave, merged; None where one of them is not measured yet."""
         rows = []
         for part in self._chosen(parts):
-            before = self.out / f"pretrained-{part.name}" / "report.csv"
-            after = self.folder(part.name, seed) / "evaluation" / "report.csv"
+            before = self.out / f"pretrained-{part.name}" / TABLE
+            after = self.folder(part.name, seed) / "evaluation" / TABLE
             tables = [Report.from_csv(t).rows for t in (before, after) if t.exists()]
             if [len(table) for table in tables] != [len(part.held_out)] * 2:
                 return None
@@ -188,9 +190,9 @@ class Trial:
                     questions = {k: v for n in names for k, v in self.parts[n].questions().items()}
                     heading = f"{title}, seed {seed}"
                     sections.append(f"# {heading}\n\n{format_trial(report, questions)}\n")
-        text = "\n".join(sections) or "nothing is measured yet\n"
-        write_atomic(self.out / "report.txt", text)
-        return text
+        found = "\n".join(sections) or "nothing is measured yet\n"
+        write_atomic(self.out / "report.txt", found)
+        return found
 
     def export(self, part: str, folder: Path, seed: int = 0) -> None:
         """Write the run of a part, and what was measured of it, for others to use.
@@ -204,7 +206,7 @@ class Trial:
         run.export(folder, self.potential)
         report = self.report([part], seed) if chosen.held_out else None
         if report is not None:
-            report.to_csv(folder / "report.csv")
+            report.to_csv(folder / TABLE)
 
     def _chosen(self, names: Collection[str] | None) -> list[Part]:
         """Parts by name, all by default."""
@@ -222,3 +224,24 @@ def format_trial(report: Report, questions: dict[str, Question]) -> str:
     lines += ["  " + format_change(report, column, FINE_TUNED) for column in COLUMNS]
     asked = format_questions(report, questions, ["dq_rest", "dq_k", "force_mae"], FINE_TUNED)
     return "\n".join(lines + [f"  {line}" for line in asked])
+
+
+def shipped_report(name: str) -> Report:
+    """What was measured of a run that comes with bpttviz, on structures that it did not train on.
+
+    Args:
+        name: as of `bpttviz.load_run`: "si-defects/chgnet-test".
+
+    Raises:
+        TypeError: no string.
+        ValueError: no such run, or nothing was measured of it.
+    """
+    folder = shipped_folder(text("name", name))
+    measured = [one for one in shipped_runs() if (shelf() / one / TABLE).is_file()]
+    if folder is None or name not in measured:
+        raise ValueError(
+            f"no shipped run called {name!r} was measured; there are {', '.join(measured)}"
+        )
+    floor = load_dataset(name.partition("/")[0]).noise_floor
+    found = Report.from_csv(folder / TABLE, noise_floor=floor)
+    return Report(found.rows, noise_floor=floor, labels={FINE_TUNED: "ends"})

@@ -1,3 +1,4 @@
+from .answers import plot_answers as plot_answers
 from .atoms import plot_forces as plot_forces
 from .atoms import plot_parity as plot_parity
 from .atoms import plot_snapshots as plot_snapshots
@@ -14,4 +15,6 @@ from .results import animate_relaxations as animate_relaxations
 from .results import plot_endpoint_errors as plot_endpoint_errors
 from .results import plot_frames as plot_frames
 from .results import plot_relaxation as plot_relaxation
+from .springs import plot_one_spring as plot_one_spring
 from .training import plot_training as plot_training
+from .unrolled import plot_unrolled as plot_unrolled

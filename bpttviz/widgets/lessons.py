@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bpttviz._checks import text
-from bpttviz.teaching.lesson import Lesson, Prediction, PredictionView
+from bpttviz.teaching.lesson import Lesson
+from bpttviz.teaching.prediction import Prediction, PredictionView
 
 _open: dict[str, Lesson] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from bpttviz.teaching.lesson import Prediction
+from bpttviz.teaching.prediction import Prediction
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.static import described
 
@@ -23,6 +23,7 @@ class PredictionForm(anywidget.AnyWidget):
     Attributes:
         question, choices, unit: what is asked (traits, as all that follow).
         answer: as text; "" for none yet.
+        skipped: whether the result is to be shown without an answer.
         status: what is stored, or what is wrong with the answer.
     """
 
@@ -33,6 +34,7 @@ class PredictionForm(anywidget.AnyWidget):
     choices = traitlets.List(traitlets.Unicode()).tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
+    skipped = traitlets.Bool(False).tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, prediction: Prediction):
@@ -42,12 +44,15 @@ class PredictionForm(anywidget.AnyWidget):
         self._prediction = prediction
         self.update_from(prediction)
         self.observe(self._answered, "answer")
+        self.observe(self._skipped, "skipped")
 
     def update_from(self, prediction: Prediction) -> None:
         """Show the prediction's answer."""
         answer = prediction.answer
         words = "" if answer is None else prediction.format_answer(answer)
-        self.status = f"stored: {words}" if words else "no answer yet"
+        missing = "skipped" if prediction.skipped else "no answer yet"
+        self.status = f"stored: {words}" if words else missing
+        self.skipped = prediction.skipped
         # :g keeps what was typed; format_answer rounds for reading
         typed = f"{answer:g}" if isinstance(answer, float) else answer
         self.answer = "" if typed is None else typed
@@ -57,6 +62,10 @@ class PredictionForm(anywidget.AnyWidget):
             self._prediction.answer = change["new"]
         except ValueError as error:  # something typed that is no number
             self.status = str(error)
+
+    def _skipped(self, change: dict) -> None:
+        if change["new"] and not self._prediction.skipped:
+            self._prediction.skip()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         return described(super()._repr_mimebundle_(**kwargs), self)

@@ -92,7 +92,7 @@ def site(tmp_path_factory):
 def test_pages_are_there_and_whole(site):
     page = links.Page(site / "lessons" / "01_one.html")
     assert "<math" in page.text
-    assert re.search(r"step_size</span>.{0,60}0\.2</span>", page.text)  # says with what it was executed
+    assert re.search(r"step_size</span>.{0,60}0\.2</span>", page.text)
     assert "three.html" not in (site / "lessons" / "02_two.html").read_text()
     for name in ("index", "gallery", "results", "glossary", "reference/training"):
         assert (site / f"{name}.html").stat().st_size > 10_000

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from bpttviz.teaching import lesson as lessons
+from bpttviz.teaching import prediction as predictions
+from bpttviz.teaching import show
+from bpttviz.teaching.exercise import Exercise, Mistake
 from bpttviz.teaching.lesson import Lesson
 
 TERMINAL = """
@@ -34,8 +36,18 @@ class Form:
 def shown(monkeypatch):
     """What is displayed in a notebook."""
     displayed = []
-    monkeypatch.setattr(lessons, "get_ipython", lambda: type("Shell", (), {"kernel": object()})())
-    monkeypatch.setattr(lessons, "display", lambda what, **_: displayed.append(what))
+    shell = type("Shell", (), {"kernel": object()})()
+    monkeypatch.setattr(show, "get_ipython", lambda: shell)
+
+    class Handle:
+        update = staticmethod(lambda what, raw: displayed.append(("replaced", what)))
+
+    def display(what, **_):
+        displayed.append(what)
+        return Handle()
+
+    for module in (show, predictions):
+        monkeypatch.setattr(module, "display", display)
     return displayed
 
 
@@ -83,3 +95,70 @@ def test_answers_are_checked_and_judged(capsys):
     lesson.check("it is not so", True, "0.1 Å")
     lesson.summary()
     assert "1 of 2 claims hold; 0 right of 1 predictions made" in capsys.readouterr().out
+
+
+def test_a_reveal_waits_for_an_answer_and_then_replaces_itself(shown):
+    lesson = Lesson("a")
+    lesson.predict("end", "Where?", ("here", "there"))
+    lesson.reveal("end", "there", "0.3 Å")
+    waiting = shown[-1]
+    assert "there" not in waiting["text/plain"]
+    assert "<details><summary" in waiting["text/html"], "folded: opening it is a skip"
+    assert "waits for your prediction" in waiting["text/html"]
+    lesson["end"].answer = "here"
+    kind, now = shown[-1]
+    assert kind == "replaced"
+    assert now["text/plain"].endswith(
+        "end: there (0.3 Å). You predicted here. What made you expect that?"
+    )
+    assert "after the reveal" not in now["text/plain"]
+    lesson["end"].answer = "there"  # having seen it
+    assert "You predicted there, after the reveal: right." in shown[-1][1]["text/plain"]
+
+
+def test_a_skip_shows_the_result_without_a_reproach(shown):
+    lesson = Lesson("a")
+    lesson.predict("end", "Where?", ("here", "there"))
+    lesson.reveal("end", "there")
+    lesson["end"].skip()
+    assert shown[-1][1]["text/plain"] == "end: there. Skipped."
+    lesson.predict("many", "How many?")
+    lesson["many"].skip()  # before anything was measured
+    lesson.reveal("many", 2)
+    assert shown[-1]["text/plain"] == "many: 2. Skipped."
+
+
+def test_a_terminal_says_what_is_waited_for(capsys):
+    lesson = Lesson("a")
+    lesson.predict("end", "Where?", ("here", "there"))
+    lesson.reveal("end", "there")
+    assert capsys.readouterr().out.endswith("waits for your prediction, or for skip()\n")
+    lesson["end"].skip()
+    assert capsys.readouterr().out == "end: there. Skipped.\n"
+
+
+def test_an_attempt_is_answered_and_the_notebook_goes_on_with_what_is_right(capsys):
+    mistake = Mistake("no factor", "That is x.", lambda x: x)
+    exercise = Exercise("double", lambda x: 2 * x, [mistake], trials=[(3.0,)])
+    lesson = Lesson("a")
+
+    def mine(x):
+        return x + x
+
+    assert lesson.attempt(exercise, lambda x: None) is exercise.right
+    assert lesson.attempt(exercise, lambda x: x) is exercise.right
+    assert lesson.attempt(exercise, mine) is mine
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "· double: Yours. Not tried yet.", "✗ double: Not yet. That is x.", "✓ double: Right.",
+    ]  # fmt: skip
+    lesson.summary()
+    assert "1 of 1 exercises solved" in capsys.readouterr().out
+
+
+def test_cost_is_counted_from_the_beginning_of_the_lesson():
+    lesson = Lesson("a")
+    lesson.begin()
+    lesson.check_cost(60, gigabytes=64)
+    with pytest.raises(AssertionError, match="no more than promised"):
+        lesson.check_cost(0, gigabytes=64)

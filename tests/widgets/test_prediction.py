@@ -4,7 +4,7 @@ import browser
 import pytest
 
 import bpttviz as bv
-from bpttviz.teaching.lesson import Prediction
+from bpttviz.teaching.prediction import Prediction
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.lessons import _form
 from bpttviz.widgets.prediction import ENTRY, PredictionForm

@@ -1,8 +1,8 @@
 /**
  * The form of a prediction: radio buttons for choices, a field for a number.
  *
- * Model: question, choices (none: a number), unit, answer ("" for none yet), status.
- * Only `answer` is written here.
+ * Model: question, choices (none: a number), unit, answer ("" for none yet), skipped, status.
+ * Only `answer` and `skipped` are written here.
  */
 import { tag } from "../shared/dom.js";
 
@@ -52,8 +52,15 @@ export function render({ model, el }) {
   const controls = choices.length
     ? choices.map((text) => choice(text, group, choose))
     : [field(model.get("question"), model.get("unit"), choose)];
+  const skip = tag("button", {
+    type: "button", class: "skip", "aria-label": `skip: ${model.get("question")}`,
+  }, "skip");
+  skip.addEventListener("click", () => {
+    model.set("skipped", true);
+    model.save_changes();
+  });
   const form = tag("fieldset", { class: "bpttviz-prediction" },
-    tag("legend", {}, model.get("question")), ...controls, status);
+    tag("legend", {}, model.get("question")), ...controls, skip, status);
   el.append(form);
 
   const update = () => {
@@ -62,11 +69,12 @@ export function render({ model, el }) {
       if (input.type === "radio") input.checked = input.value === answer;
       else if (document.activeElement !== input) input.value = answer;
     }
+    skip.hidden = Boolean(answer) || model.get("skipped");
     status.textContent = model.get("status");
   };
-  model.on("change:answer change:status", update);
+  model.on("change:answer change:skipped change:status", update);
   update();
-  return () => model.off("change:answer change:status", update);
+  return () => model.off("change:answer change:skipped change:status", update);
 }
 
 export default { render };

@@ -1,0 +1,47 @@
+"""Every exercise: the solution is right, each known mistake is called by its name."""
+
+import pytest
+import torch
+from springs import network, starts
+
+from bpttviz.teaching.exercises import (
+    bring_your_own,
+    foggy_valley,
+    gradient_through_time,
+    memory_and_implicit,
+    paradox,
+    pretrained_potential,
+    silicon_defects,
+    wrong_force,
+)
+
+EXERCISES = [
+    foggy_valley.longest_step(1.1, 4.3),
+    foggy_valley.steps_needed(),
+    gradient_through_time.one_step_back(network(), starts()[0]),
+    gradient_through_time.share_of_last_steps(),
+    gradient_through_time.fastest_step(torch.tensor([0.3, 1.0, 5.0])),
+    wrong_force.what_is_left(),
+    wrong_force.favourite_stiffness(0.8, 0.3),
+    pretrained_potential.one_sided_force(),
+    pretrained_potential.slope_of_forces(),
+    silicon_defects.mass_weighted_distance(),
+    silicon_defects.atoms_that_hold_half(),
+    memory_and_implicit.gradient_at_rest(),
+    memory_and_implicit.steps_that_fit(),
+    paradox.sign_test(),
+    paradox.mean_ratio(),
+    bring_your_own.same_order(),
+    bring_your_own.energy_of_each(),
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.key)
+def test_each_mistake_is_named_and_the_solution_is_right(exercise):
+    assert exercise.judge(exercise.right).outcome == "right"
+    for mistake in exercise.mistakes:
+        verdict = exercise.judge(mistake.gives)
+        assert (verdict.outcome, verdict.mistake) == ("mistake", mistake.name)
+        assert verdict.sentence == mistake.sentence
+    assert exercise.judge(...).outcome == "untried"
+    assert exercise.judge("nonsense").outcome in ("wrong", "error")
