@@ -55,6 +55,8 @@ def build(
         shutil.rmtree(folder, ignore_errors=True)
     (source / "lessons").mkdir(parents=True)
     shutil.copy(executed.NOTEBOOKS / "map.svg", source / "lessons")
+    if (drawn := executed.NOTEBOOKS / "pictures").is_dir():
+        shutil.copytree(drawn, source / "lessons" / "pictures")
     small = executed.small_parameters()
     chosen = names or sorted(path.stem for path in executed.NOTEBOOKS.glob("*.ipynb"))
     copies = {}

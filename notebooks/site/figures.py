@@ -20,12 +20,11 @@ from bpttviz.evaluation.report import Report
 from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.palette import BLUE, GREY, VERMILION
 from bpttviz.potentials.landscape import Landscape, places, walkers
-from bpttviz.training.shipped import shelf
 from bpttviz.training.summary import FORCE_ERROR
 from bpttviz.widgets.player import Canvas
 from bpttviz.widgets.static import SelfContained
 
-FINE_TUNED = "si-defects/chgnet"  # the shipped run that the figures wait for
+FINE_TUNED = "si-defects/chgnet-test"  # the shipped run that the figures wait for
 DEFECT = "215_subsub_As"  # two arsenic atoms: of the test part, and its end is to be trusted
 DATA = Path(bv.__file__).parent / "datasets" / "data"
 SHORT = bv.StoppingCriterion(6)
@@ -91,9 +90,8 @@ def training() -> str:
 
 def plane() -> str:
     """Force error against endpoint error, an arrow for each held-out structure."""
-    table = shelf() / FINE_TUNED / "report.csv"
-    if table.is_file():
-        return alive(bv.ErrorPlane(Report.from_csv(table, noise_floor=0.08)))
+    if FINE_TUNED in bv.shipped_runs():
+        return alive(bv.ErrorPlane(bv.shipped_report(FINE_TUNED)))
     models = {"pretrained": force_matched(), "taught by ends": taught().potential}
     report = bv.evaluate(
         models, walked()[8:], RULE, SHORT, bv.Relaxer(fmax=1e-3), progress=False, noise_floor=1e-3
