@@ -67,6 +67,7 @@ from .structures import Structures as Structures
 from .teaching.answers import read_answers as read_answers
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
+from .teaching.glossary import define as define
 from .training.basin import WithinBasin as WithinBasin
 from .training.blend import average_weights as average_weights
 from .training.blend import blend as blend

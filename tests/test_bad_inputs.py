@@ -345,8 +345,9 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "plotting.Ways", "Robustness",
-    "landscape_examples", "shipped_runs", "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "plotting.Ways", "Robustness", "define", "landscape_examples", "shipped_runs",
+    "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
+    "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 

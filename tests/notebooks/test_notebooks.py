@@ -13,6 +13,7 @@ import pytest
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Lists, not tuples: papermill makes text of what it does not know.
 SMALL = {
+    "index": {},
     "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},
     "01_foggy_valley": {"step_sizes": [0.1, 0.5]},
     "02_gradient_through_time": {"n_pages": 3, "defects": ["000_vac_Si"], "n_steps": 4},

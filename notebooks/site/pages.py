@@ -1,0 +1,161 @@
+"""The pages that are built from what the package knows: glossary, gallery, results, reference."""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import nbformat
+
+import bpttviz as bv
+from bpttviz.teaching.glossary import GLOSSARY
+
+PACKAGE = Path(bv.__file__).parent
+STUB = re.compile(r"^from \.(?P<room>\w+)[\w.]* import (?P<name>\w+) as (?P=name)$", re.MULTILINE)
+PICTURE = re.compile(r'<img src="data:image/png;base64,(?P<data>[^"]+)" alt="(?P<alt>[^"]*)"')
+SECTION = "## What fine-tuning on it gave"
+ROOMS = {  # in the order in which a user meets them
+    "structures": "Structures",
+    "datasets": "Reference relaxations",
+    "potentials": "Potentials",
+    "relaxation": "Relaxation and its gradients",
+    "distances": "Distances",
+    "training": "Training",
+    "evaluation": "Evaluation",
+    "experiments": "Whole experiments",
+    "widgets": "Widgets",
+    "teaching": "Teaching",
+    "profiling": "Time and memory",
+}
+
+
+def glossary() -> str:
+    """All terms, each of which can be linked to from any page."""
+    entries = []
+    for term in GLOSSARY:
+        names = "\n".join((term.name, *(f"{other}" for other in term.also)))
+        entries.append(f"{names}\n: {term.sentence}")
+    body = "\n".join(entries)  # Sphinx wants no empty lines here
+    return (
+        '# Glossary\n\nThe course\'s words. In a notebook, `bv.define("adjoint")` says the same.'
+        f"\n\n::::{{glossary}}\n{body}\n::::\n"
+    ).replace("::::", "`````")
+
+
+def gallery(lessons: dict[str, Path], folder: Path) -> str:
+    """A picture from each executed notebook, with its words, that leads to its page.
+
+    Args:
+        lessons: name → executed notebook.
+        folder: where the pictures go, as files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = ["# Gallery\n\nA picture from each lesson. A click leads to it.\n"]
+    for name, path in lessons.items():
+        found = picture_in(nbformat.read(path, 4))
+        if found is None:
+            continue
+        data, words = found
+        (folder / f"{name}.png").write_bytes(data)
+        alt = re.sub(r"[\[\]`*_]", "", words).replace("\n", " ").replace('"', "'")
+        title = title_of(path)
+        parts.append(f"## {title}\n\n[![{alt}](gallery/{name}.png)](lessons/{name}.ipynb)\n")
+    return "\n".join(parts)
+
+
+def picture_in(notebook: nbformat.NotebookNode) -> tuple[bytes, str] | None:
+    """A notebook's largest picture with alternative text, and that text; None without one."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            text = output.get("data", {}).get("text/html", "")
+            found += PICTURE.findall("".join(text))
+    if not found:
+        return None
+    data, words = max(found, key=lambda pair: len(pair[0]))
+    return base64.b64decode(data), html.unescape(words)
+
+
+def title_of(path: Path) -> str:
+    """The first heading of a notebook."""
+    first = nbformat.read(path, 4).cells[0].source
+    return first.splitlines()[0].lstrip("# ")
+
+
+def cards() -> dict[str, str]:
+    """Name → Markdown of each card of data, small potentials and shipped runs, for a page."""
+    places = {
+        f"data-{path.parent.name}": path
+        for path in sorted((PACKAGE / "datasets" / "data").glob("*/README.md"))
+    }
+    places["small-potentials"] = PACKAGE / "potentials" / "small" / "shipped" / "README.md"
+    for path in sorted((PACKAGE / "training" / "shipped_runs").rglob("README.md")):
+        parts = path.relative_to(PACKAGE / "training" / "shipped_runs").parent.parts
+        places["-".join(("run", *parts))] = path
+    return {
+        name: re.sub(r"\]\(\.\./([\w-]+)/README\.md(#[\w-]+)?\)", r"](data-\1.md\2)", read(path))
+        for name, path in places.items()
+    }
+
+
+def read(path: Path) -> str:
+    """A file's text."""
+    return path.read_text(encoding="utf-8")
+
+
+def results(found: dict[str, str]) -> str:
+    """What fine-tuning gave, as the cards tell it, and the cards below.
+
+    Args:
+        found: what `cards` returns.
+    """
+    parts = [
+        "# Results\n\nEvery figure here comes from a card that is shipped beside the data or the "
+        "weights it speaks of, with the command that made it.\n"
+    ]
+    for name, text in found.items():
+        if SECTION in text:
+            section = text.split(SECTION, 1)[1].split("\n## ", 1)[0]
+            title = text.splitlines()[0].lstrip("# ")
+            link = f"*From [the card]({'cards/' + name + '.md'}).*"
+            section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
+            parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
+    listed = "\n".join(f"cards/{name}" for name in found)
+    parts.append(f"## The cards, whole\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
+    return "\n".join(parts)
+
+
+def reference() -> dict[str, str]:
+    """File → text of the pages on what the package offers, one a room, by its own docstrings."""
+    rooms: dict[str, list[str]] = defaultdict(list)
+    for found in STUB.finditer(read(PACKAGE / "__init__.pyi")):
+        rooms[found["room"]].append(found["name"])
+    if missing := set(rooms) - set(ROOMS):
+        raise ValueError(f"the reference has no title for the room {', '.join(sorted(missing))}")
+    pages = {}
+    for room, title in ROOMS.items():
+        if rooms[room]:
+            entries = "\n\n".join(_entry("bpttviz", name) for name in sorted(rooms[room]))
+            pages[f"{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{entries}\n"
+    drawn = re.findall(r"import (\w+) as \1", read(PACKAGE / "plotting" / "__init__.pyi"))
+    entries = "\n\n".join(_entry("bpttviz.plotting", name) for name in sorted(drawn))
+    pages["plotting.rst"] = f"Figures\n=======\n\n{entries}\n"
+    listed = "\n".join(name.removesuffix(".rst") for name in pages)
+    pages["index.md"] = (
+        "# Reference\n\nEverything is reached as `bv.NAME` after `import bpttviz as bv`; figures "
+        "as `bv.plotting.NAME`. Units: eV, Å, eV/Å, amu; ΔQ in amu^½ Å.\n\n"
+        f"```{{toctree}}\n:maxdepth: 2\n\n{listed}\n```\n"
+    )
+    return pages
+
+
+def _entry(module: str, name: str) -> str:
+    thing = getattr(bv if module == "bpttviz" else bv.plotting, name)
+    if not inspect.isclass(thing):
+        return f".. autofunction:: {module}.{name}"
+    options = "" if issubclass(thing, BaseException) else "\n   :members:\n   :exclude-members: set"
+    return f".. autoclass:: {module}.{name}{options}"

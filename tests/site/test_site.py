@@ -1,0 +1,171 @@
+"""The course's site: built from two cheap notebooks, whole, light, and silent without a network."""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+sys.path.insert(0, str(NOTEBOOKS / "site"))
+
+import course_map  # noqa: E402
+import executed  # noqa: E402
+import links  # noqa: E402
+import pages  # noqa: E402
+
+LINK = re.compile(r"\]\((?!https?:|#)(?P<file>[^)#\s]+)(?:#[^)]*)?\)")
+PAIR = {
+    "01_one": [
+        (
+            "markdown",
+            "# One\n\nWith $x_{t+1} = x_t + \\eta F(x_t)$, see [two](02_two.ipynb).",
+        ),
+        ("parameters", "step_size = 0.1"),
+        (
+            "code",
+            "import bpttviz as bv\nfrom bpttviz.plotting import plot_curves\n"
+            "plot_curves({'a': ([1.0, 2.0], [step_size, 1.0])}, 'step', 'length / Å')",
+        ),
+    ],
+    "02_two": [
+        ("markdown", "# Two\n\n[One](01_one.ipynb) came first, [a third](three.ipynb) is no page."),
+        ("parameters", "count = 2"),
+        (
+            "code",
+            "import bpttviz as bv\n"
+            "bv.FoggyValley({'two valleys': bv.landscape_examples()['two valleys']})",
+        ),
+    ],
+}
+
+
+def notebook(cells):
+    """A notebook of (kind, source); "parameters" is a code cell with that tag."""
+    made = []
+    for kind, source in cells:
+        if kind == "markdown":
+            made.append(nbformat.v4.new_markdown_cell(source))
+        else:
+            tags = ["parameters"] if kind == "parameters" else []
+            made.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}))
+    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    return nbformat.v4.new_notebook(cells=made, metadata={"kernelspec": kernel})
+
+
+def linked(path):
+    """Files that a notebook's text links to or shows."""
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            yield from (found["file"] for found in LINK.finditer(cell.source))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site of two notebooks, with figures that are quickly made, as a folder."""
+    for needed in ("furo", "latex2mathml", "myst_nb"):
+        pytest.importorskip(needed, reason="the extra `site` is not installed")
+    import build  # isort: skip
+    import figures  # isort: skip
+
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executed, "NOTEBOOKS", folder / "notebooks")
+        patch.setenv("PYTHONPATH", str(ROOT))  # building sets it: to be put back
+        small = {"01_one": {"step_size": 0.2}, "02_two": {}, "index": {}}
+        patch.setattr(executed, "small_parameters", lambda: small)
+        (folder / "notebooks").mkdir()
+        (folder / "notebooks" / "map.svg").write_text(course_map.drawn())
+        for name, cells in PAIR.items():
+            nbformat.write(notebook(cells), folder / "notebooks" / f"{name}.ipynb")
+        nbformat.write(notebook(PAIR["01_one"][:1]), folder / "notebooks" / "index.ipynb")
+        quick = dict.fromkeys(figures.figures(), figures.results)
+        quick["valley"] = figures.valley
+        wrong = build.build(folder / "site", figures=quick, kept=folder / "kept")
+    assert wrong == []
+    return folder / "site"
+
+
+@pytest.mark.slow
+def test_pages_are_there_and_whole(site):
+    page = links.Page(site / "lessons" / "01_one.html")
+    assert "<math" in page.text
+    assert re.search(r"step_size</span>.{0,60}0\.2</span>", page.text)
+    assert "three.html" not in (site / "lessons" / "02_two.html").read_text()
+    for name in ("index", "gallery", "results", "glossary", "reference/training"):
+        assert (site / f"{name}.html").stat().st_size > 10_000
+    assert 'id="bpttviz.finetune"' in (site / "reference" / "training.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_broken_site_is_found_out(site, tmp_path):
+    (tmp_path / "index.html").write_text(
+        '<a href="gone.html">x</a><a href="#nowhere">y</a>'
+        '<script src="https://example.org/a.js"></script>' + " " * links.HEAVIEST
+    )
+    found = "\n".join(links.complaints(tmp_path))
+    for words in ("gone.html leads nowhere", "#nowhere leads", "from elsewhere", "weighs 3.0 MB"):
+        assert words in found
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["index", "lessons/02_two", "results", "reference/widgets"])
+def test_pages_are_silent_without_a_network(site, name):
+    browser = pytest.importorskip("browser")
+    if browser.find_chromium() is None:
+        pytest.skip("no Chromium here: SAVED PAGES ARE NOT LOOKED AT")
+    with browser.chromium() as chromium:
+        context = chromium.new_context(offline=True)
+        page = context.new_page()
+        said, asked = [], []
+        page.on("console", lambda message: message.type == "error" and said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / f"{name}.html").as_uri())
+        page.wait_for_load_state("load")
+        if name in ("index", "lessons/02_two"):
+            page.locator(
+                ".bpttviz-valley, .bpttviz-foggy, [class^=bpttviz] canvas"
+            ).first.wait_for()
+        assert said == []
+        assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+# --- the map, and links between notebooks -------------------------------------------------------
+
+
+def test_the_map_is_the_one_that_is_drawn():
+    assert (NOTEBOOKS / "map.svg").read_text(encoding="utf-8") == course_map.drawn()
+    first = nbformat.read(NOTEBOOKS / "index.ipynb", 4).cells[0].source
+    assert f"![{course_map.words()}](map.svg)" in first
+
+
+def test_the_map_leads_to_every_notebook():
+    wanted = {path.name for path in NOTEBOOKS.glob("*.ipynb")} - {"index.ipynb"}
+    wanted |= {f"assignments/{path.name}" for path in (NOTEBOOKS / "assignments").glob("*.ipynb")}
+    assert wanted <= set(linked(NOTEBOOKS / "index.ipynb"))
+    numbers = {stop.number for stop in course_map.STOPS}
+    assert numbers == {Path(name).stem.split("_")[0] for name in wanted}
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_links_between_notebooks_lead_somewhere(path):
+    assert [file for file in linked(path) if not (NOTEBOOKS / file).exists()] == []
+
+
+def test_results_are_read_from_the_card():
+    from figures import DATA, changes_in
+
+    changes = changes_in((DATA / "si-defects" / "README.md").read_text(encoding="utf-8"))
+    assert changes["BPTT"] == ([20, -17, 85], [29, 15, 43])
+    assert len(changes) == 3
+
+
+def test_the_reference_has_a_place_for_every_name():
+    import bpttviz as bv
+
+    text = "\n".join(pages.reference().values())
+    assert {name for name in bv.__all__ if f"bpttviz.{name}\n" not in text} == {"plotting"}
