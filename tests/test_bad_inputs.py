@@ -248,6 +248,12 @@ CALLS = {
     "plotting.animate_relaxations": lambda: {
         "report": report(), "structure": "a", "path": "moving.gif",
     },
+    "picture_slider": lambda: {
+        "pictures": {"a": bv.plotting.plot_unrolled()}, "description": "steps",
+    },
+    "plotting.plot_answers": lambda: {"counts": {"q": {"yes": 1}}, "right": {"q": "yes"}},
+    "plotting.plot_one_spring": lambda: {"true_stiffness": 1.0, "step_size": 0.3, "steps": 6},
+    "plotting.plot_unrolled": lambda: {},
     "plotting.plot_costs": lambda: {
         "costs": [{"mode": "full", "steps": 2, "peak_bytes": 1e8, "seconds": 1.0},
                   {"mode": "full", "steps": 4, "peak_bytes": 2e8, "seconds": 2.0}],
@@ -303,7 +309,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "landscape_examples", "shipped_runs", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
+    "landscape_examples", "shipped_runs", "read_answers", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts", "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
 

@@ -33,6 +33,7 @@ class PictureSlider:
 
     def to_html(self) -> str:
         """A slider and the pictures, of which one is seen; where no script runs, the first one."""
+        # Arrow keys are the slider's: JupyterLab's shortcuts are to leave them alone.
         name = f"bpttviz-{secrets.token_hex(6)}"
         labels = list(self.pictures)
         pages = "".join(
@@ -43,7 +44,8 @@ class PictureSlider:
         return (
             '<div><div style="display: flex; gap: 10px; align-items: center; padding: 4px 0">'
             f'<label for="{name}">{html.escape(self.description)}</label>'
-            f'<input id="{name}" type="range" min="0" max="{len(labels) - 1}" step="1" '
+            f'<input id="{name}" data-lm-suppress-shortcuts="true" type="range" step="1" '
+            f'min="0" max="{len(labels) - 1}" '
             f'value="{self.first}" style="width: min(50%, 480px)" autocomplete="off" '
             f'aria-valuetext="{html.escape(labels[self.first])}" oninput="{_TURN}">'
             f'<output for="{name}">{html.escape(labels[self.first])}</output></div>{pages}</div>'
