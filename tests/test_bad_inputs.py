@@ -372,7 +372,11 @@ KINDS = {
          "by_group", "equivariant", "net_force_free", "exchangeable", "conservative", "places_matter"], FLAG,
     ),
     # words
-    "name": TEXT,
+    **dict.fromkeys(["name", "description"], TEXT),
+    "first": choice("None"),
+    **dict.fromkeys(["pictures", "counts"], but(nothing={}, mixed={"a": None})),
+    "right": but("a dict", mixed={"a": None}),
+    "true_stiffness": POSITIVE,
     **dict.fromkeys(["card", "family", "title", "x_label", "y_label"], LABEL),
     **dict.fromkeys(["before", "after"], choice("None")),
     **dict.fromkeys(["column", "checkpoint"], A_NAME),
@@ -433,6 +437,8 @@ KINDS = {
 }  # fmt: skip
 
 SPECIAL = {
+    ("plot_one_spring", "steps"): COUNT,
+    ("plot_unrolled", "steps"): COUNT.plus(**{"6": 6}),
     ("ReferenceRelaxation", "group"): TEXT,
     ("ReferenceRelaxation", "trajectory"): but("None"),
     ("ReferenceRelaxation.from_ase", "group"): TEXT.without("a function", "a class"),

@@ -75,13 +75,13 @@ def picture_slider(
 
     Raises:
         KeyError: no picture with that label.
-        TypeError, ValueError: no pictures.
+        TypeError, ValueError: no pictures, or a label that is no string.
     """
     given = mapping_of("pictures", pictures, AccessibleFigure, '{"η = 0.1": picture}')
     if not given:
         raise ValueError("there are no pictures to turn")
     labels = [str(label) for label in given]
-    if first is not None and first not in labels:
+    if first is not None and text("first", first) not in labels:
         raise KeyError(f"no picture {first!r}; there are {', '.join(labels)}")
     place = 0 if first is None else labels.index(first)
     return PictureSlider(
