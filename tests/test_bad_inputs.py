@@ -280,6 +280,12 @@ CALLS = {
     "plotting.animate_relaxations": lambda: {
         "report": report(), "structure": "a", "path": "moving.gif",
     },
+    "picture_slider": lambda: {
+        "pictures": {"a": bv.plotting.plot_unrolled()}, "description": "steps",
+    },
+    "plotting.plot_answers": lambda: {"counts": {"q": {"yes": 1}}, "right": {"q": "yes"}},
+    "plotting.plot_one_spring": lambda: {"true_stiffness": 1.0, "step_size": 0.3, "steps": 6},
+    "plotting.plot_unrolled": lambda: {},
     "plotting.plot_costs": lambda: {
         "costs": [{"mode": "full", "steps": 2, "peak_bytes": 1e8, "seconds": 1.0},
                   {"mode": "full", "steps": 4, "peak_bytes": 2e8, "seconds": 2.0}],
@@ -346,6 +352,7 @@ NOT_SWEPT = {
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
     "plotting.Ways", "Robustness", "define", "landscape_examples", "shipped_runs",
+    "read_answers",
     "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
     "Schedule",
     "ConstantSchedule",
@@ -410,7 +417,11 @@ KINDS = {
          "by_group", "equivariant", "net_force_free", "exchangeable", "conservative", "places_matter"], FLAG,
     ),
     # words
-    "name": TEXT,
+    **dict.fromkeys(["name", "description"], TEXT),
+    "first": choice("None"),
+    **dict.fromkeys(["pictures", "counts"], but(nothing={}, mixed={"a": None})),
+    "right": but("a dict", mixed={"a": None}),
+    "true_stiffness": POSITIVE,
     **dict.fromkeys(["card", "family", "title", "x_label", "y_label"], LABEL),
     **dict.fromkeys(["before", "after"], choice("None")),
     **dict.fromkeys(["column", "checkpoint"], A_NAME),
@@ -471,6 +482,8 @@ KINDS = {
 }  # fmt: skip
 
 SPECIAL = {
+    ("plot_one_spring", "steps"): COUNT,
+    ("plot_unrolled", "steps"): COUNT.plus(**{"6": 6}),
     ("ReferenceRelaxation", "group"): TEXT,
     ("ReferenceRelaxation", "trajectory"): but("None"),
     ("ReferenceRelaxation.from_ase", "group"): TEXT.without("a function", "a class"),

@@ -23,6 +23,7 @@ def plot_answers(
         TypeError, ValueError: nothing to show, or something else.
     """
     counts = mapping_of("counts", counts, Mapping, '{"question": {"yes": 3}}')
+    right = mapping_of("right", right, str, '{"question": "yes"}')
     if not counts:
         raise ValueError("there is no question to show")
     answers = [len(bars) for bars in counts.values()]

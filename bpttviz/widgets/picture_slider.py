@@ -33,6 +33,7 @@ class PictureSlider:
 
     def to_html(self) -> str:
         """A slider and the pictures, of which one is seen; where no script runs, the first one."""
+        # Arrow keys are the slider's: JupyterLab's shortcuts are to leave them alone.
         name = f"bpttviz-{secrets.token_hex(6)}"
         labels = list(self.pictures)
         pages = "".join(
@@ -43,7 +44,8 @@ class PictureSlider:
         return (
             '<div><div style="display: flex; gap: 10px; align-items: center; padding: 4px 0">'
             f'<label for="{name}">{html.escape(self.description)}</label>'
-            f'<input id="{name}" type="range" min="0" max="{len(labels) - 1}" step="1" '
+            f'<input id="{name}" data-lm-suppress-shortcuts="true" type="range" step="1" '
+            f'min="0" max="{len(labels) - 1}" '
             f'value="{self.first}" style="width: min(50%, 480px)" autocomplete="off" '
             f'aria-valuetext="{html.escape(labels[self.first])}" oninput="{_TURN}">'
             f'<output for="{name}">{html.escape(labels[self.first])}</output></div>{pages}</div>'
@@ -73,13 +75,13 @@ def picture_slider(
 
     Raises:
         KeyError: no picture with that label.
-        TypeError, ValueError: no pictures.
+        TypeError, ValueError: no pictures, or a label that is no string.
     """
     given = mapping_of("pictures", pictures, AccessibleFigure, '{"η = 0.1": picture}')
     if not given:
         raise ValueError("there are no pictures to turn")
     labels = [str(label) for label in given]
-    if first is not None and first not in labels:
+    if first is not None and text("first", first) not in labels:
         raise KeyError(f"no picture {first!r}; there are {', '.join(labels)}")
     place = 0 if first is None else labels.index(first)
     return PictureSlider(
