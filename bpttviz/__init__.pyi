@@ -57,6 +57,7 @@ from .relaxation.rules import UpdateRule as UpdateRule
 from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
+from .teaching.assignments.library import open_assignment as open_assignment
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .training.blend import blend as blend

@@ -233,6 +233,7 @@ CALLS = {
         "recipe": PaperRecipe(steps=1, epochs=2)},
     "read_benchmark": lambda: {"folder": str(benchmarked())},
     "open_lesson": lambda: {"name": "05"},
+    "open_assignment": lambda: {"name": "A1"},
     "LandscapeExample": lambda: {
         "landscape": wells(), "start": (0.0, 0.0), "target": (1.0, 0.0),
     },

@@ -11,7 +11,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bpttviz import __version__
-from bpttviz.cli import basins, benchmark, cost, evaluate, finetune, relax, reproduce
+from bpttviz.cli import (
+    assign,
+    basins,
+    benchmark,
+    cost,
+    evaluate,
+    finetune,
+    grade,
+    relax,
+    reproduce,
+)
 from bpttviz.cli.errors import sentence
 from bpttviz.cli.options import NAMES, folder, threads
 
@@ -23,6 +33,8 @@ COMMANDS = {
     "reproduce": reproduce,
     "cost": cost,
     "basins": basins,
+    "assign": assign,
+    "grade": grade,
 }
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
