@@ -17,7 +17,7 @@ comma := ,
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-sevennet lab lint lint-js binder-check clean
+.PHONY: help demo test test-full test-sevennet lab assignments lint lint-js binder-check clean
 
 help:
 	@echo "make demo          run the quickstart on one thread: build/quickstart.html, pictures, table"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-full     all tests; notebooks with their default parameters"
 	@echo "make test-sevennet the tests of SevenNet, in .venv-sevennet (which it makes, without MACE)"
 	@echo "make lab           open the notebooks in JupyterLab"
+	@echo "make assignments   students' copies, solutions and autograders: build/assignments/"
 	@echo "make lint          style, order of imports, types (of JavaScript too where there is Node)"
 	@echo "make binder-check  build Binder's environment afresh, run the quickstart on one CPU in 2 GB"
 	@echo "make clean         remove build/ and caches (.venv stays)"
@@ -66,6 +67,10 @@ test-sevennet: $(SEVENNET)/.installed
 
 lab: $(STAMP)
 	cd notebooks && ../$(BIN)/python -m jupyterlab $(ARGS)
+
+# For instructors; notebooks/assignments/INSTRUCTORS.md says what to do with it.
+assignments: $(STAMP)
+	$(THREAD) $(BIN)/python -m bpttviz assign notebooks/assignments/A*.ipynb --out build/assignments $(ARGS)
 
 lint: $(STAMP) lint-js
 	$(BIN)/python -m ruff check .

@@ -11,6 +11,7 @@ latter.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,9 @@ def ratio_at_rest(potential: Potential, references: RelaxationDataset) -> float:
     return float((found[1].log() - found[0].log()).mean().exp())
 
 
+@lru_cache(maxsize=1)
 def withheld_ratio(potential: Potential, folder: str | Path = ".") -> float:
-    """`ratio_at_rest` over the withheld ends, where the autograder runs."""
+    """`ratio_at_rest` over the withheld ends, where the autograder runs; measured once."""
     starts, ends = (_frames(Path(folder) / name) for name in (STARTS_FILE, ENDS_FILE))
     return ratio_at_rest(potential, _references(starts, ends, "withheld"))
 
