@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from submissions import MISTAKES, a_class, with_cell
+from submissions import MISTAKES, a_class, mistaken, with_cell
 
 from bpttviz.cli.main import main
 from bpttviz.teaching.assignments.grade import GRADED, Limits, find_submissions, grade_folder
@@ -18,6 +18,19 @@ from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
 
 SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
 CLASS = int(os.environ.get("BPTTVIZ_CLASS", "5"))  # submissions an assignment; 40 on demand
+
+
+# It lives on only where the network is unreachable.
+CALLS_HOME = """
+import errno, os, socket
+unreachable = False
+try:
+    socket.create_connection(("192.0.2.1", 80), 5)
+except OSError as error:
+    unreachable = error.errno == errno.ENETUNREACH
+if not unreachable:
+    os._exit(1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +90,6 @@ def test_a3_trains_and_is_graded(made, tmp_path):
     assert files == {"A3.ipynb", "challenge_training.extxyz", "challenge_starts.extxyz"}
     # the solution got all points while it was made
     (replacements, losses) = MISTAKES["A3"]["three_at_once"]
-    from submissions import mistaken
-
     (tmp_path / "in").mkdir()
     solution = made / "A3" / "instructor" / "A3_solution.ipynb"
     mistaken(solution, replacements, tmp_path / "in" / "wrong.ipynb")
@@ -100,12 +111,7 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     solution = made / "A1" / "instructor" / "A1_solution.ipynb"
     with_cell(solution, "import os; os._exit(1)", folder / "dies.ipynb")
     with_cell(solution, "1 / 0", folder / "raises.ipynb")
-    with_cell(
-        solution,
-        "import socket\ntry:\n    socket.create_connection(('192.0.2.1', 80), 5)\n"
-        "except OSError as error:\n    assert error.errno == 101  # the network is unreachable",
-        folder / "a student" / "calls home.ipynb",
-    )
+    with_cell(solution, CALLS_HOME, folder / "a student" / "calls home.ipynb")
     (folder / "no notebook.ipynb").write_text("Dear instructor,")
     archive = made / "A1" / "instructor" / "autograder.zip"
     found = {g.submission: g for g in grade_folder(folder, archive, tmp_path / "out")}

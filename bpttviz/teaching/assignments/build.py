@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from bpttviz.teaching.assignments.challenge import (
     ENDS_FILE,
     write_challenge,
 )
+from bpttviz.teaching.assignments.kernels import SKIP_GRAMMAR, quick_kernels
 from bpttviz.teaching.assignments.seeds import SEED_FILE
 
 INSTRUCTOR_ONLY = (SEED_FILE, ENDS_FILE)
@@ -101,8 +103,14 @@ def _otter_assign(source: Path, result: Path) -> None:
     Raises:
         AssignmentError: it fails; its last lines say why.
     """
-    command = [sys.executable, "-m", "otter", "assign", "--no-pdfs", str(source), str(result)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=source.parent)
+    program = f"{SKIP_GRAMMAR}; from otter.cli import cli; cli()"
+    command = [sys.executable, "-c", program, "assign", "--no-pdfs", str(source), str(result)]
+    settings = source.parent / "ipython"
+    quick_kernels(settings)
+    environment = {**os.environ, "IPYTHONDIR": str(settings), "MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=source.parent, env=environment
+    )
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
         raise AssignmentError(f"otter assign refuses {source.name}:\n{said}")

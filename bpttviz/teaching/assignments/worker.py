@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bpttviz.teaching.assignments.kernels import quick_kernels, skip_grammar
+
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -58,17 +60,6 @@ def bounded_memory(gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-# On import jsonschema compiles a grammar of addresses: seconds of each grading, for nothing here.
-SKIP_GRAMMAR = "import sys; sys.modules['rfc3987_syntax'] = None\n"
-
-
-def quick_kernels(folder: Path) -> None:
-    """Let kernels, whose IPython settings lie in ``folder``, start without that grammar."""
-    startup = folder / "profile_default" / "startup"
-    startup.mkdir(parents=True, exist_ok=True)
-    (startup / "00-grammar.py").write_text(SKIP_GRAMMAR, encoding="utf-8")
-
-
 def grade(submission: str, autograder: str) -> dict[str, Any]:
     """Points by question, and what to tell of those that are missing."""
     from otter.api import grade_submission
@@ -95,7 +86,7 @@ def main(submission: str, autograder: str, result: str, gigabytes: str) -> None:
     """Grade and write; whatever goes wrong is written too."""
     offline = without_network()
     bounded_memory(float(gigabytes))
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    skip_grammar()
     quick_kernels(Path(os.environ["IPYTHONDIR"]))
     try:
         found = grade(submission, autograder)
