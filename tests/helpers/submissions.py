@@ -46,8 +46,11 @@ MISTAKES = {
             [
                 ("    return found\n", "    return found.T\n"),
                 ("return float(abs(np.linalg.eigvals(matrix)).max())", "return abs(1 - pull)"),
-                ("tuned = train(challenge.training)", "tuned = copy.deepcopy(pretrained)"),
-                ("part = train(challenge.training[:8])", "part = pretrained"),
+                (
+                    "tuned = train(challenge.training, **settings)",
+                    "tuned = copy.deepcopy(pretrained)",
+                ),
+                ("part = train(challenge.training[:8], **settings)", "part = pretrained"),
                 ("estimate = max(0.5 * held_out, ", "estimate = max(held_out, "),
             ],
             {"q1": 3, "q2": 2, "q4": 8},
