@@ -17,7 +17,7 @@ comma := ,
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full test-sevennet lab site lint lint-js binder-check clean
+.PHONY: help demo test test-full test-sevennet lab site assignments lint lint-js binder-check clean
 
 help:
 	@echo "make demo          run the quickstart on one thread: build/quickstart.html, pictures, table"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-sevennet the tests of SevenNet, in .venv-sevennet (which it makes, without MACE)"
 	@echo "make lab           open the notebooks in JupyterLab"
 	@echo "make site          the course as pages that need no kernel: build/site/index.html"
+	@echo "make assignments   students' copies, solutions and autograders: build/assignments/"
 	@echo "make lint          style, order of imports, types (of JavaScript too where there is Node)"
 	@echo "make binder-check  build Binder's environment afresh, run the quickstart on one CPU in 2 GB"
 	@echo "make clean         remove build/ and caches (.venv stays)"
@@ -73,6 +74,10 @@ site: $(STAMP)
 	@$(BIN)/python -c "import furo, latex2mathml, myst_nb" 2>/dev/null || $(BIN)/python -m pip install \
 	  --disable-pip-version-check -c constraints.txt -e '.[site]'
 	$(THREAD) $(BIN)/python notebooks/site/build.py $(ARGS)
+
+# For instructors; notebooks/assignments/INSTRUCTORS.md says what to do with it.
+assignments: $(STAMP)
+	$(THREAD) $(BIN)/python -m bpttviz assign notebooks/assignments/A*.ipynb --out build/assignments $(ARGS)
 
 lint: $(STAMP) lint-js
 	$(BIN)/python -m ruff check .

@@ -65,6 +65,7 @@ from .relaxation.stopping import StoppingCriterion as StoppingCriterion
 from .structures import StructureError as StructureError
 from .structures import Structures as Structures
 from .teaching.answers import read_answers as read_answers
+from .teaching.assignments.library import open_assignment as open_assignment
 from .teaching.examples import LandscapeExample as LandscapeExample
 from .teaching.examples import landscape_examples as landscape_examples
 from .teaching.glossary import define as define

@@ -266,6 +266,7 @@ CALLS = {
     "stored_robustness": lambda: {},
     "RobustnessMap": lambda: {"result": bv.stored_robustness("landscape")},
     "open_lesson": lambda: {"name": "05"},
+    "open_assignment": lambda: {"name": "A1"},
     "LandscapeExample": lambda: {
         "landscape": wells(), "start": (0.0, 0.0), "target": (1.0, 0.0),
     },

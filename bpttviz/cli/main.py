@@ -13,11 +13,13 @@ from pathlib import Path
 from bpttviz import __version__
 from bpttviz.cli import (
     answers,
+    assign,
     basins,
     benchmark,
     cost,
     evaluate,
     finetune,
+    grade,
     relax,
     reproduce,
     solutions,
@@ -37,6 +39,8 @@ COMMANDS = {
     "basins": basins,
     "answers": answers,
     "solutions": solutions,
+    "assign": assign,
+    "grade": grade,
 }
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 

@@ -1,0 +1,196 @@
+"""Public checks of A1: one spring relaxed by hand, and the gradient back through its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bpttviz.teaching.assignments.checks import Question, compare, numbers, truths
+
+Function = Callable[..., Any]
+
+# One spring, which no later test uses.
+X0, ETA, K, S, STEPS, TARGET = 1.5, 0.1, 3.0, 0.5, 4, 0.2
+
+
+def check_step(step: Function) -> str:
+    """1: ``step(x, eta, k, s)`` is x + eta F(x)."""
+    right = X0 - ETA * K * (X0 - S)
+    return compare(
+        "step(1.5, 0.1, 3.0, 0.5)",
+        step(X0, ETA, K, S),
+        right,
+        {
+            "your step goes uphill: the force F = -k (x - s) points back to s": X0
+            + ETA * K * (X0 - S),
+            "you give back the force; a step is x + eta F": -K * (X0 - S),
+            "you give back how far the step goes; a step is x + eta F": -ETA * K * (X0 - S),
+            "eta is missing: a step is x + eta F": X0 - K * (X0 - S),
+            "the spring pulls to 0 instead of to s: F = -k (x - s)": X0 - ETA * K * X0,
+        },
+    )
+
+
+def check_relax(relax: Function) -> str:
+    """2: ``relax(x0, eta, k, s, steps)`` gives all places, the start first."""
+    right = _path(X0, ETA, K, S, STEPS)
+    return compare(
+        f"relax with {STEPS} steps",
+        relax(X0, ETA, K, S, STEPS),
+        right,
+        {
+            "the start is missing: K steps visit K + 1 places, and the first is x0": right[1:],
+            "the last step is missing: K steps visit K + 1 places": right[:-1],
+            "one step too many": _path(X0, ETA, K, S, STEPS + 1),
+            "every place is the same: each step starts where the last one ended": np.full(
+                STEPS + 1, right[1]
+            ),
+            "you give back the last place; all of them are asked for": right[-1],
+        },
+    )
+
+
+def check_end(end: Function, largest_step: Function) -> str:
+    """3: the end in closed form, and the step from which the walk no longer settles."""
+    kept = (1 - ETA * K) ** STEPS
+    found = compare(
+        f"end with {STEPS} steps",
+        end(X0, ETA, K, S, STEPS),
+        S + kept * (X0 - S),
+        {
+            "that is what is left of the distance; the end is s plus that": kept * (X0 - S),
+            "the start counts as a distance from 0; take the distance from s": S + kept * X0,
+            "one factor for all steps: (1 - eta k) is to be taken to the power K": S
+            + (1 - ETA * K) * (X0 - S),
+            "the exponential is the limit of small steps; K finite steps give a power": S
+            + np.exp(-ETA * K * STEPS) * (X0 - S),
+        },
+    )
+    return found or compare(
+        "largest_step(3.0)",
+        largest_step(K),
+        2 / K,
+        {
+            "at eta = 1/k a single step arrives; ask when |1 - eta k| reaches 1": 1 / K,
+            "stiffer springs need smaller steps: k belongs below": 2 * K,
+        },
+    )
+
+
+def check_gradient(gradient: Function) -> str:
+    """4: ``gradient(x0, eta, k, s, steps, target)`` is (dL/dk, dL/ds)."""
+    got = numbers("gradient", gradient(X0, ETA, K, S, STEPS, TARGET))
+    if got.shape != (2,):
+        return f"gradient should give two numbers, (dL/dk, dL/ds), and gives shape {got.shape}"
+    return compare("gradient", got, _backward(), _wrong_gradients())
+
+
+def check_backward(backward: Function) -> str:
+    """5: ``backward(slopes, sensitivities, eta, last)`` for whatever force."""
+    draw = np.random.default_rng(5)
+    slopes, sensitivities = draw.normal(size=(2, STEPS))
+    right, forward, detached = 0.0, 0.0, ETA * sensitivities.sum() * 1.7
+    adjoint = 1.7
+    for slope, sensitivity in zip(slopes[::-1], sensitivities[::-1], strict=True):
+        right += ETA * adjoint * sensitivity
+        adjoint *= 1 + ETA * slope
+    adjoint = 1.7
+    for slope, sensitivity in zip(slopes, sensitivities, strict=True):
+        forward += ETA * adjoint * sensitivity
+        adjoint *= 1 + ETA * slope
+    early, adjoint = 0.0, 1.7
+    for slope, sensitivity in zip(slopes[::-1], sensitivities[::-1], strict=True):
+        adjoint *= 1 + ETA * slope
+        early += ETA * adjoint * sensitivity
+    return compare(
+        "backward",
+        backward(slopes, sensitivities, ETA, 1.7),
+        right,
+        {
+            "you go from the first step to the last; a gradient goes back, last first": forward,
+            "the adjoint never changes: on its way back it takes a factor (1 + eta slope) a "
+            "step": detached,
+            "the adjoint takes its factor too early: first collect at step t, then pass on": early,
+            "the sign is flipped: F grows with theta by the sensitivity": -right,
+            "eta is missing: a step moves by eta F": right / ETA,
+        },
+    )
+
+
+def check_stiffness(best_stiffness: Function, statements: dict[str, bool]) -> str:
+    """6: which stiffness the endpoint loss likes best, and what follows."""
+    found = compare(
+        "best_stiffness(0.1)",
+        best_stiffness(ETA),
+        1 / ETA,
+        {
+            "at k = 2/eta the walk swings for ever; ask when nothing is left of the distance": 2
+            / ETA,
+            "that is the step for a stiffness of 0.1; solve 1 - eta k = 0 for k": ETA,
+        },
+    )
+    return found or truths(statements, STATEMENTS, WHY)
+
+
+STATEMENTS = {"a": True, "b": False, "c": True, "d": False}
+WHY = {
+    "a": "what does (1 - eta k)^K do as K grows, while 0 < eta k < 2?",
+    "b": "put the true k into the closed form: is x_K already at s?",
+    "c": "what must (1 - eta k)^K be for a loss of zero?",
+    "d": "which k had a loss of zero, and was it the true one?",
+}
+
+QUESTIONS: dict[str, Question] = {
+    "1": check_step,
+    "2": check_relax,
+    "3": check_end,
+    "4": check_gradient,
+    "5": check_backward,
+    "6": check_stiffness,
+}
+
+
+def _path(x: float, eta: float, k: float, s: float, steps: int) -> np.ndarray:
+    """Places (steps + 1,) of a walk on one spring."""
+    places = [x]
+    for _ in range(steps):
+        places.append(places[-1] - eta * k * (places[-1] - s))
+    return np.array(places)
+
+
+def _backward(sign: float = 1.0, factor: float = 1 - ETA * K, late: int = 0) -> np.ndarray:
+    """(dL/dk, dL/ds) of the public spring; the arguments make mistakes."""
+    path = _path(X0, ETA, K, S, STEPS)
+    adjoint, by_k, by_s = 2 * (path[-1] - TARGET), 0.0, 0.0
+    for t in reversed(range(STEPS)):
+        by_k += sign * adjoint * -ETA * (path[t + late] - S)
+        by_s += sign * adjoint * ETA * K
+        adjoint *= factor
+    return np.array([by_k, by_s])
+
+
+def _wrong_gradients() -> dict[str, np.ndarray]:
+    right = _backward()
+    path = _path(X0, ETA, K, S, STEPS)
+    first = 2 * (path[-1] - TARGET)
+    return {
+        "the sign is flipped: x_t - eta k (x_t - s) falls with k and grows with s": -right,
+        "the adjoint never changes: each step back multiplies it by (1 - eta k)": _backward(
+            factor=1.0
+        ),
+        "the adjoint takes the wrong factor: dx_{t+1}/dx_t = 1 - eta k": _backward(
+            factor=1 + ETA * K
+        ),
+        "the force is taken after the step; it acted at x_t, where the step began": _backward(
+            late=1
+        ),
+        "only the last step is counted: go back through all K": np.array(
+            [first * -ETA * (path[-2] - S), first * ETA * K]
+        ),
+        "the loss is a square: its derivative has a factor 2": right / 2,
+        "(dL/dk, dL/ds) is asked for, in this order": right[::-1],
+        "dL/dk has a flipped sign: x_{t+1} falls as k grows": right * [-1, 1],
+        "dL/ds has a flipped sign: x_{t+1} grows with s": right * [1, -1],
+    }

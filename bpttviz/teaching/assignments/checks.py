@@ -1,0 +1,169 @@
+"""Public checks of an assignment: an instant verdict that names the likely mistake.
+
+    a1 = bv.open_assignment("A1")
+    a1.check("1", step)     # ✗ 1: your step goes uphill; F = -k (x - s) points back to s
+
+A check never raises: a wrong answer is a sentence, and the notebook runs on. It looks at fixed
+inputs only. Points come from hidden tests on inputs drawn from the instructor's seed, so that what
+a check says at best is that the *public checks* passed.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from IPython import get_ipython
+from IPython.display import display
+
+from bpttviz.plotting.palette import GREEN, GREY, VERMILION
+
+# An answer, or several, to "" where it passes and a sentence on the likely mistake where not.
+Question = Callable[..., str]
+
+NOT_YET = "not answered yet: replace the three dots"
+PASSED = "public checks passed (hidden tests look at more, on numbers of their own)"
+
+
+class Assignment:
+    """The public checks of one assignment; get it from `bpttviz.open_assignment`.
+
+    Attributes:
+        name: "A1", "A2" or "A3".
+        questions: key → what looks at an answer.
+        passed: key → whether it passed when it was last checked.
+    """
+
+    def __init__(self, name: str, questions: Mapping[str, Question]):
+        self.name = name
+        self.questions = dict(questions)
+        self.passed: dict[str, bool] = {}
+
+    def check(self, key: str, *answers: Any) -> None:
+        """Show a verdict on the answers to a question.
+
+        Raises:
+            ValueError: there is no such question.
+        """
+        if key not in self.questions:
+            known = ", ".join(self.questions)
+            raise ValueError(f"{self.name} has no question {key!r}; its questions: {known}")
+        mistake = verdict(self.questions[key], *answers)
+        self.passed[key] = not mistake
+        colour = GREY if mistake == NOT_YET else VERMILION if mistake else GREEN
+        mark = "…" if mistake == NOT_YET else "✗" if mistake else "✓"
+        _show(colour, f"{mark} {key}: {mistake or PASSED}")
+
+    def summary(self) -> None:
+        """How many questions pass their public checks, and which do not."""
+        missing = [key for key in self.questions if not self.passed.get(key)]
+        line = f"{len(self.questions) - len(missing)} of {len(self.questions)} questions pass "
+        line += "their public checks"
+        if missing:
+            line += f"; not yet: {', '.join(missing)}"
+        _show(GREY if missing else GREEN, line + ". Points are given by hidden tests.")
+
+    def __repr__(self) -> str:
+        return f"<Assignment {self.name}: {sum(self.passed.values())} of {len(self.questions)}>"
+
+
+def verdict(question: Question, *answers: Any) -> str:
+    """What a question says of the answers; "" where they pass."""
+    if any(answer is ... or answer is None for answer in answers):
+        return NOT_YET
+    try:
+        return question(*answers)
+    except _Unanswered:
+        return NOT_YET
+    except Exception as error:  # whatever a student's code raises is news to the student
+        return f"your code stops with {type(error).__name__}: {error}"
+
+
+class _Unanswered(Exception):
+    """A function gave back the three dots, or nothing."""
+
+
+def numbers(name: str, value: Any) -> np.ndarray:
+    """What an answer gave, as an array of floats.
+
+    Raises:
+        _Unanswered: the three dots, or nothing.
+        TypeError: no numbers.
+    """
+    if value is ... or value is None:
+        raise _Unanswered
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} should give numbers, and gives a {type(value).__name__}") from None
+
+
+def compare(
+    name: str,
+    got: Any,
+    right: Any,
+    mistakes: Mapping[str, Any] | None = None,
+    tolerance: float = 1e-8,
+) -> str:
+    """ "" where ``got`` is right; otherwise the mistake that explains it, or both numbers.
+
+    Args:
+        name: of what was asked, as the student knows it.
+        got: the student's numbers.
+        right: what they should be.
+        mistakes: a sentence → what somebody gets who makes that mistake.
+        tolerance: relative and absolute.
+    """
+    given, wanted = numbers(name, got), np.asarray(right, float)
+    for sentence, wrong in (mistakes or {}).items():
+        if _same(given, np.asarray(wrong, float), tolerance) and not _same(
+            given, wanted, tolerance
+        ):
+            return sentence
+    if given.shape != wanted.shape:
+        return f"{name} has shape {given.shape}, and should have {wanted.shape}"
+    if not np.isfinite(given).all():
+        return f"{name} is not finite"
+    if _same(given, wanted, tolerance):
+        return ""
+    return f"{name} gives {_brief(given)}, and should give {_brief(wanted)}"
+
+
+def truths(got: Any, right: Mapping[str, bool], why: Mapping[str, str]) -> str:
+    """The verdict on statements that are true or false, without giving the answers away.
+
+    Args:
+        got: the student's, statement → True or False.
+        right: statement → whether it is true.
+        why: statement → what to think of where it was judged wrongly; only the first is shown.
+    """
+    if not isinstance(got, dict) or set(got) != set(right):
+        return f"keep the {len(right)} statements {', '.join(right)}, each with True or False"
+    if any(value is ... or value is None for value in got.values()):
+        raise _Unanswered
+    if not all(isinstance(value, (bool, np.bool_)) for value in got.values()):
+        return "each statement is either True or False (without quotation marks)"
+    wrong = [key for key in right if bool(got[key]) != right[key]]
+    return f"think again about {wrong[0]}: {why[wrong[0]]}" if wrong else ""
+
+
+def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def _brief(values: np.ndarray) -> str:
+    return np.array2string(values, precision=6, threshold=8, separator=", ").replace("\n", "")
+
+
+def _show(colour: str, line: str) -> None:
+    if get_ipython() is None:
+        print(line)
+        return
+    safe = html.escape(line, quote=False)
+    markup = (
+        f'<div role="status" style="border-left: 4px solid {colour}; padding: 2px 10px; '
+        f'margin: 2px 0">{safe}</div>'
+    )
+    display({"text/html": markup, "text/plain": line}, raw=True)

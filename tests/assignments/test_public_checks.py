@@ -1,0 +1,109 @@
+"""What a student is told at once: solutions pass, typical mistakes are named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bpttviz as bv
+from bpttviz.teaching.assignments import a1, a2, a3
+from bpttviz.teaching.assignments.checks import NOT_YET, PASSED, verdict
+
+SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
+
+
+def solution(name: str) -> dict:
+    """What the solution cells of a source define, without the challenge."""
+    cells = json.loads((SOURCES / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict = {}
+    inside = False
+    for cell in cells:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "raw":
+            inside = text.startswith("# BEGIN SOLUTION")
+        elif cell["cell_type"] == "code" and (inside or "import numpy" in text[:200]):
+            if "train(" in text or "judge(table)" in text:
+                continue
+            exec(text.replace("challenge = load_challenge()", ""), names)
+    return names
+
+
+RIGHT = {name: solution(name) for name in ("A1", "A2", "A3")}
+
+
+def test_solutions_pass_all_public_checks(capsys):
+    asked = {
+        "A1": {
+            "1": "step", "2": "relax", "3": "end largest_step", "4": "gradient", "5": "backward",
+            "6": "best_stiffness statements",
+        },
+        "A2": {"1": "log_changes", "2": "sign_test", "3": "interval", "4": "verdict",
+               "6": "statements"},
+        "A3": {"1": "sweep", "2": "growth largest_step"},
+    }  # fmt: skip
+    for name, questions in asked.items():
+        assignment = bv.open_assignment(name)
+        for key, answers in questions.items():
+            assignment.check(key, *(RIGHT[name][answer] for answer in answers.split()))
+            assert assignment.passed[key], capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert PASSED in said
+    assert "all passed" not in said.lower()
+
+
+MISTAKES = [
+    (a1.check_step, [lambda x, eta, k, s: x + eta * k * (x - s)], "uphill"),
+    (a1.check_step, [lambda x, eta, k, s: -k * (x - s)], "give back the force"),
+    (a1.check_step, [lambda x, eta, k, s: x - k * (x - s)], "eta is missing"),
+    (a1.check_relax, [lambda x, eta, k, s, n: RIGHT["A1"]["relax"](x, eta, k, s, n)[1:]], "start"),
+    (a1.check_end, [lambda x, eta, k, s, n: (1 - eta * k) ** n * (x - s), None], "three dots"),
+    (a1.check_end, [RIGHT["A1"]["end"], lambda k: 1 / k], "single step arrives"),
+    (a1.check_gradient, [lambda *a: tuple(-g for g in RIGHT["A1"]["gradient"](*a))], "sign"),
+    (a1.check_gradient, [lambda *a: tuple(g / 2 for g in RIGHT["A1"]["gradient"](*a))], "factor 2"),
+    (a1.check_gradient, [lambda *a: 1.0], "two numbers"),
+    (
+        a1.check_backward,
+        [lambda s, d, eta, last: eta * last * sum(d)],
+        "adjoint never changes",
+    ),
+    (a1.check_stiffness, [lambda eta: 1 / eta, dict.fromkeys("abcd", True)], "think again about b"),
+    (a2.check_changes, [lambda b, a: np.log10(a / b)], "base 10"),
+    (a2.check_changes, [lambda b, a: np.log(b / a)], "exchanged"),
+    (a2.check_sign_test, [lambda c: RIGHT["A2"]["sign_test"](c) / 2], "one-sided"),
+    (a2.check_interval, [lambda c, g: RIGHT["A2"]["interval"](c, range(len(c)))], "witnesses"),
+    (a2.check_verdict, [lambda end, force: "paradox"], "below zero"),
+    (a2.check_falsify, [dict.fromkeys("abcd", True)], "think again about b"),
+    (a3.check_sweep, [lambda *a: RIGHT["A3"]["sweep"](*a).T], "exchanged"),
+    (a3.check_growth, [lambda eta, mu, k: abs(1 - eta * k), None], "three dots"),
+    (
+        a3.check_growth,
+        [lambda eta, mu, k: abs(1 - eta * k), lambda mu, k: 1],
+        "momentum is missing",
+    ),
+    (a3.check_estimate, [-1.0], "positive"),
+]
+
+
+@pytest.mark.parametrize(("question", "answers", "named"), MISTAKES)
+def test_a_mistake_is_named(question, answers, named):
+    assert named in verdict(question, *answers)
+
+
+@pytest.mark.parametrize("name", ["A1", "A2", "A3"])
+def test_what_is_not_answered_is_no_mistake(name, capsys):
+    assignment = bv.open_assignment(name)
+    for key in assignment.questions:
+        assignment.check(key, ...)
+    assert not any(assignment.passed.values())
+    assert capsys.readouterr().out.count(NOT_YET) == len(assignment.questions)
+
+
+def test_an_error_in_a_students_code_is_a_sentence():
+    said = verdict(a1.check_step, lambda x, eta, k, s: x / 0)
+    assert "ZeroDivisionError" in said
+    assert verdict(a1.check_step, lambda *_: "far") == (
+        "your code stops with TypeError: step(1.5, 0.1, 3.0, 0.5) should give numbers, "
+        "and gives a str"
+    )
+    assert verdict(a1.check_step, lambda *_: None) == NOT_YET
