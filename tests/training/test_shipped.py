@@ -1,0 +1,50 @@
+"""The fine-tuned potentials that ship: what their cards say of them is true."""
+
+import pytest
+import torch
+
+import bpttviz as bv
+
+DATA = bv.load_dataset("si-defects")
+
+
+def test_each_has_a_card_and_is_small():
+    assert set(bv.shipped_runs()) >= {"si-defects/chgnet", "si-defects/chgnet-test"}
+    for name in bv.shipped_runs():
+        run = bv.load_run(name)
+        assert f"`{name}`" in run.card
+        assert run.status == "finished"
+        assert sum(file.stat().st_size for file in run.path.rglob("*")) < 2e6
+
+
+def test_they_trained_on_what_the_card_says():
+    assert bv.load_run("si-defects/chgnet").settings["train"] == list(DATA.all.names)
+    assert len(bv.load_run("si-defects/chgnet").history) == 300
+    run = bv.load_run("si-defects/chgnet-test")
+    assert not set(run.settings["train"]) & set(DATA.test.names)
+    assert len(run.settings["train"]) == 48
+
+
+def test_figures_of_the_card_are_those_of_the_report():
+    report = bv.shipped_report("si-defects/chgnet-test")
+    assert sorted(report.structures) == sorted(DATA.test.names)
+    card = bv.load_run("si-defects/chgnet-test").card.replace("−", "-")
+    for column in ("dq_rest", "dq_k", "force_mae"):
+        change = report.compare(column)
+        low, high = (100 * (x - 1) for x in change.interval)
+        stated = f"{100 * (change.ratio - 1):+.0f} % ({low:+.0f} to {high:+.0f}) | "
+        assert stated + f"{change.worse} of {change.judged}" in card
+    with pytest.raises(ValueError, match="no shipped run called 'si-defects/chgnet' was measured"):
+        bv.shipped_report("si-defects/chgnet")
+
+
+def test_what_was_measured_is_what_the_weights_give():
+    """The map of one test defect, K = 20 steps, again."""
+    name, recipe = "119_sub_Ge", bv.Recipe()
+    reference = DATA.all[[name]]
+    report = bv.shipped_report("si-defects/chgnet-test")
+    potential = bv.load_run("si-defects/chgnet-test").potential
+    with torch.no_grad():
+        final = bv.relax(potential, reference.starts(), recipe.rule, recipe.stop).final
+    measured = float(bv.delta_q(final, reference.ends()))
+    assert measured == pytest.approx(report.row("fine-tuned", name).dq_k, rel=0.02)
