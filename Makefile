@@ -51,7 +51,7 @@ $(SEVENNET)/.installed: pyproject.toml constraints.txt constraints-sevennet.txt 
 	$(call environment,$(SEVENNET),constraints-sevennet.txt,test$(comma)sevennet)
 
 demo: $(STAMP)
-	@mkdir -p build
+	@mkdir -p build/pictures && cp notebooks/pictures/00_quickstart.png build/pictures/
 	$(THREAD) $(BIN)/python -m papermill notebooks/00_quickstart.ipynb build/quickstart.ipynb \
 	  --kernel python3 --log-output -p out build
 	$(BIN)/python -m nbconvert --to html --output quickstart.html build/quickstart.ipynb
