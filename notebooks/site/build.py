@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE))
 
 import executed
 import links
-import pages
+import site_pages
 
 BUILD = executed.ROOT / "build"
 PLACE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
@@ -74,13 +74,13 @@ def build(
 def write_pages(source: Path, copies: dict[str, Path]) -> None:
     """Everything but lessons and article."""
     lessons = {name: source / "lessons" / f"{name}.ipynb" for name in copies}
-    (source / "gallery.md").write_text(pages.gallery(lessons, source / "gallery"), "utf-8")
-    (source / "glossary.md").write_text(pages.glossary(), "utf-8")
-    found = pages.cards()
-    (source / "results.md").write_text(pages.results(found), "utf-8")
+    (source / "gallery.md").write_text(site_pages.gallery(lessons, source / "gallery"), "utf-8")
+    (source / "glossary.md").write_text(site_pages.glossary(), "utf-8")
+    found = site_pages.cards()
+    (source / "results.md").write_text(site_pages.results(found), "utf-8")
     for folder, files in (
         ("cards", {f"{name}.md": text for name, text in found.items()}),
-        ("reference", pages.reference()),
+        ("reference", site_pages.reference()),
     ):
         (source / folder).mkdir()
         for name, text in files.items():

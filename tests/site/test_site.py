@@ -14,7 +14,7 @@ sys.path.insert(0, str(NOTEBOOKS / "site"))
 import course_map  # noqa: E402
 import executed  # noqa: E402
 import links  # noqa: E402
-import pages  # noqa: E402
+import site_pages  # noqa: E402
 
 LINK = re.compile(r"\]\((?!https?:|#)(?P<file>[^)#\s]+)(?:#[^)]*)?\)")
 PAIR = {
@@ -167,5 +167,5 @@ def test_results_are_read_from_the_card():
 def test_the_reference_has_a_place_for_every_name():
     import bpttviz as bv
 
-    text = "\n".join(pages.reference().values())
+    text = "\n".join(site_pages.reference().values())
     assert {name for name in bv.__all__ if f"bpttviz.{name}\n" not in text} == {"plotting"}
