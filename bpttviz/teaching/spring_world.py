@@ -12,6 +12,7 @@ from ase import Atoms
 
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
+from bpttviz.evaluation.forces import force_measures
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.springs import Springs
 from bpttviz.relaxation.relax import relax
@@ -78,26 +79,11 @@ def error_at_rest(potential: Potential, references: RelaxationDataset) -> float:
 
 def error_of_forces(potential: Potential, references: RelaxationDataset) -> float:
     """Mean absolute component error, eV/Å, on the references' frames."""
-    errors = []
-    for reference in references:
-        predicted, right = _forces(potential, reference)
-        errors.append((predicted - right).abs().mean())
-    return float(torch.stack(errors).mean())
+    errors = [force_measures(potential, reference).force_mae for reference in references]
+    return sum(errors) / len(errors)
 
 
 def slope_of_forces(potential: Potential, references: RelaxationDataset) -> float:
-    """Least-squares slope of predicted against true forces: above 1 they are too strong."""
-    pairs = [_forces(potential, reference) for reference in references]
-    predicted, right = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    return float((predicted * right).sum() / right.square().sum())
-
-
-def _forces(
-    potential: Potential, reference: ReferenceRelaxation
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicted and true forces on all frames, (T n, 3) eV/Å each."""
-    frames = reference.trajectory
-    assert frames is not None
-    with torch.no_grad():
-        predicted = [potential(reference.start.with_positions(x)).forces for x in frames.positions]
-    return torch.cat(predicted), frames.forces.reshape(-1, 3)
+    """Mean least-squares slope of predicted against true forces: above 1 they are too strong."""
+    slopes = [force_measures(potential, reference).force_slope for reference in references]
+    return sum(slopes) / len(slopes)
