@@ -52,6 +52,8 @@ from .relaxation.adjoints.unrolled import FullBPTT as FullBPTT
 from .relaxation.adjoints.unrolled import TruncatedBPTT as TruncatedBPTT
 from .relaxation.diagnose import GradientDiagnosis as GradientDiagnosis
 from .relaxation.diagnose import diagnose_gradient as diagnose_gradient
+from .relaxation.gradient_trace import GradientTrace as GradientTrace
+from .relaxation.gradient_trace import trace_gradient as trace_gradient
 from .relaxation.linear_solvers import GMRES as GMRES
 from .relaxation.linear_solvers import ConjugateGradient as ConjugateGradient
 from .relaxation.relax import DivergenceWarning as DivergenceWarning

@@ -115,6 +115,11 @@ def diagnosis():
 
 
 @cache
+def traced():
+    return bv.trace_gradient(springs(), two()[0], moved(two()[0]), stop=stop())
+
+
+@cache
 def folder():
     return Path(tempfile.mkdtemp(prefix="bad-inputs-"))
 
@@ -211,6 +216,11 @@ CALLS = {
         "potential": springs(), "start": two()[0], "end": moved(two()[0]), "stop": stop(),
         "iterations": 2,
     },
+    "trace_gradient": lambda: {
+        "potential": springs(), "start": two()[0], "end": moved(two()[0]), "stop": stop(),
+    },
+    "GradientTrace.read": lambda: {"path": str(traced().write(folder() / "trace.safetensors"))},
+    "GradientTrace.write": lambda: {"self": traced(), "path": str(folder() / "traced.safetensors")},
     "Calculator": lambda: {"potential": springs()},
     "ScaledForces": lambda: {"potential": springs(), "scale": 1.1},
     "Springs": lambda: {
@@ -352,7 +362,7 @@ NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
     "DivergenceWarning", "MACE", "SevenNet", "plotting.AccessibleFigure", "plotting.WalkerPath",
-    "plotting.Ways", "Robustness", "define", "landscape_examples", "shipped_runs",
+    "plotting.Ways", "Robustness", "GradientTrace", "define", "landscape_examples", "shipped_runs",
     "read_answers",
     "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
     "Schedule",

@@ -18,17 +18,15 @@ from torch import Tensor
 
 from bpttviz._checks import whole
 from bpttviz._tensor_checks import gradients_enabled
-from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.adjoints.base import record_path, replayed_gradient
 from bpttviz.relaxation.arnoldi import spectral_radius
+from bpttviz.relaxation.gradient_trace import follow_gradient
 from bpttviz.relaxation.loop import Loop
-from bpttviz.relaxation.relax import checked_arguments
 from bpttviz.relaxation.rules import UpdateRule
 from bpttviz.relaxation.state import State
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.relaxation.zero_modes import ZeroModes
-from bpttviz.structures import Structures, to_structures
+from bpttviz.structures import Structures
 
 # A gradient that has shrunk to a hundredth teaches the early steps nothing; one that has grown
 # tenfold is led by them, and by their rounding errors.
@@ -146,60 +144,17 @@ def diagnose_gradient(
         StructureError: start and end are not the same atoms; or the start cannot be evaluated.
         RuntimeError: the relaxation diverged: there is no end to look back from.
     """
-    potential, rule, stop = checked_arguments(potential, rule, stop)
     iterations = whole("iterations", iterations)
-    start, end = (
-        to_structures(name, value).to(potential.device)
-        for name, value in (("start", start), ("end", end))
-    )
-    if len(start) != 1:
-        raise ValueError(f"one structure at a time can be diagnosed, got {len(start)}")
-    loop = Loop(potential, start, rule, stop, farthest=math.inf)
-    path = record_path(loop, loop.begin(), stop.max_steps)
-    if loop.divergences:
-        lost = loop.divergences[0]
-        raise RuntimeError(
-            f"{start.names[0]} diverged at step {lost.step} ({lost.cause}): no gradient to "
-            "follow; a smaller step size or max_step may help"
-        )
-    leaf = path[-1].positions.clone().requires_grad_()
-    with torch.enable_grad():
-        loss = delta_q(start.with_positions(leaf), end, potential.places_matter).sum()
-        (cotangent,) = torch.autograd.grad(loss, leaf)
-    sensitivity, contribution = _backwards(loop, path, cotangent)
+    followed = follow_gradient(potential, start, end, rule, stop)
+    loop, last = followed.loop, followed.path[-1]
     return GradientDiagnosis(
-        name=start.names[0],
-        loss=float(loss.detach()),
-        sensitivity=sensitivity,
-        contribution=contribution,
-        spectral_radius=_radius_at(loop, path[-1], iterations),
-        fmax=float(loop.measure(path[-1]).fmax[0]),
+        name=loop.structures.names[0],
+        loss=followed.loss,
+        sensitivity=followed.gradients.flatten(1).norm(dim=1).cpu(),
+        contribution=followed.contribution.cpu(),
+        spectral_radius=_radius_at(loop, last, iterations),
+        fmax=float(loop.measure(last).fmax[0]),
     )
-
-
-def _backwards(loop: Loop, path: list[State], cotangent: Tensor) -> tuple[Tensor, Tensor]:
-    """`GradientDiagnosis.sensitivity` (K+1,) and ``contribution`` (K,) along a recorded path.
-
-    Args:
-        loop: which has made these steps.
-        path: K+1 states.
-        cotangent: (N, 3) gradient of the loss at its end.
-    """
-    parameters = [p for p in loop.potential.parameters() if p.requires_grad]
-    incoming = [cotangent, *(torch.zeros_like(x) for x in path[-1].tensors[1:])]
-    free = ~loop.structures.fixed  # held atoms are no variables of the map
-    sensitivity, contribution = [cotangent[free].norm()], []
-    for state in reversed(path[:-1]):
-        gradients = replayed_gradient(loop, state, 1, incoming, parameters)
-        size = len(state.tensors)
-        incoming = [
-            torch.zeros_like(x) if g is None else g
-            for g, x in zip(gradients[:size], state.tensors, strict=True)
-        ]
-        sensitivity.append(incoming[0][free].norm())
-        norms = [g.norm().to(cotangent.dtype) for g in gradients[size:] if g is not None]
-        contribution.append(torch.stack(norms).norm() if norms else cotangent.new_zeros(()))
-    return torch.stack(sensitivity[::-1]).cpu(), torch.stack(contribution[::-1]).cpu()
 
 
 def _radius_at(loop: Loop, state: State, iterations: int) -> float:
