@@ -113,8 +113,7 @@ class GradientTrace:
         """What `write` left.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: it is damaged, or something else.
+            ValueError: it is missing, damaged, or something else.
         """
         path = file_path("path", path)
         try:
@@ -132,7 +131,7 @@ class GradientTrace:
             numbers = {name: value.double() for name, value in tensors.items()}
             known = {name: header[name] for name in ("places_matter", "made")}
             return cls(start, start.with_positions(end), **numbers, **known)
-        except (SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
             raise ValueError(f"{path} holds no GradientTrace ({error})") from error
 
     def __repr__(self) -> str:
