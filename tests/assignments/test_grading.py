@@ -4,17 +4,32 @@ import csv
 import importlib.util
 import json
 import os
+import sys
 import time
 import warnings
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 from submissions import MISTAKES, a_class, mistaken, with_cell
 
 from bpttviz.cli.main import main
-from bpttviz.teaching.assignments.grade import GRADED, Limits, find_submissions, grade_folder
+from bpttviz.teaching.assignments.grade import (
+    GRADED,
+    Grade,
+    Limits,
+    grade_folder,
+    grade_one,
+    look_at,
+)
+from bpttviz.teaching.assignments.isolation import may_be_covered
 from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
+from bpttviz.teaching.assignments.submissions import (
+    UnreadableSubmission,
+    find_submissions,
+    prepare,
+)
 
 SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
 CLASS = int(os.environ.get("BPTTVIZ_CLASS", "5"))  # submissions an assignment; 40 on demand
@@ -30,6 +45,15 @@ except OSError as error:
     unreachable = error.errno == errno.ENETUNREACH
 if not unreachable:
     os._exit(1)
+"""
+
+
+# It lives on only where nothing of the instructor's can be read.
+SPIES = """
+from pathlib import Path
+for place in (".", "..", {made!r}):
+    for name in ("instructor_seed.txt", "q1.py", "A1_solution" + ".ipynb", "auto" + "grader.zip"):
+        assert not list(Path(place).rglob(name)), (place, name)
 """
 
 
@@ -63,7 +87,7 @@ def check_class(name, made, folder, out):
         lost = {key: of - got for key, (got, of) in found.questions.items() if of > got}
         wanted = expected[found.submission]
         assert lost == (full if wanted is None else wanted), found
-        assert found.offline, "this machine lets no process leave the network"
+        assert found.isolated, "this machine makes no namespaces"
     return grades
 
 
@@ -109,33 +133,59 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     folder = tmp_path / "in"
     (folder / "a student").mkdir(parents=True)
     solution = made / "A1" / "instructor" / "A1_solution.ipynb"
-    with_cell(solution, "import os; os._exit(1)", folder / "dies.ipynb")
+    with_cell(solution, "import os; os.kill(-1, 9)", folder / "kills.ipynb")
     with_cell(solution, "1 / 0", folder / "raises.ipynb")
+    with_cell(solution, "while True:\n    pass", folder / "loop.ipynb")
     with_cell(solution, CALLS_HOME, folder / "a student" / "calls home.ipynb")
+    with_cell(solution, SPIES.format(made=str(made)), folder / "spies.ipynb")
     (folder / "no notebook.ipynb").write_text("Dear instructor,")
-    archive = made / "A1" / "instructor" / "autograder.zip"
-    found = {g.submission: g for g in grade_folder(folder, archive, tmp_path / "out")}
-    assert found["dies"].status == "crashed"
-    assert "died" in found["dies"].reason.lower()
-    assert found["no notebook"].status == "unreadable"
-    for name in ("raises", "a student__calls home"):
-        assert (found[name].status, found[name].points) == (GRADED, 20)
+    (folder / "link.ipynb").symlink_to(folder / "nothing")
+    archive, told = made / "A1" / "instructor" / "autograder.zip", []
+    found = {
+        g.submission: g
+        for g in grade_folder(folder, archive, tmp_path / "out", Limits(180), say=told.append)
+    }
+    assert found["kills"].status == "crashed"
+    assert found["no notebook"].reason.startswith("not a notebook")
+    assert found["link"].reason.startswith("the file cannot be read")
+    for name in ("raises", "loop", "spies", "a student__calls home"):
+        assert (found[name].status, found[name].points) == (GRADED, 20), found[name]
+    assert found["raises"].errors == (
+        "the cell `1 / 0` stops: ZeroDivisionError: division by zero",
+    )
+    assert "took too long" in found["loop"].errors[0]
+    assert found["spies"].errors == ()
+    assert found["spies"].unusual == ("instructor_seed", "_solution")
     # the same again runs nothing anew but what was not graded
-    told = []
-    grade_folder(folder, archive, tmp_path / "out", Limits(seconds=3), say=told.append)
-    assert any("raises: graded" in line for line in told)
-    assert any("dies: time limit" in line or "dies: crashed" in line for line in told)
+    again = grade_folder(folder, archive, tmp_path / "out", Limits(seconds=1))
+    assert {g.submission for g in again if g.seconds > 0 and g.status != GRADED} == {"kills"}
 
 
 @pytest.mark.slow
-def test_an_endless_loop_is_ended(made, tmp_path):
-    solution = made / "A1" / "instructor" / "A1_solution.ipynb"
-    (tmp_path / "in").mkdir()
-    with_cell(solution, "while True:\n    pass", tmp_path / "in" / "loop.ipynb")
+def test_an_answer_counts_wherever_it_was_written(made, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    notebook = nbformat.read(made / "A1" / "instructor" / "A1_solution.ipynb", as_version=4)
+    (step,) = [cell for cell in notebook.cells if "def step(" in cell.source]
+    right, step.source = step.source, "step = ...  # below"
+    notebook.cells.insert(notebook.cells.index(step) + 1, nbformat.v4.new_code_cell(right))
+    notebook.metadata = {"kernelspec": {"name": "somebodys", "display_name": "elsewhere"}}
+    (folder / "A1.ipynb").write_bytes(nbformat.writes(notebook).replace("\n", "\r\n").encode())
     archive = made / "A1" / "instructor" / "autograder.zip"
-    (found,) = grade_folder(tmp_path / "in", archive, tmp_path / "out", Limits(seconds=20))
+    (found,) = grade_folder(folder, archive, tmp_path / "out")
+    assert (found.status, found.points) == (GRADED, 20), found
+
+
+def test_an_endless_submission_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", "/bin/sh")
+    monkeypatch.setattr("bpttviz.teaching.assignments.grade.WORKER", ("-c", "sleep 60"))
+    autograder = tmp_path / "autograder.zip"
+    with zipfile.ZipFile(autograder, "w") as archive:
+        archive.writestr("otter_config.json", '{"assignment_name": "A1"}')
+    content = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]))
+    found = grade_one("a", content.encode(), autograder.read_bytes(), Limits(seconds=1))
     assert found.status == "time limit"
-    assert found.seconds < 60
+    assert 1 <= found.seconds < 30
 
 
 @pytest.mark.slow
@@ -158,6 +208,67 @@ def test_a_seed_is_drawn_once_and_a_short_one_refused(tmp_path):
     file.write_text("2027\n")
     with pytest.raises(ValueError, match="could be guessed"):
         instructor_seed(file)
+
+
+def test_names_differ_and_archives_are_opened(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.ipynb").write_text("{}")
+    (tmp_path / "a__b.IPYNB").write_text("{}")
+    with zipfile.ZipFile(tmp_path / "Žofie.zip", "w") as archive:
+        archive.writestr("in/A1.ipynb", "{}")
+        archive.writestr("__MACOSX/in/._A1.ipynb", "")
+    (tmp_path / "broken.zip").write_text("none")
+    (tmp_path / "essay.pdf").write_text("")
+    found, others = find_submissions(tmp_path)
+    names = [one.name for one in found]
+    assert names == ["a__b", "a__b (2)", "broken", "Žofie__in__A1"]
+    assert found[2].problem.startswith("the archive cannot be opened")
+    assert [file.name for file in others] == ["essay.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b'{"cells": [{"cell_ty', "breaks off"),
+        (b"%PDF", "not a notebook"),
+        (b"[1]", "no notebook"),
+        (b'{"nbformat": 4}', "no notebook"),
+        (b'{"nbformat": 4, "cells": []}', "without a code cell"),
+        (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "1"}], '
+         b'"metadata": {"otter": {"assignment_name": "A2"}}}', "this is A2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_graded_says_why(content, said):
+    with pytest.raises(UnreadableSubmission, match=said):
+        prepare(content, "A1")
+
+
+def test_what_others_programs_write_is_brought_into_one_form():
+    cell = {"cell_type": "code", "source": ["x = 1\r\n", "y = 2"], "outputs": ["much"]}
+    text = json.dumps({"nbformat": 4, "nbformat_minor": 2, "cells": [cell]})
+    kept = prepare(text.encode("utf-16"), "A1")
+    assert kept.notebook.cells[0].source == "x = 1\ny = 2"
+    assert kept.notebook.cells[0].outputs == []
+    assert prepare(b"\xef\xbb\xbf" + text.encode(), "A1").code == kept.code
+    nbformat.validate(kept.notebook)
+
+
+def test_copies_and_unusual_code_are_to_be_looked_at():
+    same = {"status": GRADED, "questions": {"q1": (1.0, 1.0)}, "fingerprint": "f"}
+    ana, ben = Grade("ana", **same), Grade("ben", **same, unusual=("os.kill",))
+    empty = Grade("eva", GRADED, questions={"q1": (0.0, 1.0)}, fingerprint="f")
+    assert look_at(ana, [ana, ben]) == "same code as ben"
+    assert look_at(ben, [ana, ben]) == "uses os.kill; same code as ana"
+    assert look_at(empty, [ana, ben, empty]) == ""  # empty copies are no news
+
+
+def test_what_grading_needs_is_never_covered(tmp_path):
+    assert may_be_covered(tmp_path / "in", tmp_path) is False  # not there
+    (tmp_path / "in").mkdir()
+    assert may_be_covered(tmp_path / "in", tmp_path)
+    assert not may_be_covered(tmp_path, tmp_path / "in")
+    assert not may_be_covered(Path(sys.prefix), tmp_path)
 
 
 def test_checkpoints_are_no_submissions(tmp_path):

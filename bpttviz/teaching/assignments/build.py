@@ -20,14 +20,10 @@ from pathlib import Path
 import nbformat
 
 from bpttviz._files import write_atomic
-from bpttviz.teaching.assignments.challenge import (
-    ENDS_FILE,
-    write_challenge,
-)
+from bpttviz.teaching.assignments.challenge import write_challenge
 from bpttviz.teaching.assignments.kernels import SKIP_GRAMMAR, quick_kernels
-from bpttviz.teaching.assignments.seeds import SEED_FILE
+from bpttviz.teaching.assignments.seeds import INSTRUCTOR_ONLY, SEED_FILE
 
-INSTRUCTOR_ONLY = (SEED_FILE, ENDS_FILE)
 NEVER_FOR_STUDENTS = (
     "import otter",
     "otter.Notebook",

@@ -31,13 +31,12 @@ from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.potentials.small.painn import PaiNN
 from bpttviz.structures import Structures
-from bpttviz.teaching.assignments.seeds import draws
+from bpttviz.teaching.assignments.seeds import ENDS_FILE, draws
 
 SPECIES = ("Al", "P", "Ga", "Ge", "As", "Sn")
 TRAINING, WITHHELD = 12, 8  # cells
 TRAINING_FILE = "challenge_training.extxyz"  # starts and ends in turn
 STARTS_FILE = "challenge_starts.extxyz"
-ENDS_FILE = "withheld_ends.extxyz"  # the instructor's
 
 REACH = 3.2  # Å; the law ends there, smoothly
 STRENGTH = 1.0  # eV, the most it can be for a pair at no distance; 0.1 eV for neighbours

@@ -1,9 +1,11 @@
 """A folder of submissions to a table of points, offline; no submission can end the others.
 
-Each submission is graded by a process of its own (`worker`): a copy in a folder of its own, no
-network where the system lets it go, bounded memory, a time limit after which it and all that it
-started is ended. What is not kept apart is the file system: a submission runs with the rights of
-whoever grades, and can read what they can read, the autograder included.
+Each submission is graded by a process of its own (`worker`): a copy in a folder of its own, bounded
+memory, a time limit after which it and all that it started is ended, and, where the system makes
+namespaces, no network, no process of others, no other submission, solution or seed (`isolation`).
+Other files of whoever grades can be read. Tests and seed come to the disk when a submission's own
+cells are done; a function that reads them then, or looks at its caller, is what the table's column
+"look at" is for.
 """
 
 from __future__ import annotations
@@ -13,25 +15,35 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
 
 from bpttviz._files import write_atomic
 from bpttviz.teaching.assignments.build import require_otter
+from bpttviz.teaching.assignments.isolation import may_be_covered
+from bpttviz.teaching.assignments.submissions import (
+    Submission,
+    UnreadableSubmission,
+    find_submissions,
+    prepare,
+)
 
-ANSWER_TAG = "otter_answer_cell"
-GRADED = "graded"
+GRADED, UNREADABLE = "graded", "unreadable"
 GRADES = "grades.csv"
+WORKER = ("-m", "bpttviz.teaching.assignments.worker")
+CELLS_THAT_MAY_STALL = 3  # each is interrupted after this part of the time limit
 
 
 @dataclass(frozen=True)
@@ -56,25 +68,44 @@ class Grade:
         status: "graded", "time limit", "crashed" or "unreadable".
         reason: why it was not graded; "" where it was.
         questions: name → (points, points possible).
+        errors: a sentence for each cell that raised.
         remarks: a sentence for each hidden test that failed.
         words: answers in words, to be read by the instructor.
+        unusual: parts of its code that an answer has no use for.
+        fingerprint: the same for the same code.
         seconds: that it took.
-        offline: whether it had no network.
+        isolated: whether it had no network, and saw no files or processes of others.
     """
 
     submission: str
     status: str
     reason: str = ""
     questions: dict[str, tuple[float, float]] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    unusual: tuple[str, ...] = ()
+    fingerprint: str = ""
     seconds: float = 0.0
-    offline: bool = False
+    isolated: bool = False
 
     @property
     def points(self) -> float:
         """All of them together."""
         return sum(got for got, _ in self.questions.values())
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all submissions."""
+
+    autograder: bytes
+    kept: Path
+    limits: Limits
+    covered: Sequence[Path]
+
+
+_running: set[subprocess.Popen] = set()
 
 
 def grade_folder(
@@ -90,7 +121,8 @@ def grade_folder(
     What was graded before, by the same autograder and unchanged, is not run again.
 
     Args:
-        submissions: a folder; its notebooks, and those of its folders, are submissions.
+        submissions: a folder; its notebooks, and those of its folders and archives, are
+            submissions.
         autograder: the autograder.zip of the assignment.
         out: where results go.
         limits: for each submission.
@@ -104,123 +136,154 @@ def grade_folder(
     require_otter()
     if not autograder.is_file():
         raise FileNotFoundError(f"{autograder}: no autograder; `make assignments` makes it")
-    files = find_submissions(submissions)
+    found, others = find_submissions(submissions)
+    if others:
+        say(f"left alone, as no notebooks: {', '.join(str(file) for file in others)}")
     kept = out / "results"
     kept.mkdir(parents=True, exist_ok=True)
+    covered = (submissions, out, *_instructors_folders(autograder))
+    job = _Job(autograder.read_bytes(), kept, limits or Limits(), covered)
     begun = time.monotonic()
 
-    def one(numbered: tuple[int, Path]) -> Grade:
-        number, file = numbered
-        name = submission_name(file, submissions)
-        found = _again_or_anew(name, file, autograder, kept, limits or Limits())
-        left = f"{number} of {len(files)}"
-        say(f"{left}: {name}: {found.status}, {found.points:g} points, {found.seconds:.0f} s")
-        return found
+    def one(numbered: tuple[int, Submission]) -> Grade:
+        number, submission = numbered
+        try:
+            grade = _again_or_anew(submission, job)
+        except Exception as error:  # none is foreseen; one row is wrong then, not the class's run
+            grade = Grade(submission.name, "crashed", f"{type(error).__name__}: {error}")
+        say(
+            f"{number} of {len(found)}: {grade.submission}: {grade.status}, {grade.points:g} "
+            f"points, {grade.seconds:.0f} s"
+        )
+        return grade
 
-    with ThreadPoolExecutor(workers) as pool:
-        grades = list(pool.map(one, enumerate(files, 1)))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        grades = list(pool.map(one, enumerate(found, 1)))
+    except BaseException:  # Ctrl-C: what is being graded is ended, what was graded is kept
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(_running):
+            _end(process)
+        raise
+    pool.shutdown()
     write_atomic(out / GRADES, table(grades))
-    for found in grades:
-        place = out / "feedback" / f"{found.submission}.txt"
+    for grade in grades:
+        place = out / "feedback" / f"{grade.submission}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, feedback(found))
+        write_atomic(place, feedback(grade))
     say(f"{len(grades)} submissions in {time.monotonic() - begun:.0f} s: {out / GRADES}")
-    if not all(found.offline for found in grades if found.status == GRADED):
-        say("warning: this system lets no process leave the network; submissions had it")
+    if not all(grade.isolated for grade in grades if grade.status == GRADED):
+        say(
+            "warning: this system makes no namespaces for you; submissions had the network, and "
+            "could read your files"
+        )
     return grades
 
 
-def find_submissions(folder: Path) -> list[Path]:
-    """The notebooks of a folder and of those in it, without checkpoints.
-
-    Raises:
-        FileNotFoundError: no folder, or none in it.
-    """
-    files = sorted(
-        file
-        for file in folder.rglob("*.ipynb")
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
-    if not files:
-        raise FileNotFoundError(f"{folder}: no notebooks (*.ipynb) to grade")
-    return files
+def _instructors_folders(autograder: Path) -> list[Path]:
+    """Where solutions, seed and the autograder lie, if it is where `bpttviz assign` put it."""
+    folder = autograder.resolve().parent
+    return [folder.parent.parent if folder.name == "instructor" else folder]
 
 
-def submission_name(file: Path, folder: Path) -> str:
-    """By which a submission is known: its place in the folder, in one word."""
-    return "__".join(file.relative_to(folder).with_suffix("").parts)
-
-
-def _again_or_anew(name: str, file: Path, autograder: Path, kept: Path, limits: Limits) -> Grade:
+def _again_or_anew(one: Submission, job: _Job) -> Grade:
     """The grade of before where nothing has changed since."""
-    depends = hashlib.sha256(file.read_bytes() + autograder.read_bytes()).hexdigest()
-    saved = kept / f"{name}.json"
-    if saved.exists():
+    if one.problem:
+        return Grade(one.name, UNREADABLE, one.problem)
+    depends = hashlib.sha256(one.content + job.autograder).hexdigest()
+    saved = job.kept / f"{one.name}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or another version's
         before = json.loads(saved.read_text(encoding="utf-8"))
         if before.pop("depends") == depends and before["status"] == GRADED:
-            questions = {key: (got, of) for key, (got, of) in before.pop("questions").items()}
-            remarks, words = (tuple(before.pop(key)) for key in ("remarks", "words"))
-            return Grade(questions=questions, remarks=remarks, words=words, **before)
-    found = grade_one(name, file, autograder, limits)
+            return _from_json(before)
+    found = grade_one(one.name, one.content, job.autograder, job.limits, job.covered)
     write_atomic(saved, json.dumps({**asdict(found), "depends": depends}))
     return found
 
 
-def grade_one(name: str, file: Path, autograder: Path, limits: Limits) -> Grade:
-    """Grade one submission in a process of its own. Nothing that it does can raise here."""
+def _from_json(saved: dict[str, Any]) -> Grade:
+    saved["questions"] = {key: (got, of) for key, (got, of) in saved["questions"].items()}
+    for key in ("errors", "remarks", "words", "unusual"):
+        saved[key] = tuple(saved[key])
+    return Grade(**saved)
+
+
+def grade_one(
+    name: str, content: bytes, autograder: bytes, limits: Limits, covered: Sequence[Path] = ()
+) -> Grade:
+    """Grade one submission in a process of its own.
+
+    Args:
+        name: of the submission.
+        content: its notebook, as it was handed in.
+        autograder: the content of autograder.zip.
+        limits: what it may take.
+        covered: folders that are hidden from it.
+    """
     began = time.monotonic()
     try:
-        words = answers_in_words(file)
-    except Exception as error:
-        return Grade(name, "unreadable", f"no notebook that can be read: {type(error).__name__}")
+        ready = prepare(content, assignment_name(autograder))
+    except UnreadableSubmission as error:
+        return Grade(name, UNREADABLE, str(error))
+    known: dict[str, Any] = {
+        "words": ready.words,
+        "unusual": ready.unusual,
+        "fingerprint": hashlib.sha256(ready.code.encode()).hexdigest(),
+    }
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        shutil.copy(file, home / "submission.ipynb")
-        shutil.copy(autograder, home / "autograder.zip")
+        nbformat.write(ready.notebook, home / "submission.ipynb")
+        (home / "autograder.zip").write_bytes(autograder)
         result = home / "result.json"
-        ended = _run(home, result, limits)
-        seconds = time.monotonic() - began
+        ended = _run(home, result, limits, covered)
+        known["seconds"] = time.monotonic() - began
         if not ended:
             reason = f"not done after {limits.seconds:g} s: an endless loop, or too much to compute"
-            return Grade(name, "time limit", reason, words=words, seconds=seconds)
-        if not result.exists():
+            return Grade(name, "time limit", reason, **known)
+        try:
+            found = json.loads(result.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             reason = "the process that graded it ended without a result"
-            return Grade(name, "crashed", reason, words=words, seconds=seconds)
-        found = json.loads(result.read_text(encoding="utf-8"))
+            return Grade(name, "crashed", reason, **known)
+    known["isolated"] = found["isolated"]
     if "error" in found:
-        return Grade(
-            name, "crashed", found["error"], words=words, seconds=seconds, offline=found["offline"]
-        )
+        return Grade(name, "crashed", found["error"], **known)
     questions = {key: (got, of) for key, (got, of) in sorted(found["questions"].items())}
-    remarks = tuple(found["remarks"])
-    return Grade(name, GRADED, "", questions, remarks, words, seconds, found["offline"])
+    errors, remarks = tuple(found["errors"]), tuple(found["remarks"])
+    return Grade(name, GRADED, "", questions, errors, remarks, **known)
 
 
-def answers_in_words(file: Path) -> tuple[str, ...]:
-    """What a student wrote in the cells for words."""
-    cells = nbformat.read(file, as_version=4).cells
-    return tuple(
-        cell.source.strip()
-        for cell in cells
-        if cell.cell_type == "markdown" and ANSWER_TAG in cell.metadata.get("tags", [])
-    )
+def assignment_name(autograder: bytes) -> str | None:
+    """Of which assignment an autograder is; None where it does not say."""
+    with zipfile.ZipFile(io.BytesIO(autograder)) as archive:
+        return json.loads(archive.read("otter_config.json")).get("assignment_name")
 
 
-def _run(home: Path, result: Path, limits: Limits) -> bool:
+def _run(home: Path, result: Path, limits: Limits, covered: Sequence[Path]) -> bool:
     """Run the worker; whether it ended by itself. What it started ends with it."""
-    command = [sys.executable, "-m", __name__.replace(".grade", ".worker")]
-    command += ["submission.ipynb", "autograder.zip", str(result), str(limits.gigabytes)]
+    settings = {
+        "submission": "submission.ipynb",
+        "autograder": "autograder.zip",
+        "result": str(result),
+        "gigabytes": limits.gigabytes,
+        "cell_seconds": max(1, int(limits.seconds / CELLS_THAT_MAY_STALL)),
+        "covered": [str(folder) for folder in covered if may_be_covered(folder, home)],
+    }
+    (home / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = [sys.executable, *WORKER, "settings.json"]
     with (home / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=home, env=_environment(home), stdout=log, stderr=log,
             stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+        _running.add(process)
         try:
             process.wait(limits.seconds)
         except subprocess.TimeoutExpired:
             return False
         finally:
             _end(process)
+            _running.discard(process)
     return True
 
 
@@ -258,16 +321,27 @@ def table(grades: Sequence[Grade]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     heads = [f"{name} (of {possible[name]:g})" for name in names]
     total = f"points (of {sum(possible.values()):g})"
-    writer.writerow(
-        ["submission", "status", total, *heads, "points for words", "words", "seconds", "reason"]
-    )
+    about = ["points for words", "words", "seconds", "reason", "look at"]
+    writer.writerow(["submission", "status", total, *heads, *about])
     for found in grades:
         cells = [f"{found.questions.get(name, (0.0, 0.0))[0]:g}" for name in names]
-        reason = found.reason or "; ".join(found.remarks)
+        reason = found.reason or "; ".join((*found.errors, *found.remarks))
         words = "\n\n".join(found.words)
         row = [found.submission, found.status, f"{found.points:g}", *cells, "", words]
-        writer.writerow([_harmless(x) for x in [*row, f"{found.seconds:.1f}", reason]])
+        row += [f"{found.seconds:.1f}", reason, look_at(found, grades)]
+        writer.writerow([_harmless(x) for x in row])
     return text.getvalue()
+
+
+def look_at(found: Grade, grades: Sequence[Grade]) -> str:
+    """What an instructor should look at: code that an answer has no use for, copies."""
+    same = [
+        other.submission
+        for other in grades
+        if other is not found and found.points and other.fingerprint == found.fingerprint
+    ]
+    said = [f"uses {', '.join(found.unusual)}"] if found.unusual else []
+    return "; ".join([*said, *([f"same code as {', '.join(same)}"] if same else [])])
 
 
 def _harmless(cell: str) -> str:
@@ -281,5 +355,5 @@ def feedback(found: Grade) -> str:
         return f"{found.submission}: {found.status}. {found.reason}\n"
     lines = [f"{found.submission}: {found.points:g} points"]
     lines += [f"  question {key}: {got:g} of {of:g}" for key, (got, of) in found.questions.items()]
-    lines += [f"  {remark}" for remark in found.remarks]
+    lines += [f"  {sentence}" for sentence in (*found.errors, *found.remarks)]
     return "\n".join(lines) + "\n"

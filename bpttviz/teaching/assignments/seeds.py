@@ -11,6 +11,8 @@ import numpy as np
 from bpttviz._files import write_atomic
 
 SEED_FILE = "instructor_seed.txt"
+ENDS_FILE = "withheld_ends.extxyz"  # of A3's challenge
+INSTRUCTOR_ONLY = (SEED_FILE, ENDS_FILE)
 SHORTEST = 12  # characters: shorter ones could be found by trying
 
 

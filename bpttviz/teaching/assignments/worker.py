@@ -1,69 +1,33 @@
-"""The process in which one submission is graded: without network, in bounded memory.
+"""The process in which one submission is graded: isolated, in bounded memory.
 
-    python -m bpttviz.teaching.assignments.worker SUBMISSION AUTOGRADER RESULT GIGABYTES
+    python -m bpttviz.teaching.assignments.worker SETTINGS
 
 It writes what it found as JSON. Whoever started it sets the time limit and ends what is left over.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
-import resource
-import socket
-import struct
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from bpttviz.teaching.assignments.isolation import bounded_memory, isolate
 from bpttviz.teaching.assignments.kernels import quick_kernels, skip_grammar
+from bpttviz.teaching.assignments.seeds import INSTRUCTOR_ONLY
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
-
-
-def without_network() -> bool:
-    """Leave the network but for the machine's own loopback, on which kernels talk; whether it went.
-
-    A namespace of its own is Linux's; where users may not make one, the network stays.
-    """
-    user, group = os.getuid(), os.getgid()
-    try:
-        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER | CLONE_NEWNET):
-            return False
-    except (OSError, AttributeError):
-        return False
-    with contextlib.suppress(OSError):  # who we are, seen from inside
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    _raise_loopback()
-    return True
+LONGEST_LINE = 200  # characters of an error, in a table
+MOST_ERRORS = 3  # what follows is mostly their consequence
 
 
-def _raise_loopback() -> None:
-    import fcntl
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as open_socket:
-        request = struct.pack("16sH14x", b"lo", 0)
-        found = fcntl.ioctl(open_socket, SIOCGIFFLAGS, request)
-        (flags,) = struct.unpack("16xH14x", found)
-        fcntl.ioctl(open_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
-
-
-def bounded_memory(gigabytes: float) -> None:
-    """No process from here on may hold more than so much."""
-    limit = int(gigabytes * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def grade(submission: str, autograder: str) -> dict[str, Any]:
-    """Points by question, and what to tell of those that are missing."""
+def grade(submission: str, autograder: str, cell_seconds: int) -> dict[str, Any]:
+    """Points by question, errors of cells, and what to tell of the points that are missing."""
     from otter.api import grade_submission
 
+    _tests_come_last(Path(autograder).resolve(), cell_seconds)
     results = grade_submission(submission, autograder, quiet=True)
     if results.has_catastrophic_failure():
         return {"error": _why(results.catastrophic_error)}
@@ -74,25 +38,88 @@ def grade(submission: str, autograder: str) -> dict[str, Any]:
             if not case.passed:
                 said = case.test_case.failure_message or "a hidden test failed"
                 remarks.append(f"{name}: {said}")
-    return {"questions": questions, "remarks": remarks}
+    return {
+        "questions": questions,
+        "remarks": remarks,
+        "errors": cell_errors(results.notebook.cells),
+    }
+
+
+def _tests_come_last(autograder: Path, cell_seconds: int) -> None:
+    """Otter's cells are run by a preprocessor that brings the tests before the last cell, its own.
+
+    Until then neither tests nor seed nor withheld ends are where a submission could read them, and
+    a cell that takes too long is interrupted, so that the others count.
+    """
+    from nbconvert import preprocessors
+
+    class Preprocessor(preprocessors.ExecutePreprocessor):
+        def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
+            self.timeout, self.interrupt_on_timeout = cell_seconds, True
+            self._place = Path.cwd()
+            self._kept = {
+                path: path.read_bytes()
+                for path in (*(self._place / "tests").rglob("*.py"), *_secrets(self._place))
+            }
+            self._last = nb.cells[-1]
+            for path in self._kept:
+                path.unlink()
+            shutil.rmtree(self._place.parent / "source", ignore_errors=True)
+            autograder.unlink(missing_ok=True)
+            return super().preprocess(nb, resources, km)
+
+        def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
+            if cell is self._last:
+                for path, content in self._kept.items():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+            return super().preprocess_cell(cell, resources, index)
+
+    preprocessors.ExecutePreprocessor = Preprocessor  # type: ignore[misc]
+
+
+def _secrets(place: Path) -> list[Path]:
+    return [place / name for name in INSTRUCTOR_ONLY if (place / name).exists()]
+
+
+def cell_errors(cells: list[Any]) -> list[str]:
+    """A sentence for each of a submission's cells that raises; otter's own cells are left out."""
+    found = []
+    for cell in cells:
+        if cell.cell_type != "code" or not cell.get("id", "").startswith("cell-"):
+            continue
+        for output in cell.outputs:
+            if output.output_type == "error":
+                line = next(iter(cell.source.strip().splitlines()), "")
+                said = f"{output.ename}: {output.evalue}".splitlines()[0]
+                said = re.sub(r" \(\d+\.py, line \d+\)$", "", said)  # a name that nobody gave
+                if output.ename == "KeyboardInterrupt":
+                    said = "interrupted, because it took too long"
+                found.append(f"the cell `{line}` stops: {said}"[:LONGEST_LINE])
+    if len(found) > MOST_ERRORS:
+        found[MOST_ERRORS:] = [f"{len(found) - MOST_ERRORS} more cells stop"]
+    return found
 
 
 def _why(error: BaseException | None) -> str:
+    if type(error).__name__ == "DeadKernelError":
+        return "its kernel died: exit(), or more memory than there is"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
 
 
-def main(submission: str, autograder: str, result: str, gigabytes: str) -> None:
+def main(settings: str) -> None:
     """Grade and write; whatever goes wrong is written too."""
-    offline = without_network()
-    bounded_memory(float(gigabytes))
+    given = json.loads(Path(settings).read_text(encoding="utf-8"))
+    isolated = isolate(given["covered"])
+    bounded_memory(given["gigabytes"])
     skip_grammar()
     quick_kernels(Path(os.environ["IPYTHONDIR"]))
     try:
-        found = grade(submission, autograder)
+        found = grade(given["submission"], given["autograder"], given["cell_seconds"])
     except Exception as error:  # a submission may break anything
         found = {"error": _why(error)}
-    Path(result).write_text(json.dumps({**found, "offline": offline}), encoding="utf-8")
+    Path(given["result"]).write_text(json.dumps({**found, "isolated": isolated}), encoding="utf-8")
 
 
 if __name__ == "__main__":
