@@ -144,6 +144,25 @@ def grade_folder(
     covered = (submissions, out, *_instructors_folders(autograder))
     job = _Job(autograder.read_bytes(), kept, limits or Limits(), covered)
     begun = time.monotonic()
+    grades = _grade_all(found, job, workers, say)
+    write_atomic(out / GRADES, table(grades))
+    for grade in grades:
+        place = out / "feedback" / f"{grade.submission}.txt"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, feedback(grade))
+    say(f"{len(grades)} submissions in {time.monotonic() - begun:.0f} s: {out / GRADES}")
+    if not all(grade.isolated for grade in grades if grade.status == GRADED):
+        say(
+            "warning: this system makes no namespaces for you; submissions had the network, and "
+            "could read your files"
+        )
+    return grades
+
+
+def _grade_all(
+    found: Sequence[Submission], job: _Job, workers: int, say: Callable[[str], None]
+) -> list[Grade]:
+    """One after the other, or several at a time; Ctrl-C ends what is being graded."""
 
     def one(numbered: tuple[int, Submission]) -> Grade:
         number, submission = numbered
@@ -166,17 +185,6 @@ def grade_folder(
             _end(process)
         raise
     pool.shutdown()
-    write_atomic(out / GRADES, table(grades))
-    for grade in grades:
-        place = out / "feedback" / f"{grade.submission}.txt"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, feedback(grade))
-    say(f"{len(grades)} submissions in {time.monotonic() - begun:.0f} s: {out / GRADES}")
-    if not all(grade.isolated for grade in grades if grade.status == GRADED):
-        say(
-            "warning: this system makes no namespaces for you; submissions had the network, and "
-            "could read your files"
-        )
     return grades
 
 
