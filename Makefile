@@ -44,8 +44,8 @@ define environment
 	@touch $(1)/.installed
 endef
 
-$(STAMP): pyproject.toml constraints.txt bpttviz/__init__.py
-	$(call environment,.venv,constraints.txt,test$(comma)mace)
+$(STAMP): pyproject.toml constraints.txt bpttviz/__init__.py Makefile
+	$(call environment,.venv,constraints.txt,test$(comma)mace$(comma)site)
 
 $(SEVENNET)/.installed: pyproject.toml constraints.txt constraints-sevennet.txt bpttviz/__init__.py
 	$(call environment,$(SEVENNET),constraints-sevennet.txt,test$(comma)sevennet)
@@ -71,8 +71,6 @@ lab: $(STAMP)
 
 # Notebooks are executed once, with the tests' small parameters (ARGS=--full: with their own).
 site: $(STAMP)
-	@$(BIN)/python -c "import furo, latex2mathml, myst_nb" 2>/dev/null || $(BIN)/python -m pip install \
-	  --disable-pip-version-check -c constraints.txt -e '.[site]'
 	$(THREAD) $(BIN)/python notebooks/site/build.py $(ARGS)
 
 # For instructors; notebooks/assignments/INSTRUCTORS.md says what to do with it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -24,8 +26,12 @@ import executed
 import links
 import site_pages
 
+if TYPE_CHECKING:
+    from figures import Drawn
+
 BUILD = executed.ROOT / "build"
 PLACE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
+FACT = re.compile(r"\{\{(\w+)\.(\w+)\}\}")
 
 
 def build(
@@ -33,7 +39,7 @@ def build(
     names: list[str] | None = None,
     full: bool = False,
     fresh: bool = False,
-    figures: dict[str, Callable[[], str]] | None = None,
+    figures: dict[str, Callable[[], Drawn]] | None = None,
     kept: Path = BUILD,
 ) -> list[str]:
     """Build the site; returns what is wrong with it, in words.
@@ -43,7 +49,7 @@ def build(
         names: notebooks to make pages of; by default all.
         full: execute with the notebooks' own parameters, not with those of the tests.
         fresh: execute and compute again what is kept.
-        figures: name → what makes its HTML; by default those of the article.
+        figures: name → what makes it; by default those of the article.
         kept: folder of what is kept.
 
     Raises:
@@ -77,7 +83,8 @@ def write_pages(source: Path, copies: dict[str, Path]) -> None:
     (source / "gallery.md").write_text(site_pages.gallery(lessons, source / "gallery"), "utf-8")
     (source / "glossary.md").write_text(site_pages.glossary(), "utf-8")
     found = site_pages.cards()
-    (source / "results.md").write_text(site_pages.results(found), "utf-8")
+    results = site_pages.results(found, source / "results")
+    (source / "results.md").write_text(results, "utf-8")
     for folder, files in (
         ("cards", {f"{name}.md": text for name, text in found.items()}),
         ("reference", site_pages.reference()),
@@ -88,9 +95,9 @@ def write_pages(source: Path, copies: dict[str, Path]) -> None:
 
 
 def write_article(
-    source: Path, figures: dict[str, Callable[[], str]] | None, kept: Path, fresh: bool
+    source: Path, figures: dict[str, Callable[[], Drawn]] | None, kept: Path, fresh: bool
 ) -> None:
-    """The front page, with its figures in their places."""
+    """The front page, with its figures and what they say in their places."""
     if figures is None:
         import figures as own
 
@@ -99,12 +106,18 @@ def write_article(
     kept.mkdir(parents=True, exist_ok=True)
     (source / "figures").mkdir()
     mark = hashlib.sha256((HERE / "figures.py").read_bytes()).hexdigest()[:12]
+    facts = {}
     for name in PLACE.findall(text):
-        file = kept / f"{name}-{mark}.html"
+        file = kept / f"{name}-{mark}.json"
         if fresh or not file.exists():
             print(f"figure {name} ...", flush=True)
-            file.write_text(figures[name](), encoding="utf-8")
-        shutil.copy(file, source / "figures" / f"{name}.html")
+            made = figures[name]()
+            said = {"html": made.html, "facts": dict(made.facts)}
+            file.write_text(json.dumps(said), encoding="utf-8")
+        drawn = json.loads(file.read_text(encoding="utf-8"))
+        (source / "figures" / f"{name}.html").write_text(drawn["html"], encoding="utf-8")
+        facts[name] = drawn["facts"]
+    text = FACT.sub(lambda m: facts[m[1]][m[2]], text)
     text = PLACE.sub(r"```{raw} html\n:file: figures/\1.html\n```", text)
     (source / "index.md").write_text(text, encoding="utf-8")
 

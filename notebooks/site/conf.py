@@ -28,7 +28,7 @@ autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True  # else attributes of records are described twice
-default_role = "code"
+default_role = "py:obj"  # a link where `name` is one of ours, code where it is not
 
 # Furo: one stylesheet and 5 kB of script, light and dark, no font from elsewhere. The book theme
 # brings 8 MB of Bootstrap and icon fonts, half a megabyte of it on every page.
@@ -71,6 +71,20 @@ def readable(app, what, name, obj, options, lines):
     lines[:] = done
 
 
+def linked(app, env, node, content):
+    """What `name`, `bv.name` or `name()` in a docstring of any room means: a public name."""
+    if node.get("reftype") != "obj":
+        return None
+    name = node["reftarget"].removesuffix("()").removeprefix("bv.").removeprefix("bpttviz.")
+    for full in (f"bpttviz.{name}", f"bpttviz.plotting.{name}"):
+        if full in env.domains.python_domain.objects and node["reftarget"] != full:
+            node["reftarget"] = full
+            domain = env.domains.python_domain
+            return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, content)
+    return None
+
+
 def setup(app):
     """Before napoleon reads the docstrings."""
     app.connect("autodoc-process-docstring", readable, priority=400)
+    app.connect("missing-reference", linked)

@@ -1,38 +1,47 @@
 """The eight figures of the front page, five of them alive. All are computed, none is drawn by hand.
 
-Which potentials the atoms of the first one relax under, and what the error plane measures, is
-decided in `silicon` and `plane`: a fine-tuned CHGNet takes its place there as soon as one ships.
+A figure brings the numbers that its caption says (`Drawn.facts`), so that a caption is true of what
+is shown: article.md writes them as {{figure.fact}}.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import changes
 import torch
 from ase import Atoms
 
 import bpttviz as bv
 from bpttviz.evaluation.report import Report
-from bpttviz.plotting.figure import AccessibleFigure, despine
-from bpttviz.plotting.palette import BLUE, GREY, VERMILION
+from bpttviz.evaluation.statistics import PairedComparison
+from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.potentials.landscape import Landscape, places, walkers
 from bpttviz.training.summary import FORCE_ERROR
 from bpttviz.widgets.player import Canvas
 from bpttviz.widgets.static import SelfContained
 
-FINE_TUNED = "si-defects/chgnet-test"  # the shipped run that the figures wait for
-DEFECT = "215_subsub_As"  # two arsenic atoms: of the test part, and its end is to be trusted
-DATA = Path(bv.__file__).parent / "datasets" / "data"
+FINE_TUNED = "si-defects/chgnet-test"  # the shipped run; judged on the twelve of the test part
+DEFECT = "208_sub_Al"  # the one of the twelve whose end at rest gained most
+FAMILIES = {"hex": "hexagonal sites", "tet": "tetrahedral sites"}
 SHORT = bv.StoppingCriterion(6)
 RULE = bv.GradientDescent(0.3, max_step=None)
 
 
-def figures() -> dict[str, Callable[[], str]]:
-    """Name → what makes its HTML, in the order of the article."""
+@dataclass(frozen=True)
+class Drawn:
+    """A figure's HTML, and the numbers that its caption says: name → text."""
+
+    html: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def figures() -> dict[str, Callable[[], Drawn]]:
+    """Name → what makes it, in the order of the article."""
     return {
         "atoms": atoms,
         "valley": valley,
@@ -41,73 +50,96 @@ def figures() -> dict[str, Callable[[], str]]:
         "bent": bent,
         "training": training,
         "plane": plane,
-        "silicon": results,
+        "silicon": silicon,
     }
 
 
 # --- alive --------------------------------------------------------------------------------------
 
 
-def alive(widget: SelfContained) -> str:
+def alive(widget: SelfContained, **facts: str) -> Drawn:
     """A widget's view that needs no kernel, with its picture for pages without scripts."""
-    return widget.static_html(widget.picture())
+    return Drawn(widget.static_html(widget.picture()), facts)
 
 
-def atoms() -> str:
-    """One defect relaxing under two potentials, beside the reference end."""
-    report = silicon()
-    return alive(bv.CompareRelaxations(report, DEFECT, viewer=Canvas()))
+def atoms() -> Drawn:
+    """One defect relaxing under CHGNet before and after fine-tuning, beside the reference end."""
+    report = before_and_after()
+    before, after = (report.row(name, DEFECT).dq_k for name in report.potentials)
+    return alive(
+        bv.CompareRelaxations(report, DEFECT, viewer=Canvas()),
+        all=str(len(bv.shipped_report(FINE_TUNED).structures)),
+        before=f"{before:.2f}",
+        after=f"{after:.2f}",
+    )
 
 
-def silicon() -> Report:
-    """Two potentials on one defect: before and after fine-tuning, where such a run ships."""
-    if FINE_TUNED in bv.shipped_runs():
-        two = {"pretrained": bv.CHGNet(), "fine-tuned": bv.load_run(FINE_TUNED).potential}
-    else:
-        two = {"PaiNN": bv.PaiNN.pretrained(), "CHGNet": bv.CHGNet()}
+def before_and_after() -> Report:
+    """CHGNet as it comes and as it ships, fine-tuned, on that defect."""
+    two = {"pretrained": bv.CHGNet(), "fine-tuned": bv.load_run(FINE_TUNED).potential}
     chosen = [r for r in bv.load_dataset("si-defects").all if r.name == DEFECT]
     rule, stop = bv.GradientDescent(0.06), bv.StoppingCriterion(40, fmax=0.02)
     rest = bv.Relaxer(fmax=0.03, max_steps=60)
     return bv.evaluate(two, bv.RelaxationDataset(chosen), rule, stop, rest, progress=False)
 
 
-def valley() -> str:
+def valley() -> Drawn:
     """Walks on the landscapes, with the gradient's way back."""
     return alive(bv.FoggyValley({"two valleys": bv.landscape_examples()["two valleys"]}))
 
 
-def bent() -> str:
+def bent() -> Drawn:
     """A landscape that training bent: a slider goes through the states on the way."""
     shown = bv.FoggyValley({"three valleys": bv.landscape_examples()["three valleys"]})
     shown.train(60)
     return alive(shown)
 
 
-def training() -> str:
+def training() -> Drawn:
     """The training that the error plane of walkers judges."""
     return alive(bv.TrainingMonitor.of(taught()))
 
 
-def plane() -> str:
-    """Force error against endpoint error, an arrow for each held-out structure."""
-    if FINE_TUNED in bv.shipped_runs():
-        return alive(bv.ErrorPlane(bv.shipped_report(FINE_TUNED)))
-    models = {"pretrained": force_matched(), "taught by ends": taught().potential}
-    report = bv.evaluate(
-        models, walked()[8:], RULE, SHORT, bv.Relaxer(fmax=1e-3), progress=False, noise_floor=1e-3
+def silicon() -> Drawn:
+    """The shipped CHGNet on silicon's test part, and what fine-tuning in the paper's way gave."""
+    report = bv.shipped_report(FINE_TUNED)
+    ends, forces = report.compare("dq_rest"), report.compare("force_mae")
+    pairs = zip(ends.names, ends.before, ends.after, strict=True)
+    lost = {*ends.lost, *(name for name, before, after in pairs if after > before)}
+    others = report.subset([name for name in report.structures if name not in lost])
+    papers = changes.changes_in(changes.CARD.read_text("utf-8"))[changes.PAPERS_WAY]
+    return alive(
+        bv.ErrorPlane(report),
+        all=str(len(report.structures)),
+        lost=str(len(lost)),
+        sites=" and ".join(sorted({FAMILIES[name.split("_")[1]] for name in lost})),
+        others=str(len(others.structures)),
+        ends=change(ends),
+        forces=change(forces),
+        others_ends=f"{100 * (others.compare('dq_rest').ratio - 1):+.0f} %".replace("-", "−"),
+        papers_forces=said(*papers[1]),
     )
-    return alive(bv.ErrorPlane(report))
+
+
+def change(found: PairedComparison) -> str:
+    """A change with its interval, as "+22 % (−60 to +277)"."""
+    return said(*(100 * (ratio - 1) for ratio in (found.ratio, *found.interval)))
+
+
+def said(middle: float, low: float, high: float) -> str:
+    """Percent, and the ends of an interval."""
+    return f"{middle:+.0f} % ({low:+.0f} to {high:+.0f})".replace("-", "−")
 
 
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def still(picture: AccessibleFigure) -> str:
+def still(picture: AccessibleFigure, **facts: str) -> Drawn:
     """A picture that a narrow screen scrolls instead of shrinking it."""
-    return f'<div class="still">{picture.to_html()}</div>'
+    return Drawn(f'<div class="still">{picture.to_html()}</div>', facts)
 
 
-def forces() -> str:
+def forces() -> Drawn:
     """Two models of one landscape: wrong everywhere and right at rest, and the reverse."""
     true = truth()
     twice = bv.Wells(true.centres, 2 * true.depths, true.widths, 2 * true.bowl.item())
@@ -117,11 +149,20 @@ def forces() -> str:
     for title, model in models.items():
         paths = [bv.relax(model, s, *gently()).trajectory.detach() for s in starts]
         ways[title] = [bv.plotting.WalkerPath(places(path)[:, 0]) for path in paths]
-    star = places(walked()[0].end.positions)[0].tolist()
-    return still(bv.plotting.plot_force_errors(true, models, ways, targets=[star]))
+    star = places(walked()[0].end.positions)[0]
+    off = {
+        title: max(float((torch.as_tensor(way.points[-1]) - star).norm()) for way in found)
+        for title, found in ways.items()
+    }
+    return still(
+        bv.plotting.plot_force_errors(true, models, ways, targets=[star.tolist()]),
+        walkers=str(len(starts)),
+        matched=f"{off['forces matched']:.2f}",
+        twice=f"{off['forces twice as strong']:.2f}",
+    )
 
 
-def gradient() -> str:
+def gradient() -> Drawn:
     """How the gradient fares on its way back through springs, for three step sizes."""
     springs = bv.Springs.frustrated(6, 8)
     draw = torch.Generator().manual_seed(8)
@@ -138,46 +179,21 @@ def gradient() -> str:
     return still(bv.plotting.plot_gradient(found))
 
 
-def results() -> str:
-    """Changes on silicon's test part, with intervals, read from the data card."""
-    return still(plot_changes(changes_in((DATA / "si-defects" / "README.md").read_text("utf-8"))))
-
-
-NUMBER = r"([+−-]?\d+) %\*{0,2} \(([+−-]?\d+) to ([+−-]?\d+)\)"
-ROW = re.compile(rf"^\| (?P<name>[\w, ]+?) \|.*?{NUMBER}.*?{NUMBER}", re.MULTILINE)
-
-
-def changes_in(card: str) -> dict[str, tuple[list[int], list[int]]]:
-    """Method → change of ΔQ at rest, and of the force error, each as (%, low, high)."""
-    found = {}
-    for row in ROW.finditer(card):
-        if row["name"] not in found:
-            values = [int(text.replace("−", "-")) for text in row.groups()[1:]]
-            found[row["name"]] = (values[:3], values[3:])
-    if not found:
-        raise ValueError("the data card has no table of changes with intervals any more")
-    return found
-
-
-def plot_changes(changes: dict[str, tuple[list[int], list[int]]]) -> AccessibleFigure:
-    """A dot with its interval for each method and each of the two errors."""
-    picture = AccessibleFigure((9.0, 0.6 + 0.55 * len(changes)))
-    titles = ("endpoint error, ΔQ at rest", "force error")
-    words = []
-    for number, (title, colour) in enumerate(zip(titles, (BLUE, VERMILION), strict=True)):
-        axes = picture.add_subplot(1, 2, number + 1)
-        axes.axvline(0, color=GREY, linewidth=1)
-        for height, (method, both) in enumerate(reversed(changes.items())):
-            middle, low, high = both[number]
-            axes.plot([low, high], [height, height], color=colour, linewidth=2)
-            axes.plot([middle], [height], "o", color=colour)
-            words.append(f"{method}, {title}: {middle:+d} % ({low:+d} to {high:+d})")
-        axes.set_yticks(range(len(changes)), list(reversed(changes)) if number == 0 else [])
-        axes.set_ylim(-0.6, len(changes) - 0.4)
-        axes.set_xlabel(f"change of the {title} / %")
-        despine(axes)
-    picture.alt_text = "Changes against the pretrained potential. " + "; ".join(words) + "."
-    return picture
+def plane() -> Drawn:
+    """Force error against endpoint error, an arrow for each held-out walker: the paradox."""
+    models = {"forces matched": force_matched(), "ends taught": taught().potential}
+    rest = bv.Relaxer(fmax=1e-3)
+    report = bv.evaluate(models, walked()[8:], RULE, SHORT, rest, progress=False, noise_floor=1e-3)
+    ends, forces = report.compare("dq_rest"), report.compare("force_mae")
+    return still(
+        bv.plotting.plot_error_plane(report),
+        all=str(len(report.structures)),
+        better=str(ends.judged - ends.worse),
+        worse=str(forces.worse),
+        ends_before=f"{ends.mean_before:.2f}",
+        ends_after=f"{ends.mean_after:.3f}",
+        times=f"{forces.ratio:.1f}",
+    )
 
 
 # --- walkers on a plane -------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import changes
 import nbformat
 
 import bpttviz as bv
@@ -97,9 +98,15 @@ def cards() -> dict[str, str]:
         parts = path.relative_to(PACKAGE / "training" / "shipped_runs").parent.parts
         places["-".join(("run", *parts))] = path
     return {
-        name: re.sub(r"\]\(\.\./([\w-]+)/README\.md(#[\w-]+)?\)", r"](data-\1.md\2)", read(path))
-        for name, path in places.items()
+        name: re.sub(r"\]\(\.\./([\w-]+)/README\.md(#[\w-]+)?\)", r"](data-\1.md\2)", raised(text))
+        for name, text in ((name, read(path)) for name, path in places.items())
     }
+
+
+def raised(text: str) -> str:
+    """Markdown with amu^½ as a power, outside of code."""
+    parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
+    return "".join(p if p[:1] == "`" else p.replace("amu^½", "amu<sup>½</sup>") for p in parts)
 
 
 def read(path: Path) -> str:
@@ -107,23 +114,37 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def results(found: dict[str, str]) -> str:
+def results(found: dict[str, str], folder: Path) -> str:
     """What fine-tuning gave, as the cards tell it, and the cards below.
 
     Args:
         found: what `cards` returns.
+        folder: where the picture goes.
     """
+    picture = changes.plot_changes(changes.changes_in(read(changes.CARD)))
+    folder.mkdir()
+    (folder / "changes.png").write_bytes(picture.png())
     parts = [
         "# Results\n\nEvery figure here comes from a card that is shipped beside the data or the "
         "weights it speaks of, with the command that made it.\n"
     ]
-    for name, text in found.items():
-        if SECTION in text:
+    for name in sorted(
+        found, key=lambda name: (not name.startswith("run-"), name == "data-crystals")
+    ):
+        text = found[name]
+        title, body = text.split("\n", 1)
+        title = title.lstrip("# ")
+        if name.startswith("run-"):
+            section = body
+        elif SECTION in text:
             section = text.split(SECTION, 1)[1].split("\n## ", 1)[0]
-            title = text.splitlines()[0].lstrip("# ")
-            link = f"*From [the card]({'cards/' + name + '.md'}).*"
-            section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
-            parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
+        else:
+            continue
+        link = f"*From [the card](cards/{name}.md).*"
+        if name == f"data-{changes.CARD.parent.name}":
+            link += f"\n\n![{picture.alt_text}](results/changes.png)\n"
+        section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
+        parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
     listed = "\n".join(f"cards/{name}" for name in found)
     parts.append(f"## The cards, whole\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
     return "\n".join(parts)
@@ -136,25 +157,37 @@ def reference() -> dict[str, str]:
         rooms[found["room"]].append(found["name"])
     if missing := set(rooms) - set(ROOMS):
         raise ValueError(f"the reference has no title for the room {', '.join(sorted(missing))}")
-    pages = {}
-    for room, title in ROOMS.items():
-        if rooms[room]:
-            entries = "\n\n".join(_entry("bpttviz", name) for name in sorted(rooms[room]))
-            pages[f"{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{entries}\n"
     drawn = re.findall(r"import (\w+) as \1", read(PACKAGE / "plotting" / "__init__.pyi"))
-    entries = "\n\n".join(_entry("bpttviz.plotting", name) for name in sorted(drawn))
-    pages["plotting.rst"] = f"Figures\n=======\n\n{entries}\n"
+    pages, overview = {}, []
+    for room, title in (*ROOMS.items(), ("plotting", "Figures")):
+        module = "bpttviz.plotting" if room == "plotting" else "bpttviz"
+        names = sorted(drawn if room == "plotting" else rooms[room], key=str.lower)
+        entries = "\n\n".join(_entry(module, name) for name in names)
+        pages[f"{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{entries}\n"
+        lines = "\n".join(_line(module, name) for name in names)
+        overview.append(f"## [{title}]({room}.rst)\n\n{lines}\n")
     listed = "\n".join(name.removesuffix(".rst") for name in pages)
     pages["index.md"] = (
         "# Reference\n\nEverything is reached as `bv.NAME` after `import bpttviz as bv`; figures "
-        "as `bv.plotting.NAME`. Units: eV, Å, eV/Å, amu; ΔQ in amu^½ Å.\n\n"
-        f"```{{toctree}}\n:maxdepth: 2\n\n{listed}\n```\n"
+        "as `bv.plotting.NAME`. Units: eV, Å, eV/Å, amu; ΔQ in amu<sup>½</sup> Å.\n\n"
+        + "\n".join(overview)
+        + f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n"
     )
     return pages
 
 
+def _line(module: str, name: str) -> str:
+    """A link to an entry, and the first line of its docstring."""
+    said = (inspect.getdoc(_thing(module, name)) or "").split("\n", 1)[0]
+    return f"- {{py:obj}}`~{module}.{name}`: {said.replace('|', chr(92) + '|')}"
+
+
+def _thing(module: str, name: str) -> object:
+    return getattr(bv if module == "bpttviz" else bv.plotting, name)
+
+
 def _entry(module: str, name: str) -> str:
-    thing = getattr(bv if module == "bpttviz" else bv.plotting, name)
+    thing = _thing(module, name)
     if not inspect.isclass(thing):
         return f".. autofunction:: {module}.{name}"
     options = "" if issubclass(thing, BaseException) else "\n   :members:\n   :exclude-members: set"

@@ -1,7 +1,10 @@
 """The course's site: built from two cheap notebooks, whole, light, and silent without a network."""
 
+import importlib.util
+import os
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -11,11 +14,17 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 sys.path.insert(0, str(NOTEBOOKS / "site"))
 
+import changes  # noqa: E402
 import course_map  # noqa: E402
 import executed  # noqa: E402
+import figures  # noqa: E402
 import links  # noqa: E402
 import site_pages  # noqa: E402
 
+import bpttviz as bv  # noqa: E402
+
+ARTICLE = (NOTEBOOKS / "site" / "article.md").read_text(encoding="utf-8")
+FACTS = set(re.findall(r"\{\{\w+\.(\w+)\}\}", ARTICLE))
 LINK = re.compile(r"\]\((?!https?:|#)(?P<file>[^)#\s]+)(?:#[^)]*)?\)")
 PAIR = {
     "01_one": [
@@ -65,10 +74,13 @@ def linked(path):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site of two notebooks, with figures that are quickly made, as a folder."""
-    for needed in ("furo", "latex2mathml", "myst_nb"):
-        pytest.importorskip(needed, reason="the extra `site` is not installed")
+    if not all(map(importlib.util.find_spec, ("furo", "latex2mathml", "myst_nb"))):
+        message = "the extra `site` is not installed: THE SITE IS NOT BUILT"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(message)
+        warnings.warn(message, stacklevel=1)
+        pytest.skip(message)
     import build  # isort: skip
-    import figures  # isort: skip
 
     folder = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
@@ -81,8 +93,9 @@ def site(tmp_path_factory):
         for name, cells in PAIR.items():
             nbformat.write(notebook(cells), folder / "notebooks" / f"{name}.ipynb")
         nbformat.write(notebook(PAIR["01_one"][:1]), folder / "notebooks" / "index.ipynb")
-        quick = dict.fromkeys(figures.figures(), figures.results)
-        quick["valley"] = figures.valley
+        stand_in = figures.Drawn("<p>a figure</p>", dict.fromkeys(FACTS, "42"))
+        quick = dict.fromkeys(figures.figures(), lambda: stand_in)
+        quick |= {"valley": figures.valley, "silicon": figures.silicon}
         wrong = build.build(folder / "site", figures=quick, kept=folder / "kept")
     assert wrong == []
     return folder / "site"
@@ -112,26 +125,23 @@ def test_a_broken_site_is_found_out(site, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["index", "lessons/02_two", "results", "reference/widgets"])
-def test_pages_are_silent_without_a_network(site, name):
-    browser = pytest.importorskip("browser")
-    if browser.find_chromium() is None:
-        pytest.skip("no Chromium here: SAVED PAGES ARE NOT LOOKED AT")
-    with browser.chromium() as chromium:
-        context = chromium.new_context(offline=True)
-        page = context.new_page()
-        said, asked = [], []
-        page.on("console", lambda message: message.type == "error" and said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+def test_pages_are_silent_without_a_network(site, chromium):
+    context = chromium.new_context(offline=True)
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: message.type == "error" and said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("index", "lessons/02_two", "results", "reference/widgets"):
         page.goto((site / f"{name}.html").as_uri())
         page.wait_for_load_state("load")
         if name in ("index", "lessons/02_two"):
             page.locator(
                 ".bpttviz-valley, .bpttviz-foggy, [class^=bpttviz] canvas"
             ).first.wait_for()
-        assert said == []
-        assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert said == [], name
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    context.close()
 
 
 # --- the map, and links between notebooks -------------------------------------------------------
@@ -157,15 +167,35 @@ def test_links_between_notebooks_lead_somewhere(path):
 
 
 def test_results_are_read_from_the_card():
-    from figures import DATA, changes_in
+    found = changes.changes_in(changes.CARD.read_text(encoding="utf-8"))
+    assert found["BPTT"] == ([20, -17, 85], [29, 15, 43])
+    assert len(found) == 3
 
-    changes = changes_in((DATA / "si-defects" / "README.md").read_text(encoding="utf-8"))
-    assert changes["BPTT"] == ([20, -17, 85], [29, 15, 43])
-    assert len(changes) == 3
+
+def test_what_the_article_says_of_silicon_is_what_the_card_says():
+    facts = figures.silicon().facts
+    card = (site_pages.PACKAGE / "training/shipped_runs/si-defects/README.md").read_text("utf-8")
+    for row, fact in (("ΔQ at rest", "ends"), ("force error", "forces")):
+        assert f"| {row} | {facts[fact]} |" in card
+    assert facts["all"] == "12"
+    assert (facts["lost"], facts["others"]) == ("3", "9")
+    assert facts["sites"] == "hexagonal sites"
+    assert f"The other nine all end better, {facts['others_ends']} on" in card
+
+
+def test_the_first_defect_of_the_article_is_the_one_that_gained_most():
+    report = bv.shipped_report(figures.FINE_TUNED)
+    gained = report.log_ratios("dq_rest", *report.potentials)
+    assert min(gained, key=gained.get) == figures.DEFECT
+
+
+def test_the_article_has_eight_figures_five_of_them_alive():
+    assert re.findall(r"^\{\{(\w+)\}\}$", ARTICLE, re.MULTILINE) == list(figures.figures())
+    captions = re.findall(r"^\*\*Figure (\d)[.,]\*\*(.*)", ARTICLE, re.MULTILINE)
+    assert [number for number, _ in captions] == list("12345678")
+    assert sum("live-mark" in words for _, words in captions) == 5
 
 
 def test_the_reference_has_a_place_for_every_name():
-    import bpttviz as bv
-
     text = "\n".join(site_pages.reference().values())
     assert {name for name in bv.__all__ if f"bpttviz.{name}\n" not in text} == {"plotting"}
