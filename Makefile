@@ -67,7 +67,7 @@ test-sevennet: $(SEVENNET)/.installed
 	$(THREAD) $(SEVENNET)/bin/python -m pytest tests/potentials -k sevennet $(ARGS)
 
 lab: $(STAMP)
-	cd notebooks && ../$(BIN)/python -m jupyterlab $(ARGS)
+	cd notebooks && ../$(BIN)/python -m jupyterlab --LabApp.news_url=None index.ipynb $(ARGS)
 
 # Notebooks are executed once, with the tests' small parameters (ARGS=--full: with their own).
 site: $(STAMP)

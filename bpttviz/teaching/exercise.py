@@ -23,6 +23,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from bpttviz.teaching.code_errors import NO_RETURN, untouched, why_it_stops
+
 Outcome = Literal["right", "mistake", "wrong", "error", "untried"]
 
 
@@ -91,7 +93,8 @@ class Exercise:
         try:
             return self._judge_function(answer) if self.trials else self._judge_value(answer)
         except Exception as error:  # whatever somebody's code or value does is theirs to read
-            return Verdict("error", f"Your code stops with {type(error).__name__}: {error}")
+            said = why_it_stops(error)
+            return Verdict("error", said[0].upper() + said[1:])
 
     def _judge_function(self, answer: Any) -> Verdict:
         if not callable(answer):
@@ -102,6 +105,8 @@ class Exercise:
         given = []
         for trial in self.trials:
             result = answer(*trial)
+            if result is None and not untouched(answer):
+                return Verdict("wrong", f"{NO_RETURN[0].upper()}{NO_RETURN[1:]}.")
             if _missing(result):
                 return _untried()
             given.append(values(result))

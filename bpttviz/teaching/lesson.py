@@ -37,6 +37,7 @@ MARKS = {
     "error": ("✗", "It stops", VERMILION),
     "untried": ("·", "Yours", GREY),
 }
+GOES_ON = "Until it is right, the notebook goes on with a solution."
 
 
 class Lesson:
@@ -141,6 +142,8 @@ class Lesson:
             sentence = sentence.removeprefix("Right.").strip()
         elif verdict.outcome in ("mistake", "wrong"):
             sentence = sentence.removeprefix("Not yet.").strip()
+        if verdict.outcome != "right":  # else a reader wonders where the numbers below come from
+            sentence = f"{sentence.rstrip('.')}. {GOES_ON}" if sentence else GOES_ON
         show(
             line(
                 colour,

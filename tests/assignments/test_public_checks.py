@@ -9,6 +9,7 @@ import pytest
 import bpttviz as bv
 from bpttviz.teaching.assignments import a1, a2, a3
 from bpttviz.teaching.assignments.checks import NOT_YET, PASSED, verdict
+from bpttviz.teaching.code_errors import NO_RETURN
 
 SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
 
@@ -52,6 +53,22 @@ def test_solutions_pass_all_public_checks(capsys):
     assert "all passed" not in said.lower()
 
 
+def way_back(order, early=False):
+    """A gradient of A1 that collects in this order."""
+
+    def gradient(x0, eta, k, s, steps, target):
+        path = RIGHT["A1"]["relax"](x0, eta, k, s, steps)
+        adjoint, by_k, by_s = 2 * (path[-1] - target), 0.0, 0.0
+        for t in order:
+            adjoint *= 1 - eta * k if early else 1
+            by_k += adjoint * -eta * (path[t] - s)
+            by_s += adjoint * eta * k
+            adjoint *= 1 if early else 1 - eta * k
+        return by_k, by_s
+
+    return gradient
+
+
 MISTAKES = [
     (a1.check_step, [lambda x, eta, k, s: x + eta * k * (x - s)], "uphill"),
     (a1.check_step, [lambda x, eta, k, s: -k * (x - s)], "give back the force"),
@@ -62,6 +79,10 @@ MISTAKES = [
     (a1.check_gradient, [lambda *a: tuple(-g for g in RIGHT["A1"]["gradient"](*a))], "sign"),
     (a1.check_gradient, [lambda *a: tuple(g / 2 for g in RIGHT["A1"]["gradient"](*a))], "factor 2"),
     (a1.check_gradient, [lambda *a: 1.0], "two numbers"),
+    (a1.check_gradient, [way_back(range(4))], "first step to the last"),
+    (a1.check_gradient, [way_back(range(3, 0, -1))], "t = 0"),
+    (a1.check_gradient, [way_back(range(3, -1, -1), early=True)], "too early"),
+    (a1.check_end, [lambda x, eta, k, s, n: (1 - eta * k) ** n * x, lambda k: 2 / k], "to 0"),
     (
         a1.check_backward,
         [lambda s, d, eta, last: eta * last * sum(d)],
@@ -102,8 +123,23 @@ def test_what_is_not_answered_is_no_mistake(name, capsys):
 def test_an_error_in_a_students_code_is_a_sentence():
     said = verdict(a1.check_step, lambda x, eta, k, s: x / 0)
     assert "ZeroDivisionError" in said
-    assert verdict(a1.check_step, lambda *_: "far") == (
-        "your code stops with TypeError: step(1.5, 0.1, 3.0, 0.5) should give numbers, "
-        "and gives a str"
-    )
-    assert verdict(a1.check_step, lambda *_: None) == NOT_YET
+    assert "at `said = verdict(a1.check_step, lambda x, eta, k, s: x / 0)`" in said
+    assert "should give numbers, and gives a str" in verdict(a1.check_step, lambda *_: "far")
+    assert "keep the first line" in verdict(a1.check_step, lambda x: x)
+    assert "your answer is a float" in verdict(a1.check_step, 0.5)
+    assert "should give a single number" in verdict(a1.check_step, lambda *_: [1.2])
+
+
+def test_a_forgotten_return_is_no_missing_answer():
+    def template(x, eta, k, s): ...
+
+    def dots(x, eta, k, s):
+        """What a lesson holds."""
+        return ...
+
+    def forgotten(x, eta, k, s):
+        x + eta * -k * (x - s)
+
+    assert verdict(a1.check_step, template) == NOT_YET
+    assert verdict(a1.check_step, dots) == NOT_YET
+    assert verdict(a1.check_step, forgotten) == NO_RETURN

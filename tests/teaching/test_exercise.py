@@ -34,6 +34,7 @@ NUMBER = Exercise("ends", 0.25, [Mistake("inverse", "The other way round.", 4.0)
         (lambda v: "long", "wrong", "Not yet."),
         (lambda v: {"a": 1}, "error", "numbers are asked for, got dict"),
         (lambda v: None, "untried", "Not tried yet."),
+        (lambda v: print(v), "wrong", "is its return missing?"),
         (..., "untried", "Not tried yet."),
         (5.0, "wrong", "A function is asked for"),
     ],

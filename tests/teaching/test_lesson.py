@@ -8,7 +8,7 @@ import pytest
 from bpttviz.teaching import prediction as predictions
 from bpttviz.teaching import show
 from bpttviz.teaching.exercise import Exercise, Mistake
-from bpttviz.teaching.lesson import Lesson
+from bpttviz.teaching.lesson import GOES_ON, Lesson
 
 TERMINAL = """
 import sys
@@ -150,7 +150,9 @@ def test_an_attempt_is_answered_and_the_notebook_goes_on_with_what_is_right(caps
     assert lesson.attempt(exercise, mine) is mine
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "· double: Yours. Not tried yet.", "✗ double: Not yet. That is x.", "✓ double: Right.",
+        f"· double: Yours. Not tried yet. {GOES_ON}",
+        f"✗ double: Not yet. That is x. {GOES_ON}",
+        "✓ double: Right.",
     ]  # fmt: skip
     lesson.summary()
     assert "1 of 1 exercises solved" in capsys.readouterr().out

@@ -62,6 +62,7 @@ def check_end(end: Function, largest_step: Function) -> str:
         {
             "that is what is left of the distance; the end is s plus that": kept * (X0 - S),
             "the start counts as a distance from 0; take the distance from s": S + kept * X0,
+            "that is a spring that pulls to 0; yours pulls to s": kept * X0,
             "one factor for all steps: (1 - eta k) is to be taken to the power K": S
             + (1 - ETA * K) * (X0 - S),
             "the exponential is the limit of small steps; K finite steps give a power": S
@@ -174,7 +175,12 @@ def _backward(sign: float = 1.0, factor: float = 1 - ETA * K, late: int = 0) -> 
 def _wrong_gradients() -> dict[str, np.ndarray]:
     right = _backward()
     path = _path(X0, ETA, K, S, STEPS)
-    first = 2 * (path[-1] - TARGET)
+    first, kept = 2 * (path[-1] - TARGET), 1 - ETA * K
+    powers = kept ** np.arange(STEPS)  # of the adjoint: the last step has the first
+    each = -ETA * (path[:-1] - S)  # what a step feels of k, by t
+    forward = first * np.array([powers @ each, ETA * K * powers.sum()])
+    early = right * kept
+    short = first * np.array([powers[:-1] @ each[:0:-1], ETA * K * powers[:-1].sum()])
     return {
         "the sign is flipped: x_t - eta k (x_t - s) falls with k and grows with s": -right,
         "the adjoint never changes: each step back multiplies it by (1 - eta k)": _backward(
@@ -186,6 +192,9 @@ def _wrong_gradients() -> dict[str, np.ndarray]:
         "the force is taken after the step; it acted at x_t, where the step began": _backward(
             late=1
         ),
+        "you go from the first step to the last; the way back begins at the last one": forward,
+        "the adjoint takes its factor too early: first collect, then multiply": early,
+        "the first step (t = 0) is missing: range(steps) backwards ends at 0": short,
         "only the last step is counted: go back through all K": np.array(
             [first * -ETA * (path[-2] - S), first * ETA * K]
         ),

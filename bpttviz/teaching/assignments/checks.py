@@ -19,6 +19,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from bpttviz.plotting.palette import GREEN, GREY, VERMILION
+from bpttviz.teaching.code_errors import NO_RETURN, untouched, why_it_stops
 
 # An answer, or several, to "" where it passes and a sentence on the likely mistake where not.
 Question = Callable[..., str]
@@ -76,9 +77,10 @@ def verdict(question: Question, *answers: Any) -> str:
     try:
         return question(*answers)
     except _Unanswered:
-        return NOT_YET
+        written = [answer for answer in answers if callable(answer)]
+        return NOT_YET if not written or any(map(untouched, written)) else NO_RETURN
     except Exception as error:  # whatever a student's code raises is news to the student
-        return f"your code stops with {type(error).__name__}: {error}"
+        return why_it_stops(error, answers)
 
 
 class _Unanswered(Exception):
@@ -123,7 +125,7 @@ def compare(
         ):
             return sentence
     if given.shape != wanted.shape:
-        return f"{name} has shape {given.shape}, and should have {wanted.shape}"
+        return f"{name} gives {_form(given)}, and should give {_form(wanted)}"
     if not np.isfinite(given).all():
         return f"{name} is not finite"
     if _same(given, wanted, tolerance):
@@ -151,6 +153,15 @@ def truths(got: Any, right: Mapping[str, bool], why: Mapping[str, str]) -> str:
 
 def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def _form(values: np.ndarray) -> str:
+    """What kind of thing an answer is."""
+    if values.ndim == 0:
+        return "a single number"
+    if values.ndim == 1:
+        return f"a row of {len(values)} number{'s' * (len(values) != 1)}"
+    return f"an array of shape {values.shape}"
 
 
 def _brief(values: np.ndarray) -> str:
