@@ -19,6 +19,9 @@ FOREIGN = 0.1
 MOST_IRREGULAR = 1 / 3
 BOND = 1.2  # times the sum of covalent radii
 
+# Å: free ends of bonds that meet within this mean one empty site; no atom is as near to it as that.
+MEETING, EMPTY = 1.3, 1.5
+
 
 def irregular_atoms(structure: Structures) -> np.ndarray:
     """The atoms (n,) of a defect, as a mask; none where there is no crystal to have one in.
@@ -58,12 +61,63 @@ def distance_from_defect(structure: Structures) -> np.ndarray | None:
     return nearest.reshape(away.shape).norm(dim=2).min(0).values.numpy()
 
 
+def vacant_sites(structure: Structures) -> np.ndarray:
+    """Where atoms of a crystal are missing (v, 3) Å, told from the bonds that its atoms lack.
+
+    An atom with fewer bonds than most of its element points away from those that it has, by a
+    bond's length; where two or more point to one place, and no atom is there, one is missing.
+
+    Args:
+        structure: a batch of one, relaxed; see `irregular_atoms`.
+    """
+    first, vectors = _bond_vectors(structure)
+    irregular = irregular_atoms(structure)
+    positions = structure.positions.detach().cpu().double()
+    count = np.bincount(first, minlength=len(positions))
+    numbers = structure.numbers.cpu().numpy()
+    ends = []
+    for atom in np.flatnonzero(irregular):
+        usual = Counter(count[numbers == numbers[atom]].tolist()).most_common(1)[0][0]
+        if not 0 < count[atom] < usual:
+            continue
+        mine = vectors[first == atom]
+        free = -(mine / np.linalg.norm(mine, axis=1, keepdims=True)).sum(0)
+        if (size := np.linalg.norm(free)) > 0.3:  # less: its bonds lie around it
+            length = np.linalg.norm(mine, axis=1).mean()
+            ends.append(positions[atom].numpy() + length * free / size)
+    return _meeting_points(np.array(ends).reshape(-1, 3), positions.numpy(), structure)
+
+
+def _meeting_points(ends: np.ndarray, atoms: np.ndarray, structure: Structures) -> np.ndarray:
+    """Means (v, 3) of the ``ends`` (e, 3) that meet where no atom is."""
+
+    def away(one: np.ndarray, others: np.ndarray) -> np.ndarray:
+        flat = torch.as_tensor(others - one)
+        cell, pbc = structure.cell.cpu().double(), structure.pbc.cpu()
+        return minimum_image(flat, cell, pbc, torch.zeros(len(flat), dtype=torch.int64)).numpy()
+
+    sites: list[np.ndarray] = []
+    left = ends
+    while len(left):
+        near = away(left[0], left)
+        together = np.linalg.norm(near, axis=1) < MEETING
+        place = left[0] + near[together].mean(0)
+        left = left[~together]
+        if together.sum() > 1 and np.linalg.norm(away(place, atoms), axis=1).min() > EMPTY:
+            sites.append(place)
+    return np.array(sites).reshape(-1, 3)
+
+
 def _bonds(structure: Structures) -> np.ndarray:
     """Number of bonds (n,) of each atom, those to images included."""
-    numbers = structure.numbers.cpu().numpy()
-    reach = BOND * covalent_radii[numbers]
+    return np.bincount(_bond_vectors(structure)[0], minlength=len(structure.numbers))
+
+
+def _bond_vectors(structure: Structures) -> tuple[np.ndarray, np.ndarray]:
+    """Every bond from both its ends: the atom (b,), and the way (b, 3) Å to the other."""
+    reach = BOND * covalent_radii[structure.numbers.cpu().numpy()]
     graph = neighbours(structure, 2 * float(reach.max()))
-    length = graph.vectors(structure.positions.detach()).norm(dim=1).cpu().numpy()
+    vectors = graph.vectors(structure.positions.detach()).cpu().double().numpy()
     first, second = graph.first.cpu().numpy(), graph.second.cpu().numpy()
-    bonded = length < reach[first] + reach[second]
-    return np.bincount(first[bonded], minlength=len(numbers))
+    bonded = np.linalg.norm(vectors, axis=1) < reach[first] + reach[second]
+    return first[bonded], vectors[bonded]

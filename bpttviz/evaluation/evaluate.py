@@ -83,6 +83,7 @@ def evaluate(
         {key: one.rest for key, one in found.items() if one.rest is not None},
         noise_floor,
         labels,
+        {key: one.rest_path for key, one in found.items() if one.rest_path is not None},
     )
 
 

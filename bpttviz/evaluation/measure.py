@@ -15,6 +15,7 @@ from bpttviz.evaluation.forces import ForceMeasures, force_measures
 from bpttviz.evaluation.metrics import AROUND, UNDESCRIBED, StructureResult
 from bpttviz.evaluation.minima import basins
 from bpttviz.evaluation.rest import Relaxer, RestResult
+from bpttviz.evaluation.rest_path import RestPath
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.relax import Relaxation, relax
 from bpttviz.relaxation.rules import UpdateRule
@@ -49,6 +50,7 @@ class Measured:
     row: StructureResult
     relaxation: Relaxation | None = None
     rest: Structures | None = None
+    rest_path: RestPath | None = None
 
 
 def measure(
@@ -113,7 +115,7 @@ def _of_path(
             "rmsd_rest": float(rmsd(at_rest, end, matter)),
             "dq_rest_near": _near_defect(at_rest, end, matter),
         }
-    return Measured(_row(name, reference, "", known), path, at_rest)
+    return Measured(_row(name, reference, "", known), path, at_rest, result.paths[place])
 
 
 def _row(

@@ -21,6 +21,7 @@ from bpttviz._checks import (
 from bpttviz._files import write_atomic
 from bpttviz.evaluation import words
 from bpttviz.evaluation.metrics import HEADINGS, StructureResult
+from bpttviz.evaluation.rest_path import RestPath
 from bpttviz.evaluation.statistics import PairedComparison, compare, log_ratios
 from bpttviz.evaluation.tables import read_csv, to_csv
 from bpttviz.relaxation.relax import Relaxation
@@ -42,6 +43,7 @@ class Report:
             in every figure, and no ratio is taken of what is not beyond three times it. None where
             it is not known.
         labels: what each potential learned from, for the table ("ends", "frames with forces").
+        rest_paths: (potential, structure) → the way from X_K to X_rest, as some of its frames.
 
     Raises:
         TypeError: rows, paths or structures that are none.
@@ -56,6 +58,7 @@ class Report:
         rests: Mapping[tuple[str, str], Structures] | None = None,
         noise_floor: float | None = None,
         labels: Mapping[str, str] | None = None,
+        rest_paths: Mapping[tuple[str, str], RestPath] | None = None,
     ):
         hint = "{(potential, structure): ...}, from evaluate"
         self.rows = tuple(sequence_of("rows", rows, StructureResult, "report.rows"))
@@ -69,6 +72,9 @@ class Report:
         self.noise_floor = None if noise_floor is None else not_negative("noise_floor", noise_floor)
         self.labels = mapping_of(
             "labels", {} if labels is None else labels, str, '{"fine-tuned": "ends"}'
+        )
+        self.rest_paths = mapping_of(
+            "rest_paths", {} if rest_paths is None else rest_paths, RestPath, hint
         )
         self._rows: dict[tuple[str, str], StructureResult] = {}
         for row in self.rows:
@@ -294,6 +300,7 @@ class Report:
             {**self.rests, **other.rests},
             self.noise_floor if self.noise_floor is not None else other.noise_floor,
             {**self.labels, **other.labels},
+            {**self.rest_paths, **other.rest_paths},
         )
 
     def subset(self, structures: Sequence[str]) -> Report:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.optimize.optimize import Optimizer
 from torch import Tensor
 
 from bpttviz._checks import instance_of, positive, whole, whole_or_none
+from bpttviz.evaluation.rest_path import PathRecorder, RestPath
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.relaxation.loop import FARTHEST
 from bpttviz.relaxation.rules import FIRE, UpdateRule
@@ -38,6 +40,7 @@ class RestResult:
         energy: (B,) eV there; NaN where it could not be evaluated.
         fmax: (B,) eV/Å, the largest force on an atom that may move; NaN likewise.
         failures: place in the batch → why a structure was given up.
+        paths: B ways there, as some of their frames.
     """
 
     structures: Structures
@@ -46,6 +49,7 @@ class RestResult:
     energy: Tensor
     fmax: Tensor
     failures: dict[int, str] = field(default_factory=dict)
+    paths: tuple[RestPath, ...] = ()
 
     def __len__(self) -> int:
         return len(self.structures)
@@ -146,6 +150,7 @@ class _Member:
     fmax: float = float("nan")
     converged: bool = False
     failure: str = ""
+    visited: PathRecorder = field(default_factory=PathRecorder)
 
     @property
     def here(self) -> Structures:
@@ -191,6 +196,7 @@ class _Pool:
             energy=torch.tensor([m.energy for m in members], dtype=torch.float64),
             fmax=torch.tensor([m.fmax for m in members], dtype=torch.float64),
             failures={m.place: m.failure for m in members if m.failure},
+            paths=tuple(m.visited.path() for m in members),
         )
 
     def _enter(self, moving: Sequence[_Member]) -> list[_Member]:
@@ -221,6 +227,7 @@ class _Pool:
             if not (np.isfinite(member.energy) and np.isfinite(member.fmax)):
                 self._give_up(member, "energy or forces are not finite")
                 continue
+            member.visited.add(member.steps, member.state.positions, member.energy, member.fmax)
             member.converged = member.fmax < self.relaxer.fmax
             if member.converged or member.steps == self.relaxer.max_steps:
                 self.done.append(member)
@@ -271,10 +278,12 @@ def _one_by_one(
 ) -> RestResult:
     """By one of ASE's optimisers; each structure leaves as `ase.Atoms` and comes back."""
     ends, steps, energy, fmax, failures = [], [], [], [], {}
-    converged = []
+    converged, paths = [], []
     for place, atoms in enumerate(structures.to_ase()):
         atoms.calc = potential.calculator()
         optimizer = kind(atoms, logfile=None)
+        visited = PathRecorder()
+        optimizer.attach(_record, 1, optimizer, atoms, visited)
         values = float("nan"), float("nan")
         try:
             converged.append(bool(optimizer.run(fmax=relaxer.fmax, steps=relaxer.max_steps)))
@@ -287,6 +296,7 @@ def _one_by_one(
             converged[-1] = False
             failures[place] = "energy or forces are not finite"
         ends.append(atoms.positions)
+        paths.append(visited.path())
         steps.append(optimizer.get_number_of_steps())
         energy.append(values[0])
         fmax.append(values[1])
@@ -298,4 +308,12 @@ def _one_by_one(
         energy=torch.tensor(energy, dtype=torch.float64),
         fmax=torch.tensor(fmax, dtype=torch.float64),
         failures=failures,
+        paths=tuple(paths),
     )
+
+
+def _record(optimizer: Optimizer, atoms: Atoms, visited: PathRecorder) -> None:
+    """Keep a frame of ASE's; its calculator remembers what it worked out."""
+    fmax = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    positions = torch.as_tensor(atoms.positions.copy())
+    visited.add(optimizer.get_number_of_steps(), positions, atoms.get_potential_energy(), fmax)

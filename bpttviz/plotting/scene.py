@@ -7,6 +7,7 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,9 +15,11 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
+from bpttviz.evaluation.defects import vacant_sites
 from bpttviz.plotting.figure import plain
 from bpttviz.plotting.palette import DISTANCE, GHOST, GREY, TEXT
 from bpttviz.plotting.trajectory import AlignedTrajectory
+from bpttviz.structures import Structures
 
 COLOURS = LinearSegmentedColormap.from_list("distance", DISTANCE)
 RADIUS = 0.55  # of the covalent radius: large enough to see, small enough to see past
@@ -190,6 +193,16 @@ def cell_edges(path: AlignedTrajectory) -> np.ndarray:
     corners = np.array(list(product((0, 1), repeat=3)))
     edges = [(a, b) for a, b in combinations(corners, 2) if np.abs(a - b).sum() == 1]
     return np.array(edges) @ path.cell
+
+
+def empty_sites(path: AlignedTrajectory) -> np.ndarray:
+    """Where an atom of the crystal is missing in the reference end (v, 3) Å, inside the cell."""
+    atoms = Atoms(path.symbols, path.reference, cell=path.cell, pbc=path.pbc)
+    sites = vacant_sites(Structures.from_ase(atoms, check=False))
+    if not len(sites) or abs(np.linalg.det(path.cell)) < 1e-6:
+        return sites
+    fractional = sites @ np.linalg.inv(path.cell)
+    return np.where(path.pbc, fractional % 1, fractional) @ path.cell
 
 
 def minority(symbols: tuple[str, ...]) -> list[int]:

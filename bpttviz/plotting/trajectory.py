@@ -24,6 +24,27 @@ from bpttviz.structures import Structures, concatenate
 
 
 @dataclass(frozen=True, eq=False)
+class AlignedRest:
+    """The way from the last step to rest, as F of its frames; seen as an `AlignedTrajectory` is.
+
+    Attributes:
+        steps: (F,) of the relaxation to rest, ascending from 0, which is the map's last step.
+        positions: (F, N, 3) Å.
+        delta_q: (F,) amu^½ Å to the reference.
+        energy: (F,) eV.
+        fmax: (F,) eV/Å.
+        arrived: whether the last frame is at rest.
+    """
+
+    steps: np.ndarray
+    positions: np.ndarray
+    delta_q: np.ndarray
+    energy: np.ndarray
+    fmax: np.ndarray
+    arrived: bool
+
+
+@dataclass(frozen=True, eq=False)
 class AlignedTrajectory:
     """How one potential moved one structure of N atoms in T steps.
 
@@ -46,6 +67,7 @@ class AlignedTrajectory:
         last: the last step with finite positions.
         lost: empty, or where and why the relaxation was given up.
         note: empty, or what must be said of the picture as a whole (another cell at the end).
+        rest: the way on to rest; None where it is not known.
     """
 
     potential: str
@@ -62,6 +84,7 @@ class AlignedTrajectory:
     last: int
     lost: str
     note: str = ""
+    rest: AlignedRest | None = None
 
     @property
     def steps(self) -> int:
@@ -156,8 +179,23 @@ def aligned_trajectory(report: Report, potential: str, structure: int | str) -> 
         last=int(np.flatnonzero(finite)[-1]),
         lost=f"diverged at step {lost.step}: {lost.cause}" if lost else "",
         note=note,
+        rest=_aligned_rest(report, potential, name, reference, centred),
         **_contents(reference),
     )
+
+
+def _aligned_rest(
+    report: Report, potential: str, name: str, reference: Structures, centred: np.ndarray
+) -> AlignedRest | None:
+    """The way to rest as seen from the reference, whose places in the picture are ``centred``."""
+    way = report.rest_paths.get((potential, name))
+    if way is None or not len(way):
+        return None
+    start = report.relaxation(potential, name).start.to("cpu", torch.float64)
+    frames = concatenate([start.with_positions(torch.as_tensor(p)) for p in way.positions])
+    moved, errors = _from_reference(frames, reference)
+    arrived = report.row(potential, name).rest_converged
+    return AlignedRest(way.steps, centred + moved, errors, way.energy, way.fmax, arrived)
 
 
 def trajectory_pair(

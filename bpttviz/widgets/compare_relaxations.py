@@ -23,8 +23,10 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     The reference end stands behind the atoms as a blue ghost; drift is removed and the defect is in
     the middle. Dragging in one pane turns both. Below, energy, largest force and ΔQ against the
-    step; a click on a curve goes there. On demand: arrows from every atom to its place in the
-    reference end, and atoms repeated beyond the cell's faces.
+    step; a click on a curve goes there. After the map's last step, K, the clock goes on to rest,
+    through the frames that the report has of that way. On demand: arrows from every atom to its
+    place in the reference end, atoms repeated beyond the cell's faces, and displacements drawn
+    larger than they are. An empty site of the crystal is drawn as a dashed circle.
 
     In a page without a kernel (nbconvert, `save_html`) the same player stands in for the widget.
 
@@ -41,9 +43,10 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     Attributes:
         structure: name of the structure shown (a trait: set, observe or link it; so are all here).
         before, after: names of the two potentials.
-        step: the step shown, kept between 0 and `steps`. A path that has ended, or was given up,
-            stays at its last frame.
+        step: the step shown, kept between 0 and `steps`; beyond the map's last step it counts those
+            of the way to rest. A path that has ended, or was given up, stays at its last frame.
         arrows, images: whether displacement arrows, and periodic images, are shown.
+        exaggeration: how many times as far from the reference end atoms are drawn, 1 to 20.
         paths: the two `bpttviz.plotting.trajectory.AlignedTrajectory` (not a trait).
 
     Raises:
@@ -58,6 +61,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     step = traitlets.Int(0)
     arrows = traitlets.Bool(False)
     images = traitlets.Bool(False)
+    exaggeration = traitlets.Int(1, min=1, max=20)
 
     def __init__(
         self,
@@ -91,19 +95,20 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
             layout={"flex_flow": "row nowrap", "grid_gap": "10px", "max_width": "1100px"},
         )
         self.children = [
-            ipywidgets.HBox(chosen, layout={"flex_flow": "row wrap"}),
+            ipywidgets.HBox(chosen, layout={"flex_flow": "row nowrap", "max_width": "1100px"}),
             *([self._above] if views else []),
             self.player,
         ]
-        for name in ("step", "arrows", "images"):
+        for name in ("step", "arrows", "images", "exaggeration"):
             traitlets.link((self, name), (self.player, name))
         self.player.observe(self._without_panes, "missing")
         self.observe(lambda _: self._load(), ["structure", "before", "after"])
 
     def _dropdown(self, name: str, options: list[str]) -> ipywidgets.Dropdown:
         dropdown = ipywidgets.Dropdown(
-            options=options, value=getattr(self, name), description=name, layout={"width": "330px"}
-        )
+            options=options, value=getattr(self, name), description=name,
+            layout={"flex": "1 1 0", "min_width": "0"}, style={"description_width": "initial"},
+        )  # fmt: skip
         traitlets.link((dropdown, "value"), (self, name))
         return dropdown
 
@@ -121,8 +126,8 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     @property
     def steps(self) -> int:
-        """The last step of the clock: that of the longer path."""
-        return max(path.steps for path in self.paths)
+        """The last step of the clock: that of the longer path, its way to rest included."""
+        return self.player.payload["steps"]
 
     def picture(self) -> AccessibleFigure:
         """The last step of both as a static figure with alternative text."""
@@ -152,9 +157,9 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         self.paths = trajectory.trajectory_pair(
             self.report, self.structure, self.before, self.after
         )
+        self.player.payload = comparison_payload(self.paths, self.report)
         self.step = 0
         self.viewer.load(self.paths, trajectory.colour_limit(self.paths))
-        self.player.payload = comparison_payload(self.paths, self.report)
 
     def _without_panes(self, _: Bunch) -> None:
         self._above.layout.display = "none" if self.player.missing else None

@@ -12,7 +12,7 @@ from ase.data import atomic_numbers, covalent_radii
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
 from bpttviz.plotting.palette import DISTANCE, GHOST, POTENTIALS
-from bpttviz.plotting.scene import PERSPECTIVE, RADIUS, cell_edges, minority, view
+from bpttviz.plotting.scene import PERSPECTIVE, RADIUS, cell_edges, empty_sites, minority, view
 
 MOST = 40_000  # atoms × frames of a path: 64 atoms × 60 frames ten times over, 0.24 MB a path
 MARGIN = 2.5  # Å beyond each face in which periodic images are shown: about one bond
@@ -27,7 +27,8 @@ def comparison_payload(
     Positions are a float32 reference (N, 3) and, for each path, int16 displacements from it with
     one scale, so their resolution is the path's largest displacement over 32767: 2e-5 Å where no
     atom moves more than 0.5 Å. Frames are thinned beyond `MOST`, and frames after a divergence,
-    which are NaN, are not there: a path says where it ended and why.
+    which are NaN, are not there: a path says where it ended and why. After the map's last step, K,
+    the clock goes on with the frames on the way to rest, where the report has them.
 
     Args:
         paths: before and after, as `bpttviz.plotting.trajectory.trajectory_pair` returns them.
@@ -38,22 +39,27 @@ def comparison_payload(
         which widgets transfer as they are; `with_text_for_bytes` makes text of them.
     """
     kept = trajectory.subsample(paths, MOST)
+    last = max(p.steps for p in paths)
     reference = paths[0].reference
     symbols = paths[0].symbols
     species = sorted(set(symbols))
     shown, shifts = images(paths[0])
     limit = trajectory.colour_limit(paths)
+    rests = [_rest(p, last) for p in paths]
+    after = {step for rest in rests if rest for step in rest["steps"]} - {last}
     middle, reach = extent(paths[0])
     return {
         "structure": paths[0].structure,
-        "steps": max(p.steps for p in paths),
-        "kept": kept.tolist(),
+        "mapSteps": last,
+        "steps": max([last, *after]),
+        "kept": [*kept.tolist(), *sorted(after)],
         "notes": _notes(paths, kept),
         "radii": [round(float(covalent_radii[atomic_numbers[s]]), 3) for s in species],
         "drawn": RADIUS,
         "species": np.array([species.index(s) for s in symbols], "u1").tobytes(),
         "labels": [[atom, symbols[atom]] for atom in minority(symbols)],
         "reference": reference.astype("<f4").tobytes(),
+        "vacancies": empty_sites(paths[0]).round(3).tolist(),
         "cell": cell_edges(paths[0]).reshape(-1, 3).round(3).tolist(),
         "imageOf": shown.astype("<u2").tobytes(),
         "imageShift": shifts.astype("<f4").tobytes(),
@@ -68,7 +74,8 @@ def comparison_payload(
         "magnified": magnification(paths),
         "noiseFloor": report.noise_floor,
         "paths": [
-            _path(p, kept, report, colour) for p, colour in zip(paths, POTENTIALS, strict=False)
+            _path(p, kept, report, colour) | {"rest": rest}
+            for p, colour, rest in zip(paths, POTENTIALS, rests, strict=False)
         ],
     }
 
@@ -141,6 +148,26 @@ def _path(
         "fmax": _numbers(path.fmax),
         "deltaQ": _numbers(path.delta_q),
         "deltaQAtRest": float(f"{rest:.5g}") if np.isfinite(rest) else None,
+    }
+
+
+def _rest(path: trajectory.AlignedTrajectory, last: int) -> dict | None:
+    """The way to rest on the clock of a map whose last step is ``last``; None where not known."""
+    rest = path.rest
+    if rest is None or path.lost:
+        return None
+    stride = -(-2 * len(rest.steps) * len(path.symbols) // MOST)  # half as many frames as before
+    chosen = np.unique([*range(0, len(rest.steps), stride), len(rest.steps) - 1])
+    moved = (rest.positions - path.reference)[chosen]
+    scale = max(float(np.abs(moved).max()), 1e-6) / 32767
+    return {
+        "steps": (last + rest.steps[chosen]).tolist(),
+        "arrived": rest.arrived,
+        "scale": scale,
+        "moved": (moved / scale).round().astype("<i2").tobytes(),
+        "energy": _numbers(rest.energy[chosen] - path.energy[0]),
+        "fmax": _numbers(rest.fmax[chosen]),
+        "deltaQ": _numbers(rest.delta_q[chosen]),
     }
 
 

@@ -22,6 +22,7 @@ def notebook(chromium, tiny_report, tmp_path_factory):
     (folder / "report.pkl").write_bytes(pickle.dumps(tiny_report))
     cells = [
         "import pickle, bpttviz as bv\nreport = pickle.load(open('report.pkl', 'rb'))",
+        "report.rest_paths = {}  # the clock ends with the map",
         "plane = bv.ErrorPlane(report)\nplane",
         "compare = bv.CompareRelaxations(report)\nplane.link(compare)\ncompare",
     ]
@@ -147,7 +148,7 @@ def test_the_slider_moves_both_panes_in_step(notebook, tiny_report):
     wait_for_panes(notebook)
     paths = trajectory.trajectory_pair(tiny_report, "000_vac_Si")
     wait_for_step(notebook, paths, 0)
-    notebook.page.locator(".bpttviz-player input[type=range]").focus()
+    notebook.page.locator(".bpttviz-player .transport input").focus()
     for _ in range(3):
         notebook.page.keyboard.press("ArrowRight")
     notebook.wait_until("compare.step", 3)
@@ -258,6 +259,7 @@ def test_where_nglview_has_no_front_end_the_canvas_takes_over(chromium, tiny_rep
     (settings / "page_config.json").write_text(json.dumps(disabled))
     cells = [
         "import pickle, bpttviz as bv\nreport = pickle.load(open('report.pkl', 'rb'))",
+        "report.rest_paths = {}  # the clock ends with the map",
         "compare = bv.CompareRelaxations(report)\ncompare",
     ]
     with browser.jupyterlab(tmp_path) as (address, token):
@@ -268,7 +270,7 @@ def test_where_nglview_has_no_front_end_the_canvas_takes_over(chromium, tiny_rep
         canvas = player.locator("canvas")
         assert canvas.count() == 2
         assert browser.colours(canvas.first.screenshot()) > 200
-        opened.page.locator(".bpttviz-player input[type=range]").focus()
+        opened.page.locator(".bpttviz-player .transport input").focus()
         opened.page.keyboard.press("End")
         opened.wait_until("compare.step", 3)
         opened.python("compare.structure = '001_sub_P'")

@@ -5,7 +5,7 @@ import pytest
 from ase.build import bulk
 
 import bpttviz as bv
-from bpttviz.evaluation.defects import distance_from_defect
+from bpttviz.evaluation.defects import distance_from_defect, vacant_sites
 
 # atoms with a bond too few or too many, or of another element, by family; a foreign atom in a split
 # interstitial has bonds of another length, and may take in a third
@@ -38,3 +38,10 @@ def test_distances_cross_the_cell_boundary():
 @pytest.mark.parametrize("crystal", bv.load_dataset("crystals").all, ids=lambda r: r.name)
 def test_a_perfect_crystal_has_none(crystal):
     assert distance_from_defect(crystal.end) is None
+
+
+def test_empty_sites_are_those_of_the_vacancies_and_no_others():
+    for reference in bv.load_dataset("si-defects").all[:12]:
+        kind = reference.name.split("_")[1]
+        expected = {"vac": 1, "subvac": 1, "divac": 2}.get(kind, 0)
+        assert len(vacant_sites(reference.end)) == expected, reference.name

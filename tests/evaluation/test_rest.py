@@ -11,6 +11,7 @@ from springs import network, starts
 
 import bpttviz as bv
 from bpttviz.evaluation import rest
+from bpttviz.evaluation.rest_path import MOST_FRAMES, PathRecorder
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import StructureError
 
@@ -153,3 +154,28 @@ def test_wrong_kinds_are_refused_with_a_sentence():
         bv.Relaxer().run(network(), [Atoms("Si")])
     with pytest.raises(TypeError, match="potential must be a Potential"):
         bv.Relaxer().run("chgnet", starts())
+
+
+@pytest.mark.parametrize("optimizer", [bv.FIRE(), ase.optimize.BFGS])
+def test_the_way_is_kept_as_frames_that_were_visited(optimizer):
+    structures, potential = starts(2), network()
+    found = bv.Relaxer(fmax=1e-4, optimizer=optimizer).run(potential, structures)
+    for index, path in enumerate(found.paths):
+        assert path.steps[0] == 0
+        assert path.steps[-1] == found.steps[index]
+        np.testing.assert_allclose(path.positions[0], structures[index].positions, atol=1e-12)
+        np.testing.assert_allclose(path.positions[-1], found.structures[index].positions, atol=1e-9)
+        middle = len(path) // 2
+        there = structures[index].with_positions(torch.as_tensor(path.positions[middle]))
+        assert path.energy[middle] == pytest.approx(float(potential(there).energy), abs=1e-6)
+
+
+def test_a_long_way_is_thinned_evenly():
+    recorder = PathRecorder()
+    for step in range(300):
+        recorder.add(step, torch.full((1, 3), float(step)), 0.0, 1.0)
+    path = recorder.path()
+    assert len(path) <= MOST_FRAMES + 1
+    assert path.steps[-1] == 299
+    assert set(np.diff(path.steps[:-1])) == {recorder.stride}
+    np.testing.assert_array_equal(path.positions[:, 0, 0], path.steps)

@@ -319,11 +319,44 @@ class TestPage:
         assert saved.page.locator(".curves svg").count() == 3
         assert saved.page.locator("img").count() == 0  # the picture has given way
 
+    def test_the_clock_goes_on_to_rest(self, chromium, tiny_report, tmp_path):
+        path = tmp_path / "on_to_rest.html"
+        widget = compare(tiny_report)
+        widget.save_html(path)
+        opened = Opened(chromium, path)
+        count = opened.page.locator(".count")
+        opened.page.locator(".transport input").focus()
+        opened.page.keyboard.press("k")
+        assert count.inner_text() == "3 / 3"
+        opened.page.keyboard.press("End")
+        assert count.inner_text() == f"K + {widget.steps - 3}"
+        shown = opened.player("p.comparison.paths.map((a) => [...a.at(p.clock.step).positions])")
+        for places, trajectory_ in zip(shown, widget.paths, strict=True):
+            expected = trajectory_.rest.positions[-1]
+            np.testing.assert_allclose(np.reshape(places, (-1, 3)), expected, atol=1e-3)
+        words = [text.inner_text() for text in opened.page.locator(".readout").all()]
+        for text, row in zip(words, tiny_report.rows[:2], strict=True):
+            assert f"ΔQ {row.dq_rest:.2f}" in text
+        assert opened.errors == []
+        opened.context.close()
+
+    def test_displacements_are_drawn_larger_by_keyboard_and_it_is_said(self, saved):
+        before = saved.panes()
+        saved.page.locator(".exaggeration").focus()
+        saved.page.keyboard.press("End")
+        assert saved.player("p.options.exaggeration") == 20
+        assert all(
+            np.abs(old - new).mean() > 1 for old, new in zip(before, saved.panes(), strict=True)
+        )
+        assert "20 times as far" in saved.page.locator(".legend").inner_text()
+        saved.page.keyboard.press("Home")
+        assert saved.player("p.options.exaggeration") == 1
+
     def test_the_slider_moves_panes_and_markers(self, saved):
         before = saved.panes()
         markers = saved.page.locator(".mark")
         places = [markers.nth(k).bounding_box()["x"] for k in range(6)]
-        saved.page.locator("input[type=range]").focus()
+        saved.page.locator(".transport input").focus()
         saved.page.keyboard.press("End")
         assert saved.player("p.clock.step") == 60
         after = saved.panes()
@@ -443,7 +476,7 @@ def test_hard_cases_are_shown_and_said(chromium, tmp_path, made, note):
         saturation = [np.ptp(pane, axis=2).mean() for pane in opened.panes()]
         assert saturation[1] < 0.5 * saturation[0]  # grey: nothing there is measured
     if made.get("steps") == 0:
-        assert opened.page.locator("input[type=range]").is_disabled()
+        assert opened.page.locator(".transport input").is_disabled()
         assert opened.page.get_by_role("button", name="Play").is_disabled()
     if "cells" in made:
         assert path.stat().st_size < 1_500_000

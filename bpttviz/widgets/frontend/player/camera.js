@@ -31,13 +31,31 @@ export class Camera {
   }
 
   /**
+   * How far points reach from the middle of the picture, to the side and up: Å.
+   * @param {Float32Array} positions  n × 3, Å
+   * @param {number[]} middle         Å
+   * @param {number} perspective
+   * @param {number[][]} [rotation]
+   */
+  reach(positions, middle, perspective, rotation) {
+    const seen = this.project(positions, middle, perspective, rotation);
+    let [right, up] = [1, 1];
+    for (let at = 0; at < seen.length; at += 3) {
+      right = Math.max(right, Math.abs(seen[at]));
+      up = Math.max(up, Math.abs(seen[at + 1]));
+    }
+    return [right, up];
+  }
+
+  /**
    * @param {Float32Array} positions  n × 3, Å
    * @param {number[]} middle         Å
    * @param {number} perspective      growth for each Å nearer to the eye
+   * @param {number[][]} [rotation]   in place of the camera's own
    * @returns {Float32Array} n × 3: right and up in the picture's Å, and depth (larger is nearer)
    */
-  project(positions, middle, perspective) {
-    const [r, u, e] = this.rotation;
+  project(positions, middle, perspective, rotation = this.rotation) {
+    const [r, u, e] = rotation;
     const seen = new Float32Array(positions.length);
     for (let at = 0; at < positions.length; at += 3) {
       const x = positions[at] - middle[0];

@@ -3,12 +3,18 @@ import { colourAt } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
 import { Camera } from "./camera.js";
 import { PanePainter } from "./pane_painter.js";
-import { ghostSphere, solidSphere } from "./sprites.js";
+import { emptySite, ghostSphere, solidSphere } from "./sprites.js";
 
 const SHADES = 48;       // colours between 0 and the end of the scale
 const BOND_REACH = 1.25; // atoms nearer than this times the sum of their radii are joined by a line
 
-/** @typedef {{step: number, arrows: boolean, images: boolean}} StageState */
+/**
+ * @typedef {Object} StageState
+ * @property {number} step
+ * @property {boolean} arrows
+ * @property {boolean} images
+ * @property {number} exaggeration  how many times as far from the reference atoms are drawn
+ */
 
 /**
  * Pairs of bodies that touch, by index.
@@ -37,7 +43,7 @@ export class CanvasStage {
   constructor(el) {
     this.el = el;
     /** @type {StageState} */
-    this.state = { step: 0, arrows: false, images: false };
+    this.state = { step: 0, arrows: false, images: false, exaggeration: 1 };
     this.camera = new Camera([[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
     /** @type {HTMLCanvasElement[]} */
     this.canvases = [];
@@ -60,7 +66,7 @@ export class CanvasStage {
       (_, k) => solidSphere(colourAt(comparison.scale, k / (SHADES - 1))));
     this.grey = solidSphere([190, 190, 190]);
     this.ghost = ghostSphere(comparison.ghost);
-    this.covalent = Float32Array.from(comparison.species, (kind) => comparison.radii[kind]);
+    this.vacancy = emptySite(comparison.ghost);
     this.cell = Float32Array.from(comparison.cell.flat());
     this.bodies = [];
     this.resized.disconnect();
@@ -158,7 +164,7 @@ export class CanvasStage {
     this.canvases.forEach((canvas, index) => {
       const { comparison, state } = this;
       new PanePainter(canvas, comparison, this.camera, state.images).paint(this.cell, this.bodiesOf(index), {
-        ghost: this.ghost, arrows: state.arrows, lost: comparison.paths[index].lost,
+        ghost: this.ghost, vacancy: this.vacancy, arrows: state.arrows, lost: comparison.paths[index].lost,
       });
     });
     this.drawn++;
@@ -172,21 +178,23 @@ export class CanvasStage {
     const { comparison, state } = this;
     const path = comparison.paths[index];
     const gone = path.gone(state.step);
-    const key = `${path.held(state.step)} ${gone} ${state.images}`;
-    const known = this.bodies[index];
-    if (known?.key === key) return known;
-    const { positions, distances } = path.at(state.step);
+    const key = `${path.held(state.step)} ${gone} ${state.images} ${state.exaggeration}`;
+    const before = this.bodies[index];
+    if (before?.key === key) return before;
+    const { positions, distances } = path.at(state.step, state.exaggeration);
     const all = (/** @type {Float32Array} */ values, each = 1) =>
       (state.images ? comparison.withImages(values, each) : values);
-    const covalent = all(this.covalent);
+    const radii = all(comparison.sizes);
     const places = all(positions, 3);
+    // Bonds are those of the atoms where they are, not where they are drawn.
+    const known = state.exaggeration === 1 ? places : all(path.at(state.step).positions, 3);
     const shade = (/** @type {number} */ distance) =>
       Math.min(Math.round((distance / comparison.limit) * (SHADES - 1)), SHADES - 1);
     return (this.bodies[index] = {
-      key, gone, distances, positions: places, ghosts: all(comparison.reference, 3),
-      radii: covalent.map((radius) => comparison.drawn * radius),
+      key, gone, positions: places, ghosts: all(comparison.reference, 3), radii,
+      arrows: comparison.arrows(positions, distances, Math.max(comparison.magnified, state.exaggeration)),
       sprites: Array.from(all(distances), (distance) => (gone ? this.grey : this.sprites[shade(distance)])),
-      bonds: bondsBetween(places, covalent.map((radius) => BOND_REACH * radius)),
+      bonds: bondsBetween(known, radii.map((radius) => (BOND_REACH / comparison.drawn) * radius)),
     });
   }
 }

@@ -16,6 +16,8 @@ export class Clock {
     this.loop = true;
     this.rate = 5; // steps a second
     this.waited = 0; // ticks since the last step came up
+    /** @type {number[]} */
+    this.pauses = []; // steps that stay as long as the last one does
   }
 
   /**
@@ -48,8 +50,9 @@ export class Clock {
       this.playing = false;
       return true;
     }
-    if (this.waited < (atEnd ? REST : 1)) return false;
-    this.waited = Math.min(this.waited - (atEnd ? REST : 1), 1);
+    const ticks = atEnd || this.pauses.includes(this.step) ? REST : 1;
+    if (this.waited < ticks) return false;
+    this.waited = Math.min(this.waited - ticks, 1);
     this.step = atEnd ? 0 : this.neighbour(this.step, 1);
     return true;
   }

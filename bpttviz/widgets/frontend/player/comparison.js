@@ -3,10 +3,19 @@
  *
  * @typedef {import("../shared/packed.js").Packed} Packed
  *
+ * @typedef {Object} PayloadRest  the way on to rest: some of its frames
+ * @property {number[]} steps   of the common clock, ascending; the first is the map's last
+ * @property {boolean} arrived  whether the last frame is at rest
+ * @property {number} scale     Å a unit of `moved`
+ * @property {Packed} moved     int16: frames × atoms × 3, from the reference
+ * @property {(number | null)[]} energy   eV since the start, of every frame
+ * @property {(number | null)[]} fmax     eV/Å
+ * @property {(number | null)[]} deltaQ   amu^½ Å to the reference
+ *
  * @typedef {Object} PayloadPath
  * @property {string} potential
  * @property {string} colour
- * @property {number} last      the last step that has positions
+ * @property {number} last      the last step of the map that has positions
  * @property {string} lost      empty, or where and why the relaxation was given up
  * @property {number} scale     Å a unit of `moved`
  * @property {Packed} moved     int16: frames × atoms × 3, from the reference
@@ -14,10 +23,12 @@
  * @property {(number | null)[]} fmax     eV/Å
  * @property {(number | null)[]} deltaQ   amu^½ Å to the reference
  * @property {number | null} deltaQAtRest amu^½ Å
+ * @property {PayloadRest | null} [rest]
  *
  * @typedef {Object} Payload
  * @property {string} structure
- * @property {number} steps     the last step of the longer path
+ * @property {number} steps     the last step of the clock
+ * @property {number} [mapSteps] the last step of the map, K; what follows is the way to rest
  * @property {number[]} kept    the steps that have frames
  * @property {string[]} notes   what a reader must know
  * @property {number[]} radii   covalent ones, Å, one a species
@@ -25,6 +36,7 @@
  * @property {Packed} species   uint8, one an atom
  * @property {[number, string][]} labels  atoms to name
  * @property {Packed} reference float32: atoms × 3, Å
+ * @property {number[][]} [vacancies] Å, where atoms of the crystal are missing
  * @property {number[][]} cell  24 points, Å: two an edge; none where nothing is periodic
  * @property {Packed} imageOf   uint16: the atom of each periodic image
  * @property {Packed} imageShift float32: images × 3, Å
@@ -43,26 +55,52 @@
 
 import { unpack } from "../shared/packed.js";
 
-/** One potential's path: where its atoms are at each step. */
+/** @typedef {"energy" | "fmax" | "deltaQ"} QuantityKey */
+
+/** One potential's path: where its atoms are at each step, and on the way to rest after them. */
 export class RelaxationPath {
   /**
    * @param {PayloadPath} packed
    * @param {Float32Array} reference
-   * @param {number[]} kept
+   * @param {number[]} kept  steps of the clock that have frames
+   * @param {number} mapSteps  K
    */
-  constructor(packed, reference, kept) {
+  constructor(packed, reference, kept, mapSteps) {
+    const { rest } = packed;
     this.potential = packed.potential;
     this.colour = packed.colour;
     this.last = packed.last;
     this.lost = packed.lost;
-    this.scale = packed.scale;
-    this.energy = packed.energy;
-    this.fmax = packed.fmax;
-    this.deltaQ = packed.deltaQ;
     this.deltaQAtRest = packed.deltaQAtRest;
     this.reference = reference;
-    this.kept = kept;
-    this.moved = new Int16Array(unpack(packed.moved));
+    this.mapSteps = mapSteps;
+    /** Whether the last frame is at rest; false where the way there is not known. */
+    this.arrived = rest?.arrived ?? false;
+    /** Steps that have numbers: every one of the map, then those of the frames on the way to rest. */
+    this.times = [...packed.energy.keys(), ...(rest?.steps.slice(1) ?? [])];
+    const all = (/** @type {QuantityKey} */ key) => [...packed[key], ...(rest?.[key].slice(1) ?? [])];
+    this.energy = all("energy");
+    this.fmax = all("fmax");
+    this.deltaQ = all("deltaQ");
+    const size = reference.length;
+    const ofMap = kept.filter((step) => step <= Math.min(packed.last, mapSteps));
+    const moved = new Int16Array(unpack(packed.moved));
+    /** @type {{step: number, moved: Int16Array, scale: number}[]} */
+    this.frames = ofMap.map((step, at) => ({
+      step, moved: moved.subarray(at * size, (at + 1) * size), scale: packed.scale,
+    }));
+    if (rest) {
+      const onTheWay = new Int16Array(unpack(rest.moved));
+      rest.steps.slice(1).forEach((step, at) => this.frames.push({
+        step, moved: onTheWay.subarray((at + 1) * size, (at + 2) * size), scale: rest.scale,
+      }));
+    }
+    this.kept = this.frames.map(({ step }) => step);
+  }
+
+  /** The last step that has a frame. */
+  get end() {
+    return this.kept[this.kept.length - 1];
   }
 
   /**
@@ -70,7 +108,8 @@ export class RelaxationPath {
    * @param {number} step
    */
   held(step) {
-    return Math.min(step, this.last);
+    if (step <= this.mapSteps || this.end <= this.mapSteps) return Math.min(step, this.last);
+    return this.kept[lastNotAfter(this.kept, step)];
   }
 
   /**
@@ -82,28 +121,36 @@ export class RelaxationPath {
   }
 
   /**
+   * A number at the step that is shown at `step`.
+   * @param {QuantityKey} key
+   * @param {number} step
+   */
+  value(key, step) {
+    return this[key][lastNotAfter(this.times, this.held(step))] ?? null;
+  }
+
+  /**
    * Displacement from the reference at `step`: atoms × 3, Å.
    * @param {number} step
    */
   displacement(step) {
-    const frame = lastNotAfter(this.kept, this.held(step));
-    const size = this.reference.length;
-    return Float32Array.from(
-      this.moved.subarray(frame * size, (frame + 1) * size), (units) => units * this.scale,
-    );
+    const { moved, scale } = this.frames[lastNotAfter(this.kept, this.held(step))];
+    return Float32Array.from(moved, (units) => units * scale);
   }
 
   /**
    * Positions at `step` (atoms × 3, Å) and the distance of each atom to its reference place.
    * @param {number} step
+   * @param {number} [times]  how many times as far from the reference the positions are; distances
+   *     stay what they are
    */
-  at(step) {
+  at(step, times = 1) {
     const moved = this.displacement(step);
     const distances = new Float32Array(moved.length / 3);
     for (let atom = 0; atom < distances.length; atom++) {
       distances[atom] = Math.hypot(moved[3 * atom], moved[3 * atom + 1], moved[3 * atom + 2]);
     }
-    return { positions: moved.map((value, index) => value + this.reference[index]), distances };
+    return { positions: moved.map((value, index) => times * value + this.reference[index]), distances };
   }
 }
 
@@ -113,11 +160,13 @@ export class Comparison {
   constructor(payload) {
     this.structure = payload.structure;
     this.steps = payload.steps;
+    this.mapSteps = payload.mapSteps ?? payload.steps;
     this.kept = payload.kept;
     this.notes = payload.notes;
     this.radii = payload.radii;
     this.drawn = payload.drawn;
     this.labels = payload.labels;
+    this.vacancies = Float32Array.from((payload.vacancies ?? []).flat());
     this.cell = payload.cell;
     this.middle = payload.middle;
     this.reach = payload.reach;
@@ -133,8 +182,16 @@ export class Comparison {
     this.species = new Uint8Array(unpack(payload.species));
     this.imageOf = new Uint16Array(unpack(payload.imageOf));
     this.imageShift = new Float32Array(unpack(payload.imageShift));
-    this.paths = payload.paths.map((path) => new RelaxationPath(path, this.reference, payload.kept));
+    this.paths = payload.paths.map(
+      (path) => new RelaxationPath(path, this.reference, payload.kept, this.mapSteps));
     this.atoms = this.species.length;
+    /** Of every atom as it is drawn, Å. */
+    this.sizes = Float32Array.from(this.species, (kind) => this.drawn * this.radii[kind]);
+  }
+
+  /** Whether the clock goes on to rest. */
+  get goesOn() {
+    return this.steps > this.mapSteps;
   }
 
   /**
@@ -155,6 +212,28 @@ export class Comparison {
   }
 
   /**
+   * Arrows from the surfaces of the spheres towards the places in the reference, as long as what
+   * is left times `times`: from and to, atoms × 3, Å. One that is too short to see has no length.
+   * @param {Float32Array} positions  where the spheres are drawn
+   * @param {Float32Array} distances  what is left, Å
+   * @param {number} times
+   */
+  arrows(positions, distances, times) {
+    const from = Float32Array.from(positions), to = Float32Array.from(positions);
+    distances.forEach((distance, atom) => {
+      if (times * distance < SHORTEST_ARROW) return;
+      const way = [0, 1, 2].map((part) => this.reference[3 * atom + part] - positions[3 * atom + part]);
+      const length = Math.hypot(...way);
+      way.forEach((part, k) => {
+        const at = 3 * atom + k, direction = part / length;
+        from[at] += direction * this.sizes[atom];
+        to[at] += direction * (this.sizes[atom] + times * distance);
+      });
+    });
+    return { from, to };
+  }
+
+  /**
    * The step nearest to `step` that has a frame, in the direction of `sign` if it is not 0.
    * @param {number} step
    * @param {number} sign
@@ -165,6 +244,8 @@ export class Comparison {
     return this.kept[Math.min(Math.max(next, 0), this.kept.length - 1)];
   }
 }
+
+const SHORTEST_ARROW = 0.15; // Å, as drawn: below that there would only be a head
 
 /**
  * Index of the last of the ascending `numbers` that is not greater than `value`; at least 0.

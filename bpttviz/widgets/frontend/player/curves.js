@@ -29,12 +29,14 @@ const QUANTITIES = [
 
 /** @typedef {import("./comparison.js").RelaxationPath} RelaxationPath */
 
+const SHARE_OF_MAP = 0.55; // of the axis, at least
+
 /**
  * A panel's parts that follow the clock.
  * @typedef {Object} Mover
  * @property {HTMLElement} panel
  * @property {HTMLElement} now
- * @property {{mark: HTMLElement, path: RelaxationPath, values: (number | null)[]}[]} marks
+ * @property {{mark: HTMLElement, path: RelaxationPath, key: Quantity["key"]}[]} marks
  * @property {(value: number) => number} y
  */
 
@@ -68,9 +70,32 @@ export class Curves {
     this.show(0);
   }
 
-  /** @param {number} step */
+  /**
+   * The steps of the map have most of the axis, however long the way to rest is after them.
+   * @param {number} step
+   */
   x(step) {
-    return PLOT.left + (step / Math.max(this.comparison?.steps ?? 1, 1)) * (PLOT.right - PLOT.left);
+    const { steps = 1, mapSteps = 1 } = this.comparison ?? {};
+    const share = this.shareOfMap;
+    const part = step <= mapSteps
+      ? share * (step / Math.max(mapSteps, 1)) : share + (1 - share) * ((step - mapSteps) / (steps - mapSteps));
+    return PLOT.left + part * (PLOT.right - PLOT.left);
+  }
+
+  /**
+   * The step at a place of the axis; the other way round.
+   * @param {number} part  0 to 1
+   */
+  stepAt(part) {
+    const { steps = 0, mapSteps = 0 } = this.comparison ?? {};
+    const share = this.shareOfMap;
+    if (part <= share) return Math.round((part / share) * mapSteps);
+    return Math.round(mapSteps + ((part - share) / (1 - share)) * (steps - mapSteps));
+  }
+
+  get shareOfMap() {
+    const { steps, mapSteps, goesOn } = this.comparison ?? { steps: 1, mapSteps: 1, goesOn: false };
+    return goesOn ? Math.max(SHARE_OF_MAP, mapSteps / steps) : 1;
   }
 
   /**
@@ -87,10 +112,10 @@ export class Curves {
     for (const { now, marks, y } of this.movers) {
       move(now, this.x(step), PLOT.top);
       now.style.height = `${pixels * (PLOT.bottom - PLOT.top)}px`;
-      for (const { mark, path, values } of marks) {
-        const held = path.held(step), value = values[held] ?? null;
+      for (const { mark, path, key } of marks) {
+        const value = path.value(key, step);
         mark.hidden = value === null;
-        if (value !== null) move(mark, this.x(held), y(value));
+        if (value !== null) move(mark, this.x(path.held(step)), y(value));
       }
     }
   }
@@ -100,12 +125,14 @@ export class Curves {
    * @param {Quantity} quantity
    */
   panel(comparison, { key, title, unit, axis }) {
-    const { paths, steps } = comparison;
+    const { paths, steps, mapSteps, goesOn } = comparison;
     const levels = paths.map((path) => (key === "deltaQ" ? path.deltaQAtRest : null));
     const { y, ticks } = scaleOf([...paths.flatMap((path) => path[key]), ...levels].filter(isKnown), axis);
     const words = paths.map((path) => describe(path, key, unit)).join("; ");
-    const picture = emptyPanel(title, `${words}.`, ticks, y, ["0", "step", String(steps)]);
+    const below = goesOn ? ["0", "", `+${steps - mapSteps}`] : ["0", "step", String(steps)];
+    const picture = emptyPanel(title, `${words}.`, ticks, y, /** @type {[string, string, string]} */ (below));
     picture.dataset.quantity = key;
+    if (goesOn) picture.append(...this.endOfMap(mapSteps));
     if (key === "deltaQ" && comparison.noiseFloor) {
       const level = Math.max(y(comparison.noiseFloor), PLOT.top);
       picture.prepend(svg("rect", { class: "noise", x: PLOT.left, width: PLOT.right - PLOT.left,
@@ -118,18 +145,33 @@ export class Curves {
                                      y1: y(level), y2: y(level) }));
       }
       picture.append(svg("path", { class: index ? "curve dashed" : "curve", style,
-                                   d: pathData(path[key], (step) => this.x(step), y) }));
+                                   d: pathData(path[key], (at) => this.x(path.times[at]), y) }));
     });
     this.chooseFrom(picture);
     const now = tag("div", { class: "now" });
     const marks = paths.map((path, index) => ({
       // both are seen where they meet
       mark: tag("div", { class: index ? "mark open" : "mark", style: `--colour:${path.colour}` }),
-      path, values: path[key],
+      path, key,
     }));
     const panel = tag("div", { class: "panel" }, picture, now, ...marks.map(({ mark }) => mark));
     this.movers.push({ panel, now, marks, y });
     return panel;
+  }
+
+  /**
+   * The line between the steps of the map and the way to rest, and what is on its two sides.
+   * @param {number} mapSteps
+   */
+  endOfMap(mapSteps) {
+    const at = this.x(mapSteps), below = PLOT.bottom + 13;
+    const words = (/** @type {number} */ x, /** @type {string} */ text) =>
+      svg("text", { class: "tick", x, y: below, "text-anchor": "middle" }, text);
+    return [
+      svg("line", { class: "end-of-map", x1: at, x2: at, y1: PLOT.top, y2: PLOT.bottom }),
+      words((PLOT.left + at) / 2, "step"), words(at, `K=${mapSteps}`),
+      words((at + PLOT.right) / 2 + 4, "to rest"),
+    ];
   }
 
   /**
@@ -154,7 +196,7 @@ export class Curves {
     const box = picture.getBoundingClientRect();
     const at = ((event.clientX - box.left) / box.width) * PANEL_WIDTH;
     const part = (at - PLOT.left) / (PLOT.right - PLOT.left);
-    this.onStep(Math.round(Math.min(Math.max(part, 0), 1) * (this.comparison?.steps ?? 0)));
+    this.onStep(this.stepAt(Math.min(Math.max(part, 0), 1)));
   }
 }
 

@@ -38,9 +38,12 @@ export function render({ model, el }) {
     tellStep.cancel(); // what was on its way is older than what is asked for now
     player.go(model.get("step"));
   };
-  const set = () => player.set({ arrows: model.get("arrows"), images: model.get("images") });
+  const set = () => player.set({
+    arrows: model.get("arrows"), images: model.get("images"), exaggeration: model.get("exaggeration"),
+  });
   const stopListening = listen(model, [
     ["change:payload", load], ["change:step", go], ["change:arrows", set], ["change:images", set],
+    ["change:exaggeration", set],
   ]);
 
   const views = model.get("views");

@@ -25,7 +25,7 @@ export class NglStage {
     this.ids = ids;
     this.el = el;
     this.heard = new WeakSet();
-    this.state = { step: 0, arrows: false, images: false };
+    this.state = { step: 0, arrows: false, images: false, exaggeration: 1 };
     /** @type {number | null} */
     this.due = null;
     this.drawn = 0; // how often, for those who measure it
@@ -97,7 +97,7 @@ export class NglStage {
     const backgroundColor = hex(getComputedStyle(this.el).backgroundColor);
     if (stage.getParameters().backgroundColor !== backgroundColor) stage.setParameters({ backgroundColor });
     const path = comparison.paths[index];
-    const { positions, distances } = path.at(state.step);
+    const { positions, distances } = path.at(state.step, state.exaggeration);
     for (const component of stage.compList) {
       if (component.name === comparison.structure) {
         dim(component, path.gone(state.step));
@@ -110,7 +110,10 @@ export class NglStage {
         }
       } else if (component.name === "arrows") {
         component.setVisibility(state.arrows && !path.gone(state.step));
-        if (state.arrows) moveArrows(component, positions, comparison);
+        if (state.arrows) {
+          const times = Math.max(comparison.magnified, state.exaggeration);
+          moveArrows(component, comparison.arrows(positions, distances, times));
+        }
       }
     }
     stage.viewer.requestRender();
@@ -134,13 +137,10 @@ function moveAtoms(component, positions, distances) {
 /**
  * Arrows are moved, not made anew: that took most of a second a frame.
  * @param {any} component  NGL's
- * @param {Float32Array} positions
- * @param {import("./comparison.js").Comparison} comparison
+ * @param {{from: Float32Array, to: Float32Array}} arrows
  */
-function moveArrows(component, positions, comparison) {
-  const tips = comparison.reference.map((place, at) =>
-    positions[at] + comparison.magnified * (place - positions[at]));
-  component.reprList[0]?.repr.bufferList[0]?.setAttributes(arrowMesh(positions, tips));
+function moveArrows(component, { from, to }) {
+  component.reprList[0]?.repr.bufferList[0]?.setAttributes(arrowMesh(from, to));
 }
 
 /**

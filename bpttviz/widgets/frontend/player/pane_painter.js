@@ -6,20 +6,22 @@
  * @property {boolean} gone             the relaxation had been given up before that step
  * @property {Float32Array} positions   atoms, then images; × 3, Å
  * @property {Float32Array} ghosts      their places in the reference
- * @property {Float32Array} distances   one an atom, Å
  * @property {Float32Array} radii       as drawn, Å
  * @property {HTMLCanvasElement[]} sprites
  * @property {number[]} bonds           pairs, one after the other
+ * @property {{from: Float32Array, to: Float32Array}} arrows  n × 3 each, Å; none where they meet
  *
  * @typedef {(x: Float32Array) => Float32Array} Project
  */
 
 const BEHIND = 0.6; // Å by which a ghost steps back, so that its atom covers it
-const FILL = 0.64;  // of a pane's shorter side for the radius around everything: corners may go
+const FILL = 0.97;  // of a pane for what is seen in it
 const PALE = 0.35;  // opacity of periodic images
-const SMALLEST_ARROW = 0.15; // Å, as drawn: below that there is only a head
+/** A bond as a rod: its dark rim, its body, the light on it; colours and widths in Å. @type {[string, number][]} */
+const BOND_STROKES = [["#4d4d4d", 0.2], ["#9b9b9b", 0.14], ["#c4c4c4", 0.05]];
+const VACANCY_SIZE = 0.6; // Å, radius of an empty site
 
-const ATOM = 0, GHOST = 1, BOND = 2; // what is drawn from back to front
+const ATOM = 0, GHOST = 1, BOND = 2, VACANCY = 3; // what is drawn from back to front
 
 export class PanePainter {
   /**
@@ -41,14 +43,31 @@ export class PanePainter {
       ink: style.color, line: style.borderTopColor, paper: style.backgroundColor,
       arrows: style.caretColor, // what the stylesheet has to say about them
     };
-    const reach = comparison.reach + (images ? comparison.margin : 0);
-    /** Pixels an Å. */
-    this.size = (FILL * Math.min(this.width, this.height) * camera.zoom) / reach;
     /** @type {Project} */
     this.project = (positions) => camera.project(positions, comparison.middle, comparison.perspective);
+    /** Pixels an Å. */
+    this.size = camera.zoom * this.fitting(camera, images);
     if (this.width && this.height && (canvas.width !== this.width || canvas.height !== this.height)) {
       Object.assign(canvas, { width: this.width, height: this.height });
     }
+  }
+
+  /**
+   * Pixels an Å at which everything is seen: as large as it is at first, and no larger when turned.
+   * @param {import("./camera.js").Camera} camera
+   * @param {boolean} images
+   */
+  fitting(camera, images) {
+    const { cell, middle, perspective, reference, sizes } = this.comparison;
+    const points = Float32Array.from([
+      ...cell.flat(), ...(images ? this.comparison.withImages(reference, 3) : reference),
+    ]);
+    const edge = Math.max(...sizes);
+    const sizeAt = (/** @type {number[][]} */ rotation) => {
+      const [right, up] = camera.reach(points, middle, perspective, rotation);
+      return (FILL / 2) * Math.min(this.width / (right + edge), this.height / (up + edge));
+    };
+    return Math.min(sizeAt(camera.start), sizeAt(camera.rotation));
   }
 
   /** @param {number} value  Å to the right of the middle */
@@ -64,16 +83,16 @@ export class PanePainter {
   /**
    * @param {Float32Array} edges  of the cell: two points each
    * @param {Bodies} bodies
-   * @param {{ghost: HTMLCanvasElement, arrows: boolean, lost: string}} what
+   * @param {{ghost: HTMLCanvasElement, vacancy: HTMLCanvasElement, arrows: boolean, lost: string}} what
    */
-  paint(edges, bodies, { ghost, arrows, lost }) {
+  paint(edges, bodies, { ghost, vacancy, arrows, lost }) {
     if (!this.width || !this.height) return; // not on the page
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, this.width, this.height);
     this.paintCell(this.project(edges));
     const atoms = this.project(bodies.positions);
-    this.paintBodies(bodies, atoms, ghost);
-    if (arrows && !bodies.gone) this.paintArrows(bodies, atoms);
+    this.paintBodies(bodies, atoms, ghost, vacancy);
+    if (arrows && !bodies.gone) this.paintArrows(bodies.arrows, this.colours.arrows);
     this.paintLabels(atoms);
     if (bodies.gone) this.paintLost(lost);
   }
@@ -94,19 +113,21 @@ export class PanePainter {
   }
 
   /**
-   * Spheres, ghosts and bonds.
+   * Spheres, ghosts, empty sites and bonds.
    * @param {Bodies} bodies
    * @param {Float32Array} atoms  projected
    * @param {HTMLCanvasElement} ghost
+   * @param {HTMLCanvasElement} vacancy
    */
-  paintBodies(bodies, atoms, ghost) {
+  paintBodies(bodies, atoms, ghost, vacancy) {
     const { context, comparison } = this;
-    const ghosts = this.project(bodies.ghosts);
-    context.strokeStyle = this.colours.line;
-    context.lineWidth = 0.13 * this.size;
-    for (const [, kind, k] of fromBackToFront(bodies, atoms, ghosts)) {
+    const ghosts = this.project(bodies.ghosts), sites = this.project(comparison.vacancies);
+    for (const [, kind, k] of fromBackToFront(bodies, atoms, ghosts, sites)) {
       if (kind === BOND) this.paintBond(bodies, atoms, bodies.bonds[k], bodies.bonds[k + 1]);
-      else {
+      else if (kind === VACANCY) {
+        context.globalAlpha = 1;
+        this.stamp(vacancy, VACANCY_SIZE, sites, k);
+      } else {
         context.globalAlpha = k < comparison.atoms ? 1 : PALE;
         this.stamp(kind === GHOST ? ghost : bodies.sprites[k], bodies.radii[k], kind === GHOST ? ghosts : atoms, k);
       }
@@ -143,26 +164,27 @@ export class PanePainter {
     context.beginPath();
     context.moveTo(this.x(between(0, first)), this.y(between(1, first)));
     context.lineTo(this.x(between(0, last)), this.y(between(1, last)));
-    context.stroke();
+    for (const [colour, width] of BOND_STROKES) {
+      context.strokeStyle = colour;
+      context.lineWidth = width * this.size;
+      context.stroke();
+    }
   }
 
   /**
-   * From where each atom is towards its place in the reference, magnified.
-   * @param {Bodies} bodies
-   * @param {Float32Array} from  projected
+   * Arrows over all that is there, with a rim that sets them off from it.
+   * @param {{from: Float32Array, to: Float32Array}} arrows  n × 3 each, Å
+   * @param {string} ink  of all of them
    */
-  paintArrows(bodies, from) {
-    const { comparison, context, size, colours } = this;
-    const to = this.project(comparison.reference.map((place, at) =>
-      bodies.positions[at] + comparison.magnified * (place - bodies.positions[at])));
-    for (const [colour, extra] of /** @type {[string, number][]} */ ([[colours.paper, 0.1], [colours.arrows, 0]])) {
+  paintArrows({ from, to }, ink) {
+    const { context, size, colours } = this;
+    const [tails, tips] = [this.project(from), this.project(to)];
+    for (const [colour, extra] of /** @type {[string, number][]} */ ([[colours.paper, 0.1], [ink, 0]])) {
       context.strokeStyle = context.fillStyle = colour;
       context.lineWidth = (0.12 + extra) * size;
       context.lineJoin = "round";
-      for (let atom = 0; atom < comparison.atoms; atom++) {
-        if (comparison.magnified * bodies.distances[atom] < SMALLEST_ARROW) continue;
-        const [x0, y0] = [this.x(from[3 * atom]), this.y(from[3 * atom + 1])];
-        this.paintArrow(x0, y0, this.x(to[3 * atom]), this.y(to[3 * atom + 1]), extra > 0);
+      for (let k = 0; k < tails.length; k += 3) {
+        this.paintArrow(this.x(tails[k]), this.y(tails[k + 1]), this.x(tips[k]), this.y(tips[k + 1]), extra > 0);
       }
     }
   }
@@ -241,9 +263,11 @@ export class PanePainter {
  * @param {Bodies} bodies
  * @param {Float32Array} atoms   projected
  * @param {Float32Array} ghosts  projected
+ * @param {Float32Array} sites   projected
  */
-function fromBackToFront(bodies, atoms, ghosts) {
+function fromBackToFront(bodies, atoms, ghosts, sites) {
   const items = [];
+  for (let k = 0; 3 * k < sites.length; k++) items.push([sites[3 * k + 2], VACANCY, k]);
   for (let k = 0; k < bodies.radii.length; k++) {
     items.push([atoms[3 * k + 2], ATOM, k], [ghosts[3 * k + 2] - BEHIND, GHOST, k]);
   }

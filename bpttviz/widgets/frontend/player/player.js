@@ -5,19 +5,21 @@
 import { button, setText, tag, toggleButton } from "../shared/dom.js";
 import { CanvasStage } from "./canvas_stage.js";
 import { Clock } from "./clock.js";
-import { Comparison } from "./comparison.js";
+import { Comparison, lastNotAfter } from "./comparison.js";
 import { Curves } from "./curves.js";
 import { NglStage } from "./ngl_stage.js";
 
 /** Steps a second, and what that is called. @type {[number, string][]} */
 const RATES = [[2.5, "½×"], [5, "1×"], [10, "2×"], [20, "4×"], [60, "max"]];
 
-/** @typedef {{arrows: boolean, images: boolean}} Options */
+const MOST_EXAGGERATED = 20; // times as far from the reference as atoms can be drawn
+
+/** @typedef {{arrows: boolean, images: boolean, exaggeration: number}} Options */
 
 export class Player {
   /**
    * @param {HTMLElement} el
-   * @param {{step?: (step: number) => void, option?: (name: string, value: boolean) => void}} tell
+   * @param {{step?: (step: number) => void, option?: (name: string, value: boolean | number) => void}} tell
    *     called when the reader, or the clock, changed something
    */
   constructor(el, tell = {}) {
@@ -28,16 +30,17 @@ export class Player {
     this.stage = null;
     this.clock = new Clock((at, sign) => this.comparison?.neighbour(at, sign) ?? at, 0);
     /** @type {Options} */
-    this.options = { arrows: false, images: false };
+    this.options = { arrows: false, images: false, exaggeration: 1 };
     this.panes = tag("div", { class: "panes" });
     this.readouts = tag("div", { class: "readouts" });
     this.curvesBox = tag("div", { class: "curves" });
     this.legend = tag("div", { class: "legend" });
     this.arrowWords = tag("span");
+    this.exaggeratedWords = tag("span", { class: "warning" });
     this.notes = tag("div", { class: "notes", role: "alert" });
     this.curves = new Curves(this.curvesBox, (step) => this.choose(step));
     this.el = tag("section", { class: "bpttviz-player", role: "group" },
-      this.panes, this.readouts, this.transport(), this.curvesBox, this.legend, this.notes);
+      this.panes, this.readouts, this.transport(), this.viewOptions(), this.curvesBox, this.legend, this.notes);
     this.el.addEventListener("keydown", (event) => this.onKey(event));
     Object.assign(this.el, { bpttvizPlayer: this }); // for tests and the console
     el.replaceChildren(this.el);
@@ -67,10 +70,12 @@ export class Player {
     this.clock.playing = false;
     this.clock.last = this.comparison.steps;
     this.clock.go(step);
-    const { structure, paths, steps, imageOf, ghost, notes } = this.comparison;
+    const { structure, paths, steps, kept, goesOn, mapSteps, imageOf, ghost, notes } = this.comparison;
     this.el.setAttribute("aria-label",
       `${structure}: ${paths[0].potential} on the left, ${paths[1].potential} on the right`);
-    this.slider.max = String(steps);
+    this.clock.pauses = goesOn ? [mapSteps] : [];
+    this.slider.max = String(Math.max(kept.length - 1, 1));
+    this.endOfMapButton.hidden = this.restButton.hidden = !goesOn;
     for (const control of this.transporters) control.disabled = steps === 0;
     this.imagesButton.hidden = imageOf.length === 0;
     this.el.style.setProperty("--ghost", ghost);
@@ -88,20 +93,20 @@ export class Player {
     this.curves.destroy();
   }
 
-  /** The clock's buttons and slider, and what else can be chosen. */
+  /** The clock's buttons and slider. */
   transport() {
     const step = (/** @type {number} */ sign) => this.choose(this.clock.neighbour(this.clock.step, sign));
     this.playButton = button("▶", "Play (space)", () => this.togglePlay());
     this.playButton.className = "play";
+    // A place of the slider is a frame: those on the way to rest are some steps apart.
     this.slider = tag("input", { type: "range", min: 0, max: 1, step: 1, value: 0, "aria-label": "step" });
-    this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
+    this.slider.addEventListener("input", () =>
+      this.choose(this.comparison?.kept[Number(this.slider.value)] ?? 0));
     this.count = tag("output", { class: "count" });
     this.loopButton = toggleButton("↻", "Begin again at the end", true, (on) => { this.clock.loop = on; });
     this.loopButton.classList.add("loop");
-    this.arrowsButton = toggleButton("arrows", "Arrows from each atom to its place in the reference end",
-      false, (on) => this.choose(this.clock.step, { arrows: on }));
-    this.imagesButton = toggleButton("periodic images", "Repeat atoms next to the cell's faces",
-      false, (on) => this.choose(this.clock.step, { images: on }));
+    this.endOfMapButton = button("K", "To the map's last step, K", () => this.choose(this.comparison?.mapSteps ?? 0));
+    this.restButton = button("rest", "To the end of the way to rest", () => this.choose(this.clock.last));
     const speed = tag("select", { "aria-label": "speed", title: "Speed" },
       ...RATES.map(([rate, text]) => tag("option", { value: rate }, text)));
     speed.value = "5";
@@ -109,9 +114,28 @@ export class Player {
     const back = button("◂", "One step back (left arrow)", () => step(-1));
     const on = button("▸", "One step on (right arrow)", () => step(1));
     this.transporters = [this.playButton, back, on, this.slider, this.loopButton, speed];
-    return tag("div", { class: "transport", role: "toolbar", "aria-label": "clock and view" },
-      this.playButton, back, on, this.slider, this.count, this.loopButton, speed,
-      this.arrowsButton, this.imagesButton);
+    return tag("div", { class: "transport", role: "toolbar", "aria-label": "clock" },
+      this.playButton, back, on, this.slider, this.count, this.endOfMapButton, this.restButton,
+      this.loopButton, speed);
+  }
+
+  /** What else can be chosen: how atoms are shown. */
+  viewOptions() {
+    this.arrowsButton = toggleButton("arrows", "Arrows from each atom to its place in the reference end",
+      false, (on) => this.choose(this.clock.step, { arrows: on }));
+    this.imagesButton = toggleButton("periodic images", "Repeat atoms next to the cell's faces",
+      false, (on) => this.choose(this.clock.step, { images: on }));
+    this.exaggeration = tag("input", {
+      type: "range", min: 1, max: MOST_EXAGGERATED, step: 1, value: 1, class: "exaggeration",
+      "aria-label": "how many times as far from the reference end atoms are drawn",
+    });
+    this.exaggeration.addEventListener("input", () =>
+      this.choose(this.clock.step, { exaggeration: Number(this.exaggeration.value) }));
+    this.times = tag("output", { class: "times" });
+    const label = tag("label", { class: "exaggerated", title: "Draw atoms farther from their places in the reference end" },
+      "displacements", this.exaggeration, this.times);
+    return tag("div", { class: "view-options", role: "toolbar", "aria-label": "view" },
+      this.arrowsButton, this.imagesButton, label);
   }
 
   /** @param {import("./comparison.js").RelaxationPath} path */
@@ -122,15 +146,17 @@ export class Player {
   }
 
   /** @param {Comparison} comparison */
-  legendOf({ scale, limit, magnified }) {
+  legendOf({ scale, limit, vacancies, goesOn }) {
     const bar = tag("span", { class: "bar", role: "img", "aria-label": "colour scale from light to dark",
                               style: `background:linear-gradient(to right,${scale.join(",")})` });
     const ball = tag("span", { class: "ball", "aria-hidden": "true" });
-    this.arrowWords.textContent = "→ what is left to the reference end" +
-      (magnified === 1 ? "" : `, ${magnified} times as long`);
+    const empty = tag("span", { class: "ball empty", "aria-hidden": "true" });
     return [
       tag("span", {}, "distance to the reference end: 0 ", bar, ` ${limit.toFixed(2)} Å or more`),
-      tag("span", {}, ball, " the reference end"), this.arrowWords,
+      tag("span", {}, ball, " the reference end"),
+      ...(vacancies.length ? [tag("span", {}, empty, " an empty site")] : []),
+      this.arrowWords, this.exaggeratedWords,
+      ...(goesOn ? [tag("span", {}, "after K: on to rest, by another algorithm")] : []),
       tag("span", { class: "hint" }, "drag to turn both panes"),
     ];
   }
@@ -195,12 +221,22 @@ export class Player {
       setText(this.readouts.children[index].lastElementChild ?? this.readouts, text);
       return `${path.potential} ${text}`;
     });
-    this.slider.value = String(step);
-    this.slider.setAttribute("aria-valuetext", `step ${step} of ${comparison.steps}: ${words.join("; ")}`);
-    this.count.textContent = `${step} / ${comparison.steps}`;
+    const { mapSteps, kept } = comparison;
+    this.slider.value = String(lastNotAfter(kept, step));
+    this.slider.style.setProperty("--map", String(lastNotAfter(kept, mapSteps) / Math.max(kept.length - 1, 1)));
+    const place = step > mapSteps ? `K + ${step - mapSteps}` : `${step} / ${mapSteps}`;
+    this.slider.setAttribute("aria-valuetext", `step ${place}: ${words.join("; ")}`);
+    this.count.textContent = place;
     this.playButton.textContent = clock.playing ? "❚❚" : "▶";
     this.playButton.setAttribute("aria-label", clock.playing ? "Pause (space)" : "Play (space)");
-    this.arrowWords.hidden = !this.options.arrows;
+    const { exaggeration, arrows } = this.options;
+    this.exaggeration.value = String(exaggeration);
+    setText(this.times, `×${exaggeration}`);
+    this.arrowWords.hidden = !arrows;
+    const longer = Math.max(comparison.magnified, exaggeration);
+    setText(this.arrowWords, `→ what is left to the reference end${longer === 1 ? "" : `, ${longer} times as long`}`);
+    this.exaggeratedWords.hidden = exaggeration === 1;
+    setText(this.exaggeratedWords, `atoms are drawn ${exaggeration} times as far from the reference end as they are`);
     this.curves.show(step);
     this.stage?.draw({ step, ...this.options });
   }
@@ -209,6 +245,10 @@ export class Player {
   onKey(event) {
     const { tagName } = /** @type {Element} */ (event.target);
     if (event.altKey || event.ctrlKey || event.metaKey || tagName === "SELECT") return;
+    if (event.target === this.exaggeration && event.key !== " ") {
+      event.stopPropagation(); // its own keys move it
+      return;
+    }
     const isButton = tagName === "BUTTON";
     const to = this.stepOf(event.key);
     if (to !== undefined) this.choose(to);
@@ -230,6 +270,7 @@ export class Player {
     const { step, last } = this.clock;
     if (key === "ArrowLeft" || key === "ArrowDown") return this.clock.neighbour(step, -1);
     if (key === "ArrowRight" || key === "ArrowUp") return this.clock.neighbour(step, 1);
+    if (key === "k") return this.comparison?.mapSteps;
     return key === "Home" ? 0 : key === "End" ? last : undefined;
   }
 }
@@ -242,8 +283,9 @@ export class Player {
 function stateOf(path, step) {
   const held = path.held(step);
   if (path.gone(step)) return `${path.lost} (shown: step ${held})`;
-  const parts = [`step ${held}`];
-  const deltaQ = path.deltaQ[held], fmax = path.fmax[held];
+  const onTheWay = step > path.mapSteps && held > path.mapSteps;
+  const parts = [onTheWay ? `K + ${held - path.mapSteps}${held === path.end && path.arrived ? ", at rest" : ""}` : `step ${held}`];
+  const deltaQ = path.value("deltaQ", step), fmax = path.value("fmax", step);
   if (deltaQ !== null) parts.push(`ΔQ ${deltaQ.toFixed(2)} amu½ Å`);
   if (fmax !== null) parts.push(`largest force ${fmax.toPrecision(2)} eV/Å`);
   return parts.join(" · ");
