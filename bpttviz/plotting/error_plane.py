@@ -25,7 +25,7 @@ KEPT_RIGHT = "endpoint kept right"  # within the resolution before and after
 MEANINGS = (*QUADRANTS.values(), KEPT_RIGHT)
 
 # What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
-# or the potentials on the way to it (training epochs).
+# or the potentials on the way to it (after ever more updates).
 After = str | Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
@@ -192,8 +192,8 @@ def error_plane_data(
         report: what was measured.
         before: name of a potential; by default the report's first.
         after: names of one or more potentials; by default the report's last. A name, or several of
-            which each is a layer; or title → name, or names of the potentials of training epochs
-            in their order, the last of which is "after".
+            which each is a layer; or title → name, or names of the potentials after ever more
+            updates, the last of which is "after".
 
     Raises:
         KeyError: the report holds no such potential.
@@ -244,7 +244,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 def _ways(report: Report, after: After | None) -> dict[str, tuple[str, ...]]:
     """Title → names of potentials, of what ``after`` means."""
-    hint = '{"BPTT": ["epoch 1", "epoch 2"]}'
+    hint = '{"BPTT": ["4 updates", "8 updates"]}'
     if after is None:
         after = report.potentials[-1]
     if isinstance(after, str):

@@ -34,7 +34,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
         bv.ErrorPlane(report)  # every potential but the first is a layer; the last one is shown
         bv.ErrorPlane(report, after=["force-matched", "BPTT"])  # two layers, both shown
-        bv.ErrorPlane(report, after={"BPTT": ["epoch 1", "epoch 2", "epoch 4"]})  # stages
+        bv.ErrorPlane(report, after={"BPTT": ["4 updates", "8 updates"]})  # stages
 
     Args:
         report: what was measured.

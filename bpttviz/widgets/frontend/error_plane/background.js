@@ -48,16 +48,39 @@ export function background(data, { x, y, at }) {
   return group;
 }
 
+const LABEL = { width: 268, height: 38 }; // pixels that the quarter's name takes
+
 /**
- * The name of the quarter "endpoint better, forces worse", at its top, where few arrows end.
+ * The name of the quarter "endpoint better, forces worse", in the corner of it that is freest.
  * @param {import("./scales.js").Data} data
+ * @param {import("./scales.js").Layer[]} layers  those that are shown
  * @param {import("./scales.js").Scale} scale
  */
-export function paradoxLabel(data, { y }) {
+export function paradoxLabel(data, layers, { x, y, at }) {
   const { right, bottom } = frameOf(data);
-  const top = Math.min(y(data.mean[1]), bottom - 40);
+  const highest = Math.min(y(data.mean[1]), bottom - LABEL.height);
+  const farLeft = Math.min(x(data.mean[0]), right - LABEL.width);
+  const ways = layers.flatMap(({ arrows, mean }) => [...arrows.map(({ points }) => points), mean ?? []]);
+  const drawn = ways.flatMap((points) => between(points.map(at)));
+  const crowd = (/** @type {number[]} */ [left, top]) => drawn.filter(([px, py]) =>
+    px > left && px < left + LABEL.width && py > top && py < top + LABEL.height).length;
+  const corners = [right - LABEL.width, farLeft].flatMap((left) =>
+    [highest, bottom - LABEL.height].map((top) => [left, top]));
+  const [left, top] = corners.reduce((best, corner) => (crowd(corner) < crowd(best) ? corner : best));
+  const end = left + LABEL.width - 8;
   const line = (/** @type {number} */ down, /** @type {string} */ text) => svg("text", {
-    class: "paradox-label", x: right - 8, y: top + down, "text-anchor": "end" }, text);
+    class: "paradox-label", x: end, y: top + down, "text-anchor": "end" }, text);
   return svg("g", { "aria-hidden": "true" }, line(16, data.paradox),
              line(30, "(where the mean goes, seen from where it was)"));
+}
+
+/**
+ * Places along lines through some points, dense enough to tell what a text would hide.
+ * @param {import("./scales.js").Point[]} points  pixels
+ */
+function between(points) {
+  return points.slice(1).flatMap(([x1, y1], index) => {
+    const [x0, y0] = points[index];
+    return Array.from({ length: 41 }, (_, k) => [x0 + (k / 40) * (x1 - x0), y0 + (k / 40) * (y1 - y0)]);
+  });
 }

@@ -191,7 +191,7 @@ class ErrorPlane {
       this.marks.set(name, mark);
       picture.append(mark);
     }
-    if (data.mean) picture.append(means(data, layers, scale), margins(data, layers, scale), paradoxLabel(data, scale));
+    if (data.mean) picture.append(means(data, layers, scale), margins(data, layers, scale), paradoxLabel(data, layers, scale));
     picture.addEventListener("click", (event) => {
       if (event.target === picture) this.choose("");
     });
