@@ -22,8 +22,10 @@ NAMES = [
     "03_wrong_force_right_place",
     "04_meet_a_pretrained_potential",
     "05_relax_silicon_defects",
+    "06_finetune_through_relaxation",
     "07_the_paradox",
     "08_memory_and_implicit",
+    "09_robustness",
     "10_bring_your_own",
 ]
 # Lists, not tuples: papermill makes text of what it does not know.
@@ -35,12 +37,22 @@ SOLVED = {
     "03_wrong_force_right_place": {"n_held_out": 6, "n_updates": 50, "short": 5, "long": 50},
     "04_meet_a_pretrained_potential": {"n_differences": 11, "n_distances": 6, "n_frames": 3},
     "05_relax_silicon_defects": {"defects": ["004_divac_Si", "005_tet_Si"], "n_steps": 18},
+    "06_finetune_through_relaxation": {
+        "n_train": 1, "n_epochs": 3, "n_steps": 1, "n_val": 1, "n_test": 1, "alphas": [0.25, 0.5],
+        "my_answers": {"ends": "better", "forces": "rises", "half way back": "about half"},
+    },
     "07_the_paradox": {"n_epochs": 22, "n_springs": 15},
     "08_memory_and_implicit": {"max_steps": 2, "n_seeds": 1},
+    "09_robustness": {
+        "steps": [2], "step_sizes": [0.2, 5.0], "n_updates": 1,
+        "my_answers": {
+            "too short": "further away", "step too long": "cannot work", "forces": "no difference",
+        },
+    },
     "10_bring_your_own": {"n_epochs": 3, "n_steps": 15, "n_painn": 2},
 }  # fmt: skip
 OTHERS = {
-    "01_foggy_valley": {"few": 10, "updates": 80},
+    "01_foggy_valley": {"few": 10, "many": 80, "updates": 80},
     "02_gradient_through_time": {
         "n_pages": 2, "defects": ["005_tet_Si"], "n_steps": 3, "step_size": 0.05,
     },
@@ -49,8 +61,13 @@ OTHERS = {
         "defect": "000_vac_Si", "n_differences": 13, "n_distances": 6, "n_frames": 4,
     },
     "05_relax_silicon_defects": {"defects": ["005_tet_Si", "002_split_Si"], "n_steps": 20},
+    "06_finetune_through_relaxation": {
+        "n_train": 3, "n_epochs": 2, "n_steps": 3, "n_val": 2, "n_test": 2, "alphas": [0.1, 0.9],
+        "learning_rate": 1e-4,
+    },
     "07_the_paradox": {"n_epochs": 20, "n_springs": 17, "seed": 1},
     "08_memory_and_implicit": {"max_steps": 4, "n_seeds": 1},
+    "09_robustness": {"steps": [1, 3], "step_sizes": [0.3], "n_updates": 3},
     "10_bring_your_own": {"n_epochs": 4, "step_size": 0.03, "n_painn": 1},
 }  # fmt: skip
 
@@ -68,6 +85,10 @@ WRONG = {
     "05_relax_silicon_defects": (
         "naive > 5 * images", "naive < 5 * images", "without images it is nonsense",
     ),
+    "06_finetune_through_relaxation": (
+        'same and part.status == "interrupted"', 'part.status != "interrupted"',
+        "resuming changes no bit",
+    ),
     "07_the_paradox": (
         'force.direction != "rises"', 'force.direction == "rises"',
         "by this recipe the force error does not rise",
@@ -75,6 +96,7 @@ WRONG = {
     "08_memory_and_implicit": (
         "distance[5] > 1e-3", "distance[5] < 1e-3", "a converged unroll is the implicit gradient",
     ),
+    "09_robustness": ("median < 0.1", "median > 0.1", "half of them lose nine tenths"),
     "10_bring_your_own": (
         "curl.figure > curl.limit", "curl.figure < curl.limit", "pushes are no gradient",
     ),
@@ -117,7 +139,13 @@ def execute(path, name, parameters, folder, monkeypatch):
 FULL = pytest.mark.skipif(
     os.environ.get("BPTTVIZ_NOTEBOOKS") != "full", reason="runs in `make test-full`"
 )
-DEAR = ("05_relax_silicon_defects", "08_memory_and_implicit", "10_bring_your_own")
+DEAR = (
+    "05_relax_silicon_defects",
+    "06_finetune_through_relaxation",
+    "08_memory_and_implicit",
+    "09_robustness",
+    "10_bring_your_own",
+)
 
 
 @pytest.mark.slow
@@ -189,6 +217,6 @@ def test_a_notebook_is_short_and_asks(name):
 def test_a_notebook_ends_with_where_to_go_next(name):
     path = ["00", "01", "02", "03", "A1", "04", "05", "06", "07", "A2", "08", "09", "A3", "10"]
     last = text(read(name)["cells"][-1])
-    where = re.search(r"\*\*Next: (?:the assignment )?`?(\w+)", last).group(1)
+    where = re.search(r"\*\*Next: (?:the assignment )?[`\[]?(\w+)", last).group(1)
     after = path[path.index(name[:2]) + 1 :]
     assert where[:2] in after[:1] or not after

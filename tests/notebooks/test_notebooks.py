@@ -28,24 +28,6 @@ SMALL = {
     "09_robustness": {"steps": [2], "step_sizes": [0.2], "n_updates": 2},
     "10_bring_your_own": {"n_epochs": 2, "n_painn": 2},
 }  # fmt: skip
-# Other choices: no notebook is to work only for its defaults.
-OTHERS = [
-    ("06_finetune_through_relaxation", {
-        "n_train": 3, "n_epochs": 2, "n_steps": 3, "n_val": 2, "n_test": 2, "alphas": [0.1, 0.9],
-        "learning_rate": 1e-4,
-    }),
-    ("06_finetune_through_relaxation", {
-        "n_train": 1, "n_epochs": 3, "n_steps": 1, "n_val": 1, "n_test": 1, "alphas": [0.25, 0.5],
-        "my_answers": {"ends": "better", "forces": "rises", "half way back": "about half"},
-    }),
-    ("09_robustness", {"steps": [1, 3], "step_sizes": [0.3], "n_updates": 3}),
-    ("09_robustness", {
-        "steps": [2], "step_sizes": [0.2, 5.0], "n_updates": 1,
-        "my_answers": {
-            "too short": "further away", "step too long": "cannot work", "forces": "no difference",
-        },
-    }),
-]  # fmt: skip
 
 
 def test_every_notebook_has_small_parameters():
@@ -62,17 +44,6 @@ def test_notebook_runs(name, tmp_path, monkeypatch):
     if name == "00_quickstart":
         for left in ("quickstart.csv", "error_plane.png", "before_after.gif"):
             assert (tmp_path / left).stat().st_size > 100
-
-
-@pytest.mark.skipif(
-    os.environ.get("BPTTVIZ_NOTEBOOKS") != "full", reason="runs in `make test-full`"
-)
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "parameters"), OTHERS)
-def test_notebook_runs_with_other_parameters(name, parameters, tmp_path, monkeypatch):
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(variable, "1")
-    run(name, parameters, tmp_path)
 
 
 def run(name, parameters, tmp_path):
