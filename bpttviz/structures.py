@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,8 +34,6 @@ class Structures:
         structure_index: (N,) int64, the structure that each atom belongs to, ascending.
         fixed: (N,) bool, atoms that a relaxation does not move.
         names: B strings used in messages, tables and plots.
-        memo: what a potential has worked out about them and may use again where they have moved
-            little (lists of neighbours); None: nothing is remembered. See `remembering`.
     """
 
     positions: Tensor
@@ -46,7 +44,6 @@ class Structures:
     structure_index: Tensor
     fixed: Tensor
     names: tuple[str, ...]
-    memo: dict[Hashable, list] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """B."""
@@ -85,14 +82,6 @@ class Structures:
         self._require_per_atom("positions", positions, (3,))
         return replace(self, positions=positions)
 
-    def remembering(self) -> Structures:
-        """The same structures with an empty memory, which `with_positions` hands on.
-
-        What is remembered changes no result; it is for who evaluates them again and again, and is
-        gone with the last of them.
-        """
-        return replace(self, memo={})
-
     def _require_per_atom(self, name: str, value: object, rest: tuple[int, ...] = ()) -> None:
         count = len(self.structure_index)
         found = instance_of(name, value, Tensor, "torch.zeros(n, 3)").shape
@@ -118,12 +107,12 @@ class Structures:
             key: getattr(self, key).to(device=device, dtype=dtype)
             for key in ("positions", "masses", "cell")
         }
-        return replace(self, memo=None, **moved, **floating)
+        return replace(self, **moved, **floating)
 
     def clone(self) -> Structures:
         """A copy that shares no tensor with this one (a graph to the positions goes on)."""
         names = ("positions", "numbers", "masses", "cell", "pbc", "structure_index", "fixed")
-        return replace(self, memo=None, **{name: getattr(self, name).clone() for name in names})
+        return replace(self, **{name: getattr(self, name).clone() for name in names})
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Structures:
         """One structure (as a batch of one) or several, in the order given."""

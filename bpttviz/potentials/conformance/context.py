@@ -12,7 +12,7 @@ from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
 
-TENSORS = [f.name for f in fields(Structures) if f.name not in ("names", "memo")]
+TENSORS = [f.name for f in fields(Structures) if f.name != "names"]
 
 
 @dataclass(frozen=True)
