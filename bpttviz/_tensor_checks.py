@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,23 @@ def require_device(device: str | torch.device) -> torch.device:
             f"device={str(device)!r} was asked for, but there are {torch.cuda.device_count()} CUDA "
             "devices, counted from 0"
         )
+    return found
+
+
+def started_by_torchrun() -> bool:
+    """Whether this process is one of several that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
+
+
+def device_of_rank(device: str | torch.device) -> torch.device:
+    """This process's own device: of "cuda" the GPU of its number on the machine.
+
+    Raises:
+        ValueError: there is none such.
+    """
+    found = require_device(device)
+    if found.type == "cuda" and found.index is None and started_by_torchrun():
+        return require_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     return found
 
 

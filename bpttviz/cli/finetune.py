@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from bpttviz.potentials.base import Potential
     from bpttviz.training.config import TrainingConfig
     from bpttviz.training.objectives import Objective
+    from bpttviz.training.ranks import Ranks
 
 HELP = (
     "fine-tune a potential so that its relaxations end where the references do (exit status 1: "
@@ -38,7 +41,22 @@ EXAMPLES = """\
   bpttviz finetune --pairs a/POSCAR a/CONTCAR b/POSCAR b/CONTCAR \\
       --potential chgnet --out runs/mine --export mine.pth.tar
   bpttviz finetune *.traj --potential mace:model.model \\
-      --trust --forces 0.1 --out runs/mine"""
+      --trust --forces 0.1 --out runs/mine
+
+several processes or GPUs (the same result; each --batch-size is dealt among them):
+  torchrun --nproc-per-node 4 -m bpttviz finetune train/*/OUTCAR \\
+      --potential chgnet --device cuda --batch-size 8 --out runs/mine
+
+the same under SLURM, two nodes of four GPUs; sent again, it goes on:
+  #!/bin/bash
+  #SBATCH --nodes 2 --ntasks-per-node 1 --gpus-per-node 4
+  #SBATCH --cpus-per-task 16 --time 8:00:00 --signal TERM@120
+  head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  srun torchrun --nnodes $SLURM_NNODES --nproc-per-node 4 \\
+      --rdzv-id $SLURM_JOB_ID --rdzv-backend c10d --rdzv-endpoint $head:29500 \\
+      -m bpttviz finetune train/*/OUTCAR --potential chgnet \\
+      --device cuda --batch-size 16 --out runs/mine --quiet"""
+TORCHRUN = True  # this command knows what to do with several processes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +97,17 @@ def run(choices: argparse.Namespace) -> int:
 
     The exit status is 1 where a structure was left out of an update, or an update undone.
     """
+    from bpttviz.training.ranks import data_parallel
+
+    with data_parallel(choices.device) as ranks:
+        if ranks.first:
+            return _run(choices, ranks)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            return _run(choices, ranks)
+
+
+def _run(choices: argparse.Namespace, ranks: Ranks) -> int:
+    """What one process does."""
     from bpttviz.potentials.base import Exportable
     from bpttviz.training.finetune import finetune
     from bpttviz.training.summary import left_out
@@ -100,12 +129,13 @@ def run(choices: argparse.Namespace) -> int:
         patience=choices.patience,
         out=choices.out,
         progress=not choices.quiet,
+        ranks=ranks,
     )
     print(run)
     if run.status == "interrupted":
         print("the same command goes on from here")
         return 130
-    if choices.export and isinstance(run.potential, Exportable):
+    if choices.export and isinstance(run.potential, Exportable) and ranks.first:
         choices.export.parent.mkdir(parents=True, exist_ok=True)
         run.potential.export(choices.export)
         print(f"written for the potential's own package: {choices.export}")

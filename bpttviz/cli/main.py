@@ -95,11 +95,25 @@ def _prepare(choices: argparse.Namespace) -> None:
 
     import torch  # after parsing, so that --help is instant
 
-    from bpttviz._tensor_checks import require_device
-
-    require_device(choices.device)
+    choices.device = _device(choices)
     if choices.threads:
         torch.set_num_threads(choices.threads)
+
+
+def _device(choices: argparse.Namespace) -> str:
+    """--device; under torchrun "cuda" is the GPU of this process.
+
+    Raises:
+        ValueError: there is none such, or torchrun has started a command that is for one process.
+    """
+    from bpttviz._tensor_checks import device_of_rank, started_by_torchrun
+
+    if started_by_torchrun() and not hasattr(COMMANDS[choices.command], "TORCHRUN"):
+        raise ValueError(
+            "this command runs in one process, and torchrun has started several, which would all "
+            "do the same; call it without torchrun"
+        )
+    return str(device_of_rank(choices.device))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from bpttviz.potentials.base import Potential
 from bpttviz.training.arguments import Metrics, check_metrics, require_callable, training_parts
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import Objective
+from bpttviz.training.ranks import Ranks
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import Run
 from bpttviz.training.trainer import Trainer
@@ -31,6 +32,7 @@ def finetune(
     on_update: Callable[[Run], None] | None = None,
     stop_when: Callable[[], bool] | None = None,
     metrics: Metrics | None = None,
+    ranks: Ranks | None = None,
     **settings: Any,
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
@@ -55,6 +57,9 @@ def finetune(
             training (``threading.Event().is_set``).
         metrics: what else to measure at each validation: name → function of the potential and the
             validation relaxations. The values stand beside the validation's own in the run.
+        ranks: the processes that share the work (`data_parallel`); ``batch_size`` and all else mean
+            the same on any number of them. The first one writes, measures and calls ``on_update``;
+            all return the run.
         **settings: single fields of `TrainingConfig`, which take precedence over ``config``:
             ``epochs=3, learning_rate=1e-3``.
 
@@ -65,8 +70,8 @@ def finetune(
         TypeError, ValueError: an argument of the wrong kind, or one that makes no sense.
         RunError: ``out`` holds another run, is in use, or cannot be written.
         TrainingError: (a RuntimeError) the potential's forces do not depend on its weights
-            differentiably, several updates in a row had to be undone, or a whole epoch went without
-            any structure.
+            differentiably, several updates in a row had to be undone, a whole epoch went without
+            any structure, or another process of ``ranks`` failed or is gone.
 
     Warns:
         UserWarning: a structure was left out of an update, as it diverged, cannot be described, or
@@ -76,7 +81,7 @@ def finetune(
     require_callable(on_update=on_update, stop_when=stop_when)
     if objective is None:
         objective, config = _recommended(potential, data, config, settings)
-    given = {"validation": validation, "out": out, **settings}
+    given = {"validation": validation, "out": out, "ranks": ranks, **settings}
     trainer = Trainer(potential, data, objective, config, **given)
     return trainer.fit(progress, on_update, stop_when, metrics)
 

@@ -51,7 +51,8 @@ def no_interrupt(discard: bool = False) -> Iterator[None]:
         discard: forget it instead of raising it afterwards (training has already ended).
 
     Raises:
-        KeyboardInterrupt: (afterwards) Ctrl-C was pressed meanwhile.
+        KeyboardInterrupt: (afterwards) Ctrl-C was pressed meanwhile, and nobody handles it
+            otherwise.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -63,4 +64,4 @@ def no_interrupt(discard: bool = False) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, usual)
     if held and not discard:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)

@@ -72,6 +72,13 @@ class Objective(ABC):
                 same. An objective that draws nothing may do without the argument.
         """
 
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """About how much work one gradient is: atoms times forces that are differentiated.
+
+        By it structures are dealt to the processes of a training; it need not be exact.
+        """
+        return float(len(reference.start.numbers))
+
     def config(self) -> dict[str, Any]:
         """The constructor's arguments: numbers, and parts that `specification` describes in turn.
 
@@ -186,6 +193,10 @@ class EndpointLoss(Objective):
         lost[list(relaxation.diverged)] = True
         return torch.where(lost, torch.nan, loss)
 
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """Atoms times steps."""
+        return super().work(reference) * self.stop.max_steps
+
     def _along(self, relaxation: Relaxation, ends: Structures, places_matter: bool) -> Tensor:
         """The loss (B,) of the end and of what waypoints the adjoint left."""
         loss = beyond_resolution(delta_q(relaxation.final, ends, places_matter), self.resolution)
@@ -276,6 +287,10 @@ class ForceLoss(Objective):
             warnings.warn(f"{error}; {reference.name} is left out of the loss", stacklevel=3)
             return nothing
 
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """Atoms times frames."""
+        return super().work(reference) * len(self.places(reference))
+
     def config(self) -> dict[str, Any]:
         """How many frames."""
         return {"frames": self.frames}
@@ -335,6 +350,10 @@ class WeightedSum(Objective):
             weight * loss_of(term, potential, references, draw) for weight, term in self.terms
         ]
         return torch.stack(losses).sum(0)
+
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """That of the terms together."""
+        return sum(term.work(reference) for _, term in self.terms)
 
     def config(self) -> dict[str, Any]:
         """Weights and terms."""

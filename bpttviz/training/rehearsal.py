@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bpttviz._checks import instance_of, whole
-from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
 from bpttviz.structures import StructureError, Structures, to_structures
@@ -66,6 +66,11 @@ class RehearsalLoss(Objective):
             for place in self.places(name, draw)
         ]
         return mean_one_by_one(potential, errors)
+
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """The mean number of atoms of its structures, times how many are drawn."""
+        atoms = sum(len(one.numbers) for one in self.structures) / len(self.structures)
+        return atoms * min(self.count, len(self.structures))
 
     def config(self) -> dict[str, Any]:
         """What it depends on: the structures, the forces to be kept, and how many are drawn."""

@@ -150,12 +150,15 @@ class Progress:
         checkpoint.write(run.path, header, tensors)
 
     def restore(self, path: Path) -> None:
-        """Take the state saved in ``path`` into this one, in place.
+        """Take the state saved in ``path`` into this one, in place. Raises as `take`."""
+        self.take(*checkpoint.read(path), path)
+
+    def take(self, header: dict, tensors: dict[str, Tensor], path: Path) -> None:
+        """Take a state into this one, in place, as `checkpoint.read` gives it.
 
         Raises:
-            RunError: the file is not a run, or one with other settings.
+            RunError: the state of an exported run, of one with other settings, or a damaged one.
         """
-        header, tensors = checkpoint.read(path)
         if part(tensors, CHANGES):
             raise RunError(
                 f"{path} holds an exported run, without what resuming needs. Choose another "

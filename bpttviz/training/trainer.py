@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from bpttviz._checks import instance_of
+from bpttviz._files import plain
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.potentials.base import Potential
-from bpttviz.structures import StructureError
+from bpttviz.provenance import fingerprint_tensors
+from bpttviz.training import checkpoint
 from bpttviz.training.arguments import (
     Metrics,
     check_metrics,
@@ -29,26 +31,19 @@ from bpttviz.training.arguments import (
     training_parts,
 )
 from bpttviz.training.average import WeightAverage
+from bpttviz.training.batch_gradients import GradientTaker, validation_losses
 from bpttviz.training.checkpoint import all_finite
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.draws import Draw
 from bpttviz.training.folder import locked, stamp
 from bpttviz.training.interrupts import Stopped, no_interrupt, stoppable
 from bpttviz.training.objectives import Objective
+from bpttviz.training.ranks import Ranks
 from bpttviz.training.runs import Progress, Run
-from bpttviz.training.updates import (
-    BatchGradient,
-    LeftOut,
-    TrainingError,
-    apply_gradient,
-    gradient_of,
-    listed,
-    peak_bytes,
-    rounded,
-)
+from bpttviz.training.updates import BatchGradient, apply_gradient, require_sense, rounded
 
 SECONDS_BETWEEN_SAVES = 60.0
-MOST_UNDONE = 5  # updates in a row that come to nothing, before training gives up
+RANKS = "with bv.data_parallel() as ranks"
 
 
 class Trainer:
@@ -68,10 +63,12 @@ class Trainer:
         *,
         validation: RelaxationDataset | None = None,
         out: str | Path | None = None,
+        ranks: Ranks | None = None,
         **settings: Any,
     ):
         instance_of("potential", potential, Potential, "bv.CHGNet()")
         instance_of("objective", objective, Objective, "bv.EndpointLoss()")
+        self.ranks = Ranks() if ranks is None else instance_of("ranks", ranks, Ranks, RANKS)
         self.config = TrainingConfig.of(config, **settings)
         self.train, self.validation = training_parts(data, validation)
         if self.config.patience is not None and not self.validation:
@@ -99,18 +96,47 @@ class Trainer:
         self._initial = [p.detach().clone() for p in weights] if self.config.l2_sp > 0 else []
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
-        self._found = stamp(path)
-        if self._found is not None and path is not None:
-            self.progress.restore(path)
-            self._say_if_beyond(path)
+        self._taker = GradientTaker(
+            self.objective, trained, self.parameters, self.weights, self.ranks
+        )
+        self.ranks.require_same("settings", plain(settings))
+        self._found: tuple[int, ...] | None = None
+        self._take_up(path)
+        self._say_if_odd(path)
 
-    def _say_if_beyond(self, path: Path) -> None:
-        """Warn where a run has made more epochs than are asked for: it stays as it is."""
+    def _take_up(self, path: Path | None) -> None:
+        """Take what the folder holds into this process, unless it has it already.
+
+        Only the first process looks; the others need not see its disk.
+        """
+
+        def read() -> tuple[dict, dict[str, Tensor]] | None:
+            found = stamp(path)
+            if path is None or found in (None, self._found):
+                return None
+            self._found = found
+            return checkpoint.read(path)
+
+        saved = self.ranks.from_first(read)
+        if saved is not None and path is not None:
+            self.progress.take(*saved, path)
+
+    def _say_if_odd(self, path: Path | None) -> None:
+        """Warn of a run that is longer than what is asked for, and of processes without work."""
+        if not self.ranks.first:
+            return
         if self.progress.epoch > self.config.epochs:
             warnings.warn(
                 f"the run in {path} has made {self.progress.epoch} epochs already, more than the "
                 f"{self.config.epochs} asked for; it is returned as it is. For a shorter one "
                 "choose another folder",
+                stacklevel=4,
+            )
+        size = min(self.config.batch_size, len(self.train))
+        if size < self.ranks.count:
+            warnings.warn(
+                f"an update of {size} structures keeps {size} of {self.ranks.count} processes "
+                f"busy: batch_size={self.ranks.count} or more has work for all",
                 stacklevel=4,
             )
 
@@ -166,8 +192,9 @@ class Trainer:
             initial=len(run.history),
             desc="fine-tune",
             unit="update",
-            disable=not progress,
+            disable=not (progress and self.ranks.first),
         )
+        stop_when = self.ranks.asked_to_stop(stop_when)
         try:
             self._save()  # a folder that cannot be written is found out now, not in an hour
             with stoppable(run.potential, stop_when):
@@ -176,8 +203,9 @@ class Trainer:
         except (KeyboardInterrupt, Stopped):
             # The gradient in the making is dropped; everything up to the last update stands.
             run.status = "interrupted"
-        except BaseException:
+        except BaseException as error:
             run.status = "interrupted"
+            self.ranks.leave(error)
             self._save()
             raise
         finally:
@@ -196,9 +224,9 @@ class Trainer:
         if path is None or (self.done and self.run.status in ("finished", "stopped early")):
             yield
             return
-        with locked(path):
-            if stamp(path) not in (None, self._found):
-                self.progress.restore(path)
+        with ExitStack() as held:
+            self.ranks.from_first(lambda: held.enter_context(locked(path)) or True)
+            self._take_up(path)
             yield
 
     def _take_best(self) -> None:
@@ -223,13 +251,15 @@ class Trainer:
                 loss = run.history[-1]["loss"]
                 bar.set_postfix(loss="none" if loss is None else f"{loss:.3f}", refresh=False)
                 bar.update()
-                if on_update is not None:
+                if on_update is not None and self.ranks.first:
                     on_update(run)
-                self._require_sense()
+                rate, batches = self.config.learning_rate, state.batches
+                require_sense(run.history, batches, state.position == batches, rate, run.path)
             self._finish_epoch()
             self._save()
 
     def _finish_epoch(self) -> None:
+        self.ranks.require_same("weights after an epoch", fingerprint_tensors(*self.parameters))
         if self.validation:
             self._validate(epoch_done=True)
         else:
@@ -246,7 +276,7 @@ class Trainer:
     def _update(self, batch: list[int]) -> None:
         began = time.monotonic()
         state, run = self.progress, self.run
-        gradient = self._gradient(batch)
+        gradient = self._taker.of(self.train[batch], Draw(self.config.seed, state.epoch))
         norm, stands = None, True
         with no_interrupt():
             if gradient.used:
@@ -260,7 +290,7 @@ class Trainer:
                     "gradient_norm": norm if norm is not None and math.isfinite(norm) else None,
                     "sensitivity": gradient.sensitivity,
                     "seconds": round(time.monotonic() - began, 3),
-                    "peak_bytes": peak_bytes(run.potential.device),
+                    "peak_bytes": gradient.peak,
                     "structures": gradient.used,
                     "left_out": [n for n in self.train[batch].names if n not in gradient.used],
                     "undone": not stands,
@@ -288,52 +318,6 @@ class Trainer:
             state.average.update()
         return norm, stands
 
-    def _gradient(self, batch: list[int]) -> BatchGradient:
-        """The gradients of a batch, structure by structure; a useless one is left out and named."""
-        result = BatchGradient([torch.zeros_like(p) for p in self.parameters])
-        draw = Draw(self.config.seed, self.progress.epoch)
-        for index in batch:
-            reference = self.train[[index]]
-            try:
-                loss, gradient = gradient_of(
-                    self.objective,
-                    self.run.potential,
-                    reference,
-                    self.parameters,
-                    self.weights,
-                    draw,
-                )
-            except LeftOut as reason:
-                warnings.warn(str(reason), stacklevel=5)
-                continue
-            backward = self.objective.backward
-            sensitivity = {} if backward is None else backward.sensitivity
-            result.add(reference.names[0], loss, gradient, sensitivity)
-        return result
-
-    def _require_sense(self) -> None:
-        """See that training still gets anywhere.
-
-        Raises:
-            TrainingError: the last few updates were all undone, or the last epoch's worth of them
-                went without any structure.
-        """
-        history, path = self.run.history, self.run.path
-        kept = "" if path is None else f" {path} holds what was reached before."
-        if len(history) >= MOST_UNDONE and all(h["undone"] for h in history[-MOST_UNDONE:]):
-            raise TrainingError(
-                f"{MOST_UNDONE} updates in a row were undone, as each would have left weights that "
-                f"are not finite: learning_rate={self.config.learning_rate:g} is too large, or the "
-                f"gradient is beyond the number type.{kept}"
-            )
-        epoch = len(self._batches(0))
-        if self.progress.position == epoch and not any(h["structures"] for h in history[-epoch:]):
-            lost = sorted({name for h in history[-epoch:] for name in h["left_out"]})
-            raise TrainingError(
-                f"no structure gave a usable gradient in a whole epoch ({listed(lost)}): see the "
-                f"warnings for each one's reason.{kept}"
-            )
-
     def _validate(self, epoch_done: bool = False) -> None:
         average = self.progress.average
         with nullcontext() if average is None else average.in_place():
@@ -345,14 +329,16 @@ class Trainer:
         state, run, validation = self.progress, self.run, self.validation
         assert validation is not None
         with torch.no_grad():
-            values = torch.stack([self._validation_loss(i) for i in range(len(validation))])
+            values = validation_losses(self.objective, run.potential, validation, self.ranks)
             # With a member missing the mean would be of other structures: no value at all, then.
             value = float(values.mean()) if all_finite([values]) else None
             lost = [n for n, v in zip(validation.names, values, strict=True) if not v.isfinite()]
-            measured = {
-                name: rounded(measure(run.potential, validation))
-                for name, measure in self.metrics.items()
-            }
+            measured = self.ranks.from_first(
+                lambda: {
+                    name: rounded(measure(run.potential, validation))
+                    for name, measure in self.metrics.items()
+                }
+            )
         with no_interrupt():
             earlier = [v["value"] for v in run.validations if v["value"] is not None]
             state.epoch += int(epoch_done)
@@ -370,16 +356,6 @@ class Trainer:
             if value is not None and (not earlier or value < min(earlier)):
                 state.best = (_copied(run.potential.state_dict()), _copied(run.rule_state()))
 
-    def _validation_loss(self, index: int) -> Tensor:
-        """The loss of one validation structure; NaN where it has none."""
-        assert self.validation is not None
-        reference = self.validation[[index]]
-        try:
-            return self.objective.loss(self.run.potential, reference).mean().cpu()
-        except StructureError as error:
-            warnings.warn(f"a validation has no value: {error}", stacklevel=7)
-            return torch.tensor(torch.nan)
-
     def _out_of_patience(self) -> bool:
         values = [math.inf if v["value"] is None else v["value"] for v in self.run.validations]
         patience = self.config.patience
@@ -388,7 +364,7 @@ class Trainer:
         return len(values) - 1 - values.index(min(values)) >= patience
 
     def _save(self) -> None:
-        if self.run.path is not None:
+        if self.run.path is not None and self.ranks.first:
             with no_interrupt():
                 self.progress.save()
                 self._found = stamp(self.run.path)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from bpttviz.training.checkpoint import all_finite
 from bpttviz.training.draws import Draw
 from bpttviz.training.objectives import Objective, loss_of
 
+MOST_UNDONE = 5  # updates in a row that come to nothing, before training gives up
+
 
 class TrainingError(RuntimeError):
     """Training that leads nowhere: says why, and what to do."""
@@ -31,28 +34,20 @@ class LeftOut(Exception):
 
 @dataclass
 class BatchGradient:
-    """The mean gradient of a batch in the making.
+    """The gradients of a batch, added up.
 
     Attributes:
-        total: the sum of the gradients so far, one tensor a parameter.
+        total: the sum of the gradients, one tensor a parameter, in double precision.
         losses, used: of each structure that took part, its loss and name.
         squares: step t → |dL/dX_t|², all structures together.
+        peak: bytes held at most so far, by the process that holds most; None where nobody knows.
     """
 
     total: list[Tensor]
     losses: list[float] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     squares: dict[int, float] = field(default_factory=dict)
-
-    def add(
-        self, name: str, loss: float, gradient: Sequence[Tensor], sensitivity: dict[int, float]
-    ) -> None:
-        """Let one more structure take part; ``sensitivity`` is |dL/dX_t| by step t."""
-        self.losses.append(loss)
-        self.used.append(name)
-        self.total = [a + b for a, b in zip(self.total, gradient, strict=True)]
-        for step, norm in sensitivity.items():
-            self.squares[step] = self.squares.get(step, 0.0) + norm**2
+    peak: int | None = None
 
     @property
     def loss(self) -> float | None:
@@ -68,35 +63,36 @@ class BatchGradient:
 def gradient_of(
     objective: Objective,
     potential: Potential,
-    reference: RelaxationDataset,
+    references: RelaxationDataset,
     parameters: Sequence[nn.Parameter],
     weights: int,
     draw: Draw | None = None,
-) -> tuple[float, list[Tensor]]:
-    """Loss of one structure and its gradient, one tensor a parameter.
+) -> tuple[list[float], list[Tensor]]:
+    """The loss of each structure, and the gradient of their sum, one tensor a parameter.
 
     Args:
-        reference: the structure, as a set of one.
+        references: the structures; several go through one relaxation.
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         draw: where the objective's random numbers come from.
 
     Raises:
-        LeftOut: it diverged, cannot be described, or has no finite or no implicit gradient.
+        LeftOut: one diverged, cannot be described, or has no finite or no implicit gradient.
         TrainingError: the loss does not depend on the potential's weights.
     """
+    names = listed(references.names)
     try:
-        loss = loss_of(objective, potential, reference, draw).mean()
-        finite = all_finite([loss])
-        if finite and not loss.requires_grad:
+        losses = loss_of(objective, potential, references, draw)
+        finite = all_finite([losses])
+        if finite and not losses.requires_grad:
             raise TrainingError(
                 f"the loss of {type(objective).__name__} carries no graph to any weight; compute "
                 "it in torch, without detach(), item(), no_grad() or numpy"
             )
-        found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
+        found = torch.autograd.grad(losses.sum(), parameters, allow_unused=True) if finite else ()
     except (ImplicitError, StructureError) as error:
         # One structure that cannot be used is no reason to lose the others.
-        raise LeftOut(f"{reference.names[0]} was left out of an update: {error}") from error
+        raise LeftOut(f"{names} was left out of an update: {error}") from error
     if finite:
         if weights and all(g is None for g in found[:weights]):
             raise TrainingError(
@@ -108,9 +104,9 @@ def gradient_of(
             torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
         ]
         if all_finite(gradient):
-            return float(loss.detach()), gradient
+            return losses.tolist(), gradient
     raise LeftOut(
-        f"{reference.names[0]} was left out of an update: its relaxation diverged or its gradient "
+        f"{names} was left out of an update: its relaxation diverged or its gradient "
         "is not finite. A smaller step size or learning rate may help."
     )
 
@@ -139,7 +135,10 @@ def apply_gradient(
     """
     before = [p.detach().clone() for p in parameters]
     memory = copy.deepcopy(optimizer.state_dict())
-    mean = [gradient / len(batch.used) for gradient in batch.total]
+    mean = [
+        (gradient / len(batch.used)).to(parameter)
+        for gradient, parameter in zip(batch.total, parameters, strict=True)
+    ]
     mean[: len(pull)] = [gradient + more for gradient, more in zip(mean, pull, strict=False)]
     for parameter, gradient in zip(parameters, mean, strict=True):
         parameter.grad = gradient
@@ -156,6 +155,37 @@ def apply_gradient(
             parameter.copy_(value)
     optimizer.load_state_dict(memory)
     return norm, False
+
+
+def require_sense(
+    history: Sequence[dict], batches: int, epoch_done: bool, rate: float, path: Path | None
+) -> None:
+    """See that training still gets anywhere.
+
+    Args:
+        history: of the run.
+        batches: updates that make an epoch.
+        epoch_done: whether one is complete.
+        rate: the learning rate.
+        path: of the run.
+
+    Raises:
+        TrainingError: the last few updates were all undone, or the last epoch's worth of them went
+            without any structure.
+    """
+    kept = "" if path is None else f" {path} holds what was reached before."
+    if len(history) >= MOST_UNDONE and all(h["undone"] for h in history[-MOST_UNDONE:]):
+        raise TrainingError(
+            f"{MOST_UNDONE} updates in a row were undone, as each would have left weights that "
+            f"are not finite: learning_rate={rate:g} is too large, or the gradient is beyond the "
+            f"number type.{kept}"
+        )
+    if epoch_done and not any(h["structures"] for h in history[-batches:]):
+        lost = sorted({name for h in history[-batches:] for name in h["left_out"]})
+        raise TrainingError(
+            f"no structure gave a usable gradient in a whole epoch ({listed(lost)}): see the "
+            f"warnings for each one's reason.{kept}"
+        )
 
 
 def rounded(value: float | None) -> float | None:
