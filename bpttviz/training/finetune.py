@@ -38,10 +38,10 @@ def finetune(
     """Train a copy of a potential (and the objective's learnable step sizes).
 
     Structures go through one at a time, so memory does not depend on ``batch_size``. Ctrl-C, or
-    ``stop_when``, ends training cleanly between two steps of a relaxation or of its backward pass:
-    the run so far is returned, and with ``out`` it is on disk; the same call resumes it, to the
-    same result as if it had not been interrupted (on the CPU bit by bit, where the potential adds
-    up in a fixed order; with several threads PyTorch does not for float32 ``x[index]``).
+    ``stop_when``, ends training cleanly between two steps of either pass: the run so far is
+    returned, and with ``out`` it is on disk; the same call resumes it, to the same result (on the
+    CPU bit by bit, where the potential adds up in a fixed order; with several threads PyTorch does
+    not for float32 ``x[index]``).
 
     Args:
         potential: the pretrained potential; it is left as it is.
@@ -49,19 +49,16 @@ def finetune(
         objective: what to minimise; by default `Recipe`'s, with the set's unlabelled structures.
         config: the training's numbers; by default `Recipe`'s where there is no objective either.
         validation: relaxations for early stopping, when ``data`` are no `DatasetSplits`.
-        out: folder to save to and resume from. It is resumed only where everything that the result
-            depends on is the same (`bpttviz.provenance`), and by one process at a time.
+        out: folder to save to and resume from: where all that the result depends on is the same
+            (`bpttviz.provenance`), and by one training at a time.
         progress: show a bar with the time left.
         on_update: called with the run after each update.
-        stop_when: asked at every step of either pass, in whatever thread makes it; True stops
-            training (``threading.Event().is_set``).
-        metrics: what else to measure at each validation: name → function of the potential and the
-            validation relaxations. The values stand beside the validation's own in the run.
-        ranks: the processes that share the work (`data_parallel`); ``batch_size`` and all else mean
-            the same on any number of them. The first one writes, measures and calls ``on_update``;
-            all return the run.
-        **settings: single fields of `TrainingConfig`, which take precedence over ``config``:
-            ``epochs=3, learning_rate=1e-3``.
+        stop_when: asked at every step, in whatever thread makes it; True stops training
+            (``threading.Event().is_set``).
+        metrics: measured at each validation too: name → function of potential and relaxations.
+        ranks: the processes that share the work (`data_parallel`): the result is the same on any
+            number of them. The first one writes, measures and calls ``on_update``.
+        **settings: fields of `TrainingConfig`, before those of ``config``: ``epochs=3``.
 
     Returns:
         A `Run` whose potential has the weights of the best validation (the last ones without one).
@@ -69,9 +66,9 @@ def finetune(
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or one that makes no sense.
         RunError: ``out`` holds another run, is in use, or cannot be written.
-        TrainingError: (a RuntimeError) the potential's forces do not depend on its weights
-            differentiably, several updates in a row had to be undone, a whole epoch went without
-            any structure, or another process of ``ranks`` failed or is gone.
+        TrainingError: (a RuntimeError) the forces do not depend differentiably on the weights,
+            several updates in a row had to be undone, an epoch went without any structure, or
+            another of the ``ranks`` failed or is gone.
 
     Warns:
         UserWarning: a structure was left out of an update, as it diverged, cannot be described, or
@@ -81,8 +78,8 @@ def finetune(
     require_callable(on_update=on_update, stop_when=stop_when)
     if objective is None:
         objective, config = _recommended(potential, data, config, settings)
-    given = {"validation": validation, "out": out, "ranks": ranks, **settings}
-    trainer = Trainer(potential, data, objective, config, **given)
+    settings |= {"validation": validation, "out": out, "ranks": ranks}
+    trainer = Trainer(potential, data, objective, config, **settings)
     return trainer.fit(progress, on_update, stop_when, metrics)
 
 
