@@ -48,13 +48,12 @@ def finetune(
         data: `DatasetSplits` (trained on ``.train``, validated on ``.val``), or relaxations.
         objective: what to minimise; by default `Recipe`'s, with the set's unlabelled structures.
         config: the training's numbers; by default `Recipe`'s where there is no objective either.
-        validation: relaxations for early stopping, when ``data`` are no `DatasetSplits`.
+        validation: relaxations for early stopping, if ``data`` are no `DatasetSplits`.
         out: folder to save to and resume from: where all that the result depends on is the same
             (`bpttviz.provenance`), and by one training at a time.
         progress: show a bar with the time left.
         on_update: called with the run after each update.
-        stop_when: asked at every step, in whatever thread makes it; True stops training
-            (``threading.Event().is_set``).
+        stop_when: asked at every step; True stops training (``threading.Event().is_set``).
         metrics: measured at each validation too: name → function of potential and relaxations.
         ranks: the processes that share the work (`data_parallel`): the result is the same on any
             number of them. The first one writes, measures and calls ``on_update``.
@@ -64,15 +63,15 @@ def finetune(
         A `Run` whose potential has the weights of the best validation (the last ones without one).
 
     Raises:
-        TypeError, ValueError: an argument of the wrong kind, or one that makes no sense.
+        TypeError, ValueError: an argument that makes no sense.
         RunError: ``out`` holds another run, is in use, or cannot be written.
         TrainingError: (a RuntimeError) the forces do not depend differentiably on the weights,
             several updates in a row had to be undone, an epoch went without any structure, or
             another of the ``ranks`` failed or is gone.
 
     Warns:
-        UserWarning: a structure was left out of an update, as it diverged, cannot be described, or
-            has no finite or no implicit gradient; or an update was undone.
+        UserWarning: a structure was left out of an update (it diverged, cannot be described, has no
+            gradient); or an update was undone.
     """
     check_metrics(metrics)
     require_callable(on_update=on_update, stop_when=stop_when)
