@@ -22,6 +22,7 @@ from .experiments.robustness import robustness as robustness
 from .experiments.robustness_result import Robustness as Robustness
 from .experiments.robustness_result import stored_robustness as stored_robustness
 from .experiments.trial import shipped_report as shipped_report
+from .experiments.unlabelled import own_relaxations as own_relaxations
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
@@ -90,6 +91,7 @@ from .training.ranks import Ranks as Ranks
 from .training.ranks import data_parallel as data_parallel
 from .training.recipe import Recipe as Recipe
 from .training.rehearsal import RehearsalLoss as RehearsalLoss
+from .training.replay import Replay as Replay
 from .training.runs import Run as Run
 from .training.runs import load_run as load_run
 from .training.schedule import ConstantSchedule as ConstantSchedule

@@ -331,6 +331,7 @@ CALLS = {
     "IterateLoss": lambda: {},
     "EquilibriumLoss": lambda: {},
     "RehearsalLoss": lambda: {"potential": springs(), "structures": two()},
+    "Replay": lambda: {"objective": endpoint(), "references": data()[:1]},
     "JitteredStarts": lambda: {},
     "AroundEnd": lambda: {},
     "WithinBasin": lambda: {"starts": bv.AroundEnd(), "potential": springs()},
@@ -350,6 +351,9 @@ CALLS = {
     "Recipe": lambda: {},
     "unlabelled_frames": lambda: {
         "potential": springs(), "starts": two(), "relaxer": bv.Relaxer(1.0, 2),
+    },
+    "own_relaxations": lambda: {
+        "potential": springs(), "starts": two(), "relaxer": bv.Relaxer(1000.0, 2),
     },
     "finetune": lambda: {
         "potential": springs(), "data": data()[:1], "objective": endpoint(),
@@ -561,6 +565,7 @@ SPECIAL = {
     ("read_relaxations", "format"): but("None", "a string", unknown="nonsense"),
     ("read_pairs", "format"): but("None", "a string", unknown="nonsense"),
     ("unlabelled_frames", "starts"): STRUCTURES,
+    ("own_relaxations", "starts"): STRUCTURES,
     ("read_pairs", "pairs"): but(strings=["a", "b"], one=[("a",)], missing=[("a", "b")]),
     ("read_benchmark", "folder"): A_FILE.without("a folder", either=True),
     ("load_run", "potential"): POTENTIAL.without("None"),
