@@ -80,7 +80,10 @@ class SplineSurface:
         return replace(self, origin=origin, coefficients=coefficients, lowest=lowest)
 
     def payload(self) -> dict:
-        """For the front end: JSON, but for arrays, which are bytes (little-endian)."""
+        """For the front end: JSON, but for arrays, which are bytes (little-endian).
+
+        Basins it works out by itself, with their borders to a thirtieth of a cell.
+        """
         return {
             "window": [*self.window.x, *self.window.y],
             "origin": list(self.origin),
@@ -88,8 +91,6 @@ class SplineSurface:
             "columns": self.coefficients.shape[1],
             "coefficients": self.coefficients.astype("<f4").tobytes(),
             "lowest": self.lowest,
-            "basinColumns": self.basins.shape[1],
-            "basins": self.basins.tobytes(),
             "minima": [
                 place.round(4).tolist() if np.isfinite(place).all() else None
                 for place in self.minima

@@ -33,6 +33,7 @@ from bpttviz.teaching.examples import LandscapeExample, finetune_landscape, land
 from bpttviz.teaching.surface import NOWHERE, SplineSurface, descent_paths, spline_surface
 from bpttviz.training.runs import Run
 from bpttviz.widgets.bundle import bundle, stylesheet
+from bpttviz.widgets.landscape_payload import describe_landscape
 from bpttviz.widgets.payload import with_text_for_bytes
 from bpttviz.widgets.static import SelfContained
 from bpttviz.widgets.trained_landscape import (
@@ -47,8 +48,7 @@ SIZES = (0.005, 2.0)  # Å²/eV, the step sizes that the slider offers
 MOST = 100  # steps, likewise
 HIGHEST = 1.5  # eV above the lowest place, where colours end
 KEPT = 10  # states of a training that are kept, to be looked at again
-DRAINED = 6  # updates of a training between two basin maps: they take longer than the update
-SAVED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames")
+SAVED = ("landscape", "start", "target", "step_size", "steps", "frame", "setting", "frames", "said")
 
 
 class FoggyValley(SelfContained, anywidget.AnyWidget):
@@ -61,7 +61,9 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     left of it; arrows point where the walker should be nudged for its *end* to come nearer.
 
     While one drags, the browser walks by itself, on a surface that agrees with the landscape to
-    1e-3 Å along the path; no kernel is asked. Training runs here, in a thread.
+    1e-3 Å along the path; no kernel is asked. Training runs here, in a thread: it is `finetune`, and
+    takes any landscape. A saved page trains by itself those whose formulas it knows (`Wells`,
+    `MullerBrown`, `NeuralLandscape`), to the same path.
 
     Args:
         examples: title → `LandscapeExample`; by default those of
@@ -95,7 +97,8 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     frame = traitlets.Int(0).tag(sync=True)
     end = traitlets.List(traitlets.Float(), read_only=True).tag(sync=True)
     training = traitlets.Bool(False, read_only=True).tag(sync=True)
-    status = traitlets.Unicode("", read_only=True).tag(sync=True)
+    status = traitlets.Unicode("", read_only=True)
+    said = traitlets.Dict(read_only=True).tag(sync=True)  # title → what is known of its training
     setting = traitlets.Dict(read_only=True).tag(sync=True)
     frames = traitlets.Dict(read_only=True).tag(sync=True)
     live = traitlets.Dict(read_only=True).tag(sync=True)
@@ -108,13 +111,13 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             for title, example in self.examples.items()
         }
         self._trained: dict[str, list[TrainedLandscape]] = {title: [] for title in self.examples}
-        self._said = dict.fromkeys(self.examples, "")  # of each landscape's training
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         first = next(iter(self.examples))
         super().__init__(landscape=first, **_visit(self.examples[first]))
         self.set_trait("name", f"valley-{uuid.uuid4().hex}")
         self.set_trait("setting", self._setting())
+        self.set_trait("said", dict.fromkeys(self.examples, ""))
         self._walk()
         self.observe(self._arrive, "landscape")
         self.observe(self._walk, ["landscape", "start", "step_size", "steps", "frame"])
@@ -124,7 +127,12 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         """What the front end is told once."""
         return {
             "examples": {
-                title: {"visit": _visit(example), "surface": self._surfaces[title].payload()}
+                title: {
+                    "visit": _visit(example),
+                    "surface": self._surfaces[title].payload(),
+                    "rate": example.learning_rate,
+                    "model": describe_landscape(example.landscape),
+                }
                 for title, example in self.examples.items()
             },
             "tints": list(POTENTIALS),
@@ -232,7 +240,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         def on_update(run: Run) -> None:
             nonlocal surface
             count, shown = len(run.history), cast(Landscape, copy.deepcopy(run.potential))
-            surface = surface.updated(shown, basins=count % DRAINED == 0)
+            surface = surface.updated(shown, basins=False)  # the browser drains it
             path = descent_paths(shown, [start], rule, stop)[:, 0].numpy()
             kept = surface.holds(path).all()
             distance = math.dist(path[-1], target) if kept else math.nan
@@ -317,9 +325,9 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     def view(self) -> dict:
         """All landscapes, and what they were trained to: 0.4 MB, and 0.3 MB more for each of these.
 
-        The page cannot train.
+        The page trains too, where `describe_landscape` knows how.
         """
-        state = {"live": {}, "training": False, "status": "", "name": ""}
+        state = {"live": {}, "training": False, "name": ""}
         state |= {name: getattr(self, name) for name in SAVED}
         return {"entry": ENTRY, "data": with_text_for_bytes(state), "live": self.name}
 
@@ -348,7 +356,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
             self.frame = 0
             for name, value in _visit(self.examples[self.landscape]).items():
                 setattr(self, name, value)
-            self.set_trait("status", self._said[self.landscape])
+            self.set_trait("status", self.said[self.landscape])
 
     def _walk(self, _: Bunch | None = None) -> None:
         path = self.path
@@ -357,7 +365,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
 
     def _say(self, words: str, title: str) -> None:
         """What is known of a landscape's training; shown while that landscape is."""
-        self._said[title] = words
+        self.set_trait("said", {**self.said, title: words})
         if self.landscape == title:
             self.set_trait("status", words)
 

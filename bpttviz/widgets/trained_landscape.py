@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bpttviz.potentials.landscape import Landscape
 from bpttviz.teaching.surface import SplineSurface
+from bpttviz.widgets.landscape_payload import describe_landscape
 
 NEAR = 0.02  # Å: training has arrived
 
@@ -33,6 +34,7 @@ class TrainedLandscape:
             "update": self.update,
             "distance": self.distance if math.isfinite(self.distance) else None,
             "surface": self.surface.payload(),
+            "model": describe_landscape(self.landscape),
         }
 
 

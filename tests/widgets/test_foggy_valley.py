@@ -20,9 +20,10 @@ import bpttviz as bv
 from bpttviz.potentials.landscape import Window, places, walkers
 from bpttviz.relaxation.diagnose import EXPLODED, STABLE, VANISHED
 from bpttviz.teaching.examples import LandscapeExample, finetune_landscape
-from bpttviz.teaching.surface import spline_surface
+from bpttviz.teaching.surface import basins_of_attraction, descent_paths, spline_surface
 from bpttviz.widgets.bundle import bundle
 from bpttviz.widgets.foggy_valley import ENTRY, FoggyValley
+from bpttviz.widgets.landscape_payload import describe_landscape
 from bpttviz.widgets.payload import with_text_for_bytes
 from bpttviz.widgets.trained_landscape import NEAR
 
@@ -362,16 +363,92 @@ class TestModules:
         assert len(lines) > 15
         np.testing.assert_allclose(np.linalg.norm(ends - [4, 5], axis=1), 3, atol=0.06)
 
-    def test_basins_are_enlarged_with_the_lowest_row_below(self, module):
-        fine = module(
-            "return Array.from(m.smoothBasins({ basins: new Uint8Array(given), basinColumns: 2 },"
-            " 40, 40))",
-            [0, 1, 2, 255],
-        )
-        fine = np.reshape(fine, (40, 40))
-        assert (fine[-1, 0], fine[-1, -1], fine[0, 0], fine[0, -1]) == (0, 1, 2, 255)
-        for corner in (fine[25:, :15], fine[25:, 25:], fine[:15, :15], fine[:15, 25:]):
-            assert len(np.unique(corner)) == 1
+    @pytest.mark.parametrize("title", ["two valleys", "three valleys", "Müller-Brown", "learned"])
+    def test_basins_are_those_of_python(self, module, surveyed, title):
+        place, ground = surveyed[title]
+        found = module(
+            "const b = new m.SplineSurface(given).basins;"
+            "return [Array.from(b.ids), b.minima, b.columns, b.rows]", ground
+        )  # fmt: skip
+        expected, minima = basins_of_attraction(place.landscape, place.window)
+        assert (found[3], found[2]) == expected.shape
+        assert (np.array(found[0]) != expected.ravel()).mean() < 0.003
+        np.testing.assert_allclose(found[1], minima, atol=0.03)
+
+    def test_borders_lie_where_descents_part(self, module, surveyed):
+        """By symmetry: two equal wells part at x = 0, whatever the grid."""
+        twins = bv.Wells([[-1.0, 0.0], [1.0, 0.0]], [1.0, 1.0], [0.6, 0.6], bowl=0.3)
+        ground = with_text_for_bytes(spline_surface(twins, Window((-1.61, 1.5))).payload())
+        places = module(
+            "const s = new m.SplineSurface(given), b = s.basins, [x0, x1] = s.window;"
+            "return [...b.across].map(([k, part]) =>"
+            " x0 + (k % b.columns + .5 + part) / b.columns * (x1 - x0))", ground
+        )  # fmt: skip
+        assert len(places) == 43
+        assert np.abs(places).max() < 0.002  # a cell is 0.065 Å wide
+        sides = module(
+            "const s = new m.SplineSurface(given), fine = m.basinsOn(s.basins, 311, 280);"
+            "return [0, 160, 162, 310].map((col) => fine[140 * 311 + col])", ground
+        )  # fmt: skip
+        assert sides[0] == sides[1] != sides[2] == sides[3]
+
+
+TRAINING = """
+const landscape = m.makeLandscape(given.model), { distance, gradient } =
+  m.gradientThroughWalk(landscape, given.route);
+const survey = m.surveyed(landscape, given.surface, new m.SplineSurface(given.surface).rows);
+const coefficients = Array.from(new m.SplineSurface(survey).coefficients);
+const training = new m.WalkTraining(landscape, given.route, given.rate), distances = [];
+for (let k = 0; k < given.updates; k++) {
+  training.update();
+  distances.push(m.gradientThroughWalk(landscape, given.route).distance);
+}
+return { distance, gradient: Array.from(gradient), coefficients, distances,
+         parameters: Array.from(landscape.parameters), path: m.pathOf(landscape, given.route) };
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("title", ["two valleys", "three valleys", "Müller-Brown", "learned"])
+def test_a_page_trains_as_python_does(module, surveyed, title):
+    """The gradient through the whole walk, twenty updates, and the surface that is shown of them:
+    float64 on both sides, so to rounding.
+    """
+    place, ground = surveyed[title]
+    rule = bv.GradientDescent(place.step_size, max_step=None)
+    stop = bv.StoppingCriterion(place.steps)
+    found = module(
+        TRAINING,
+        {
+            "model": describe_landscape(place.landscape), "surface": ground, "updates": 20,
+            "rate": place.learning_rate, "route": {
+                "start": place.start, "target": place.target,
+                "eta": place.step_size, "steps": place.steps,
+            },
+        },
+    )  # fmt: skip
+    weights = list(place.landscape.parameters())
+    end = bv.relax(place.landscape, walkers([place.start]), rule, stop, bv.FullBPTT()).final
+    loss = bv.delta_q(end, walkers([place.target]), place.landscape.places_matter).sum()
+    gradient = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+    expected = torch.cat([g.flatten() for g in gradient]).numpy()
+    assert found["distance"] == pytest.approx(loss.item(), rel=1e-9)
+    np.testing.assert_allclose(
+        found["gradient"], expected, rtol=0, atol=1e-9 * np.linalg.norm(expected)
+    )
+    surface = spline_surface(place.landscape, place.window)
+    np.testing.assert_allclose(found["coefficients"], surface.coefficients.ravel(), atol=1e-5)
+
+    seen = []
+    trained = finetune_landscape(
+        place.landscape, place.start, place.target, rule, stop, 20, place.learning_rate,
+        lambda run: seen.append(descent_paths(run.potential, [place.start], rule, stop)[:, 0]),
+    ).potential  # fmt: skip
+    distances = [math.dist(path[-1], place.target) for path in seen]
+    np.testing.assert_allclose(found["distances"], distances, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found["path"], seen[-1], rtol=1e-9, atol=1e-9)
+    weights = torch.cat([p.detach().flatten() for p in trained.parameters()])
+    np.testing.assert_allclose(found["parameters"], weights, rtol=1e-7, atol=1e-9)
 
 
 # --- the page ------------------------------------------------------------------------------------
@@ -545,13 +622,60 @@ class TestPage:
         assert after.shape != before.shape or np.abs(after - before).mean() > 5
 
     def test_a_training_that_was_made_can_be_played_without_a_kernel(self, fresh, trained):
-        assert fresh.page.get_by_role("button", name="Train through").is_disabled()
-        assert "needs a kernel" in fresh.page.locator(".training .status").inner_text()
+        assert fresh.page.locator(".training .status").inner_text() == trained.status
         before = fresh.map()
         fresh.page.get_by_role("slider", name="training").focus()
         fresh.page.keyboard.press("End")
         assert fresh.valley("v.back.distance") == pytest.approx(trained.distance, abs=1e-3)
         assert np.abs(fresh.map() - before).mean() > 3
+
+    def test_the_page_trains_without_a_kernel_by_keyboard(self, fresh):
+        """To where Python comes; and what is said stays with the landscape that it is about."""
+        status, other = fresh.page.locator(".training .status"), FoggyValley()
+        other.landscape = "three valleys"
+        other.train()
+        choice = fresh.page.get_by_role("combobox", name="landscape")
+        choice.select_option("three valleys")
+        assert status.inner_text() == ""
+        fresh.page.get_by_role("button", name="Train through the path").press("Enter")
+        fresh.page.wait_for_selector(".training .status:text('It arrives')")
+        assert status.inner_text() == other.status
+        assert fresh.valley("v.back.distance") == pytest.approx(other.distance, abs=1e-3)
+        choice.select_option("learned")
+        assert status.inner_text() == ""
+        choice.select_option("three valleys")
+        assert status.inner_text() == other.status
+        fresh.page.get_by_role("button", name="Start over").press("Enter")
+        assert fresh.valley("[v.frame, v.frames.length]") == [0, 0]
+        assert fresh.errors == []
+
+    def test_a_training_in_the_page_stops_and_goes_on(self, fresh):
+        fresh.page.get_by_role("combobox", name="landscape").select_option("Müller-Brown")
+        fresh.page.get_by_role("button", name="Train through the path").click()
+        fresh.page.wait_for_selector(".training .status:text-matches('Update [0-9]+')")
+        fresh.page.get_by_role("button", name="Stop").click()
+        fresh.page.wait_for_selector(".training .status:text('not there yet')")
+        made = fresh.valley("v.frames.at(-1).update")
+        fresh.page.get_by_role("button", name="Train through the path").click()
+        fresh.page.wait_for_function(
+            "(made) => Number(/^Update (\\d+)/.exec(document.querySelector('.training .status')"
+            ".textContent)?.[1]) > made",
+            arg=made,
+        )
+        fresh.page.get_by_role("button", name="Stop").click()
+
+    def test_a_landscape_of_ones_own_is_left_to_a_kernel(self, chromium, tmp_path):
+        class Own(bv.Wells):
+            """Another formula, perhaps."""
+
+        own = Own([[0.0, 0.0]], [1.0], [0.5])
+        path = FoggyValley({"own": LandscapeExample(own, (1.0, 0.0), (0.5, 0.0))}).save_html(
+            tmp_path / "own.html"
+        )
+        opened = Page(chromium, path)
+        assert opened.page.get_by_role("button", name="Train through").is_disabled()
+        assert "running kernel" in opened.page.locator(".training .status").inner_text()
+        opened.context.close()
 
     def test_it_is_updated_twenty_times_a_second_while_one_drags(self, fresh):
         """By the clock; or, on a machine that is busy with other things, by the processor time that

@@ -1,5 +1,6 @@
 /** What a valley's page consists of, before anything is shown. */
 import { button, svg, tag, toggleButton } from "../shared/dom.js";
+import { levelsUpTo } from "./ground.js";
 
 /** The place to reach, as it lies on the map and in the legend. */
 function star() {
@@ -25,15 +26,22 @@ export function makeMap() {
            canvases: { ground, fog, walk }, handles: { target, start } };
 }
 
-/** What the marks on the map mean. */
-export function makeLegend() {
+/**
+ * What the marks and the shades on the map mean.
+ * @param {number} highest  eV above the lowest place: the last shade
+ */
+export function makeLegend(highest) {
   const item = (/** @type {string} */ mark, /** @type {string} */ words) =>
     tag("li", {}, tag("span", { class: `mark ${mark}`, "aria-hidden": "true" }), words);
   const goal = item("goal", "where the walk should end");
   goal.firstElementChild.append(star());
+  const heights = tag("li", { class: "heights" }, "height ", tag("span", { class: "shades", "aria-hidden": "true" },
+    ...levelsUpTo(highest).map((level) => tag("i", { style: `left:${100 * Math.sqrt(level / highest)}%` }))),
+  ` 0 to ${highest} eV above the lowest place; lines lie closer where it is low; a thick line divides basins`);
   return tag("ul", { class: "legend" },
     item("begin", "start"), goal, item("stop", "where it ends"),
     item("wide", "the gradient: as wide as it is large; arrows: where to push for a nearer end"),
+    heights,
     tag("li", {}, "Drag the circle or the star. Arrow keys move them, + and − change η, page up and page down K."));
 }
 

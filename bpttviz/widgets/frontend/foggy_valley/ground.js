@@ -1,12 +1,13 @@
 /** The ground of a landscape, painted once for each surface: height, basins and contour lines. */
 import { rgb } from "../shared/colour.js";
+import { NOWHERE } from "./basins.js";
+import { basinsOn, drawBorders } from "./borders.js";
 import { contour } from "./contour.js";
 
 const CELLS = 280;     // of the raster, across
 const LEVELS = 11;
 const STEEP = 0.3;     // weight of light from the upper left in the shading
 const TINT = 0.3;      // weight of a basin's colour
-const NOBODY = 255;    // in a basin map
 
 /**
  * Contour levels above the lowest place, eV: close together where walkers rest.
@@ -36,20 +37,18 @@ export function paintGround(canvas, surface, look) {
   const [x0, x1, y0, y1] = surface.window;
   const width = CELLS, height = Math.round((CELLS * (y1 - y0)) / (x1 - x0));
   const { energy, ex, ey } = surface.raster(width, height);
-  const basins = look.basins ? smoothBasins(surface, width, height) : null;
+  const basins = look.basins ? basinsOn(surface.basins, width, height) : null;
   const image = new ImageData(width, height);
-  const [low, high, line] = [look.low, look.high, look.line].map(rgb);
+  const [low, high] = [look.low, look.high].map(rgb);
   const tints = look.tints.map(rgb);
   for (let at = 0; at < energy.length; at++) {
     const part = Math.sqrt(Math.min(Math.max((energy[at] - surface.lowest) / look.highest, 0), 1));
     const light = (STEEP * 0.5 * (ey[at] - ex[at])) / Math.hypot(1, ex[at], ey[at]);
-    const id = basins ? basins[at] : NOBODY;
-    const border = basins && isBorder(basins, at, width);
+    const id = basins ? basins[at] : NOWHERE;
     for (let k = 0; k < 3; k++) {
       let value = low[k] + part * (high[k] - low[k]);
-      if (id !== NOBODY) value += TINT * (tints[id % tints.length][k] - value);
+      if (id !== NOWHERE) value += TINT * (tints[id % tints.length][k] - value);
       value *= 1 - light;
-      if (border) value += 0.65 * (line[k] - value);
       image.data[4 * at + k] = value;
     }
     image.data[4 * at + 3] = 255;
@@ -60,6 +59,7 @@ export function paintGround(canvas, surface, look) {
   context.imageSmoothingQuality = "high";
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   drawContours(context, canvas, { energy, width, height }, surface.lowest, look);
+  if (look.basins) drawBorders(context, canvas, surface.basins, look.line);
 }
 
 /**
@@ -83,63 +83,4 @@ function drawContours(context, canvas, { energy, width, height }, lowest, look) 
   }
   context.stroke();
   context.globalAlpha = 1;
-}
-
-/**
- * The coarse basin map on a finer raster: each place goes to whom its surroundings go.
- * @param {{basins: Uint8Array, basinColumns: number}} map
- * @param {number} width
- * @param {number} height
- */
-export function smoothBasins({ basins, basinColumns }, width, height) {
-  const rows = basins.length / basinColumns, fine = new Uint8Array(width * height);
-  const columns = voters(width, basinColumns), lines = voters(height, rows);
-  const votes = new Float64Array(NOBODY + 1);
-  const ids = [...new Set(basins)].filter((id) => id !== NOBODY);
-  for (let row = 0; row < height; row++) {
-    const up = lines[height - 1 - row]; // the map's lowest row comes first
-    for (let col = 0; col < width; col++) {
-      const across = columns[col];
-      for (const id of ids) votes[id] = 0;
-      votes[NOBODY] = 0;
-      for (let b = 0; b < 4; b++) {
-        for (let a = 0; a < 4; a++) {
-          votes[basins[up.cells[b] * basinColumns + across.cells[a]]] += up.shares[b] * across.shares[a];
-        }
-      }
-      let best = NOBODY;
-      for (const id of ids) {
-        if (votes[id] > votes[best] + 1e-9) best = id; // of equals the first: rounding decides nothing
-      }
-      fine[row * width + col] = best;
-    }
-  }
-  return fine;
-}
-
-/**
- * The four cells around each of `count` places, and their shares (those of a cubic spline).
- * @param {number} count
- * @param {number} cells
- */
-function voters(count, cells) {
-  return Array.from({ length: count }, (_, k) => {
-    const place = (cells * (k + 0.5)) / count - 0.5, first = Math.floor(place), t = place - first;
-    return {
-      cells: [-1, 0, 1, 2].map((shift) => Math.min(Math.max(first + shift, 0), cells - 1)),
-      shares: [(1 - t) ** 3, 4 - 6 * t * t + 3 * t ** 3, 1 + 3 * t + 3 * t * t - 3 * t ** 3, t ** 3]
-        .map((share) => share / 6),
-    };
-  });
-}
-
-/**
- * @param {Uint8Array} basins
- * @param {number} at
- * @param {number} width
- */
-function isBorder(basins, at, width) {
-  const right = (at + 1) % width ? basins[at + 1] : basins[at];
-  const below = at + width < basins.length ? basins[at + width] : basins[at];
-  return right !== basins[at] || below !== basins[at];
 }

@@ -1,5 +1,6 @@
 /** FoggyValley: `render` is for anywidget, `mount` for a page without a kernel. */
 import { OfflineModel, listen } from "../shared/model.js";
+import { LocalTrainer } from "./local_trainer.js";
 import { FoggyValley, TRAITS } from "./valley.js";
 
 /**
@@ -12,7 +13,7 @@ export function render({ model, el }) {
   const survey = () => valley.survey(), show = () => valley.showTraining();
   const stopListening = listen(model, [
     ...TRAITS.map((name) => /** @type {[string, () => void]} */ ([`change:${name}`, () => valley.onModel(name)])),
-    ["change:live", survey], ["change:frames", survey], ["change:training", show], ["change:status", show],
+    ["change:live", survey], ["change:frames", survey], ["change:training", show], ["change:said", show],
   ]);
   return () => {
     stopListening();
@@ -21,12 +22,14 @@ export function render({ model, el }) {
 }
 
 /**
- * Put a valley into a page that has no kernel.
+ * Put a valley into a page that has no kernel; it trains there too.
  * @param {HTMLElement} el
  * @param {Object<string, any>} state  what the model would hold
  */
 export function mount(el, state) {
-  render({ model: new OfflineModel(state), el });
+  const model = new OfflineModel(state);
+  new LocalTrainer(model);
+  render({ model, el });
 }
 
 export default { render };

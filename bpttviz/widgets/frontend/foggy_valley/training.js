@@ -8,6 +8,7 @@ const KERNEL_PATIENCE = 3000; // milliseconds until a kernel that does not answe
  * @property {number} update
  * @property {number} distance  Å, from the walk's end to the target
  * @property {import("./surface.js").SurfaceData} surface
+ * @property {import("./landscapes.js").Description | null} model  null: a page cannot train it
  */
 
 export class TrainingPanel {
@@ -34,17 +35,19 @@ export class TrainingPanel {
       tag("div", { class: "row" }, this.trainButton, this.overButton), this.row, this.status);
   }
 
-  get hasKernel() {
-    return typeof this.model.send === "function";
+  /** Whether somebody here trains this landscape: a kernel any, a page those that it can describe. */
+  get canTrain() {
+    const model = /** @type {{canTrain?: (title: string) => boolean}} */ (/** @type {unknown} */ (this.model));
+    return typeof this.model.send === "function" && (model.canTrain?.(this.model.get("landscape")) ?? true);
   }
 
   /** @param {"train" | "stop" | "restore"} what */
   send(what) {
-    this.model.send({ do: what });
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => {
       this.status.textContent = "No answer yet: this button needs a kernel that is running and not busy.";
     }, KERNEL_PATIENCE);
+    this.model.send({ do: what }); // a page answers at once
   }
 
   ask() {
@@ -62,16 +65,16 @@ export class TrainingPanel {
     const training = this.model.get("training");
     this.trainButton.textContent = training ? "Stop" : "Train through the path";
     this.trainButton.setAttribute("aria-label", this.trainButton.textContent);
-    this.trainButton.disabled = !this.hasKernel;
-    this.overButton.disabled = !this.hasKernel || training || !frames.length;
+    this.trainButton.disabled = !this.canTrain;
+    this.overButton.disabled = !this.canTrain || training || !frames.length;
     this.row.hidden = training || !frames.length;
     this.slider.max = String(frames.length);
     this.slider.value = String(frame);
     const chosen = frames[frame - 1];
     this.out.textContent = chosen ? `after update ${chosen.update}` : "before the first update";
     this.slider.setAttribute("aria-valuetext", this.out.textContent);
-    const without = frames.length ? "Training needs a kernel; the slider plays one that was made."
-      : "Training needs a kernel, and this page has none. Everything else works.";
-    this.status.textContent = this.hasKernel ? this.model.get("status") : without;
+    // What is said belongs to the landscape shown, whatever the other one came to.
+    this.status.textContent = this.canTrain ? this.model.get("said")[this.model.get("landscape")] ?? ""
+      : "Only a notebook with a running kernel can train this landscape.";
   }
 }

@@ -1,7 +1,7 @@
 /**
  * FoggyValley: a landscape to walk on. Drag the start, the star, the step size; the walk and the
  * gradient's way back are worked out here, on a surface that Python surveyed. Python is asked only
- * to train.
+ * to train; where there is none, the page does that too (`LocalTrainer`).
  *
  * @typedef {[number, number]} Place  Å
  *
@@ -12,7 +12,9 @@
  * @property {number} steps
  *
  * @typedef {Object} Setting
- * @property {Object<string, {visit: Visit, surface: import("./surface.js").SurfaceData}>} examples
+ * @property {Object<string, {visit: Visit, surface: import("./surface.js").SurfaceData,
+ *     rate: number, model: import("./landscapes.js").Description | null}>} examples  how each begins, its
+ *     learning rate, and what a page needs to train it; null: only Python can
  * @property {string[]} tints   colours of basins
  * @property {number} highest   eV above the lowest place: the last colour
  * @property {[number, number]} sizes  smallest and largest step size, Å²/eV
@@ -34,7 +36,8 @@ import { brief, placed, wordsOf } from "./words.js";
 const NUDGE = 0.02;          // Å, an arrow key; five times as much with shift
 const FINER = 1.05;          // factor of the step size, + and -
 const SIGHT = 0.2;           // Å that a walker sees in the fog
-const PACE = 90;             // ms a step when the walk is played
+const STRIDE = 90;           // ms a step when the walk is played
+const BETWEEN_BASINS = 250;  // ms, while a landscape is being trained
 
 /** What page and Python share. */
 export const TRAITS = ["landscape", "start", "target", "step_size", "steps", "frame"];
@@ -61,6 +64,7 @@ export class FoggyValley {
     /** @type {number} */
     this.frame = model.get("frame");
     this.shown = { basins: true, gradient: true, fog: false };
+    this.drainedAt = -Infinity; // when basins were last worked out
     this.drawn = 0; // how often, for those who measure it
     this.ratio = 0; // device pixels a pixel; none yet
     this.gone = this.telling = false;
@@ -89,7 +93,7 @@ export class FoggyValley {
 
   /** @param {HTMLElement} el */
   makePage(el) {
-    const { examples, sizes, most, limits } = this.setting;
+    const { examples, sizes, most, highest, limits } = this.setting;
     this.map = makeMap();
     this.settings = new Settings(Object.keys(examples), sizes, most, {
       visit: (name) => this.visit(name), set: (changes) => this.set(changes),
@@ -109,7 +113,7 @@ export class FoggyValley {
       this.chart.el, this.training.el, this.spoken);
     side.addEventListener("keydown", (event) => event.stopPropagation()); // not the notebook's
     this.el = tag("section", { class: "bpttviz-foggy-valley", role: "group" },
-      tag("div", { class: "left" }, this.map.el, makeLegend()), side);
+      tag("div", { class: "left" }, this.map.el, makeLegend(highest)), side);
     this.listen();
     Object.assign(this.el, { bpttvizValley: this }); // for tests and the console
     el.replaceChildren(this.el);
@@ -169,6 +173,8 @@ export class FoggyValley {
    */
   visit(name) {
     this.set({ landscape: name, frame: 0, ...this.setting.examples[name].visit });
+    this.tellNow(); // what is said of the other one must not stay for a moment
+    this.showTraining();
   }
 
   /** The trained states of this landscape. @returns {import("./training.js").Frame[]} */
@@ -181,7 +187,12 @@ export class FoggyValley {
     const live = this.model.get("live");
     const data = live.landscape === this.landscape ? live.surface
       : this.frames[this.frame - 1]?.surface ?? this.setting.examples[this.landscape].surface;
+    const earlier = this.surface;
     this.surface = new SplineSurface(data);
+    // Basins take longer than an update of a training: a few times a second will do.
+    const now = performance.now();
+    if (live.landscape === this.landscape && earlier && now - this.drainedAt < BETWEEN_BASINS) this.surface.drained = earlier.drained;
+    else this.drainedAt = now;
     const [x0, x1, y0, y1] = this.surface.window;
     this.map.el.style.aspectRatio = `${x1 - x0} / ${y1 - y0}`;
     this.settings.choice.value = this.landscape;
@@ -268,7 +279,7 @@ export class FoggyValley {
     const tick = (/** @type {number} */ now) => {
       if (this.gone || this.moment !== moment) return;
       // A frame's time may lie before the moment at which it was asked for.
-      const steps = Math.max(now - began, 0) / PACE, made = this.walk.made;
+      const steps = Math.max(now - began, 0) / STRIDE, made = this.walk.made;
       const way = this.walk.lost || !this.shown.gradient ? made : 2 * made;
       if (steps > way + 3) this.moment = null;
       else {
