@@ -61,8 +61,8 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     left of it; arrows point where the walker should be nudged for its *end* to come nearer.
 
     While one drags, the browser walks by itself, on a surface that agrees with the landscape to
-    1e-3 Å along the path; no kernel is asked. Training runs here, in a thread: it is `finetune`, and
-    takes any landscape. A saved page trains by itself those whose formulas it knows (`Wells`,
+    1e-3 Å along the path; no kernel is asked. Training runs here, in a thread: it is `finetune`,
+    and takes any landscape. A saved page trains by itself those whose formulas it knows (`Wells`,
     `MullerBrown`, `NeuralLandscape`), to the same path.
 
     Args:

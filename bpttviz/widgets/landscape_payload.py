@@ -1,4 +1,4 @@
-"""Landscapes as a page can train them: the formulas are in ``frontend/foggy_valley/landscapes.js``."""
+"""Landscapes as a page can train them, by ``frontend/foggy_valley/landscapes.js``."""
 
 from __future__ import annotations
 

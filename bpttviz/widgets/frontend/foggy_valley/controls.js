@@ -37,7 +37,7 @@ export function makeLegend(highest) {
   goal.firstElementChild.append(star());
   const heights = tag("li", { class: "heights" }, "height ", tag("span", { class: "shades", "aria-hidden": "true" },
     ...levelsUpTo(highest).map((level) => tag("i", { style: `left:${100 * Math.sqrt(level / highest)}%` }))),
-  ` 0 to ${highest} eV above the lowest place; lines lie closer where it is low; a thick line divides basins`);
+  ` 0 to ${highest} eV above the lowest place; lines lie closer where it is low; the heavy line divides basins`);
   return tag("ul", { class: "legend" },
     item("begin", "start"), goal, item("stop", "where it ends"),
     item("wide", "the gradient: as wide as it is large; arrows: where to push for a nearer end"),
