@@ -39,8 +39,8 @@ def glossary() -> str:
     entries = []
     for term in GLOSSARY:
         names = "\n".join((term.name, *(f"{other}" for other in term.also)))
-        entries.append(f"{names}\n: {term.sentence}")
-    body = "\n".join(entries)  # Sphinx wants no empty lines here
+        entries.append(f"{names}\n    {term.sentence}")
+    body = "\n\n".join(entries)
     return (
         '# Glossary\n\nThe course\'s words. In a notebook, `bv.define("adjoint")` says the same.'
         f"\n\n::::{{glossary}}\n{body}\n::::\n"
@@ -190,5 +190,9 @@ def _entry(module: str, name: str) -> str:
     thing = _thing(module, name)
     if not inspect.isclass(thing):
         return f".. autofunction:: {module}.{name}"
-    options = "" if issubclass(thing, BaseException) else "\n   :members:\n   :exclude-members: set"
+    options = (
+        ""
+        if issubclass(thing, BaseException)
+        else "\n   :members:\n   :exclude-members: set, extra_repr"
+    )
     return f".. autoclass:: {module}.{name}{options}"

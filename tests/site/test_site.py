@@ -109,6 +109,7 @@ def test_pages_are_there_and_whole(site):
     assert "three.html" not in (site / "lessons" / "02_two.html").read_text()
     for name in ("index", "gallery", "results", "glossary", "reference/training"):
         assert (site / f"{name}.html").stat().st_size > 10_000
+    assert "<dd><p>How a gradient comes back" in (site / "glossary.html").read_text()
     assert 'id="bpttviz.finetune"' in (site / "reference" / "training.html").read_text()
 
 
