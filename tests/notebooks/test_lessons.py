@@ -17,6 +17,7 @@ from bpttviz.teaching.solutions import KEY, read_solutions, solved
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = [
+    "00_quickstart",
     "01_foggy_valley",
     "02_gradient_through_time",
     "03_wrong_force_right_place",
@@ -30,6 +31,7 @@ NAMES = [
 ]
 # Lists, not tuples: papermill makes text of what it does not know.
 SOLVED = {
+    "00_quickstart": {"n_train": 2, "n_held_out": 1, "n_epochs": 1, "n_steps": 12},
     "01_foggy_valley": {"step_sizes": [0.1, 0.4, 0.5], "updates": 70},
     "02_gradient_through_time": {
         "n_pages": 2, "defects": ["000_vac_Si"], "n_steps": 3, "spring_steps": 45,
@@ -52,6 +54,7 @@ SOLVED = {
     "10_bring_your_own": {"n_epochs": 3, "n_steps": 15, "n_painn": 2},
 }  # fmt: skip
 OTHERS = {
+    "00_quickstart": {"fold": 2, "n_train": 2, "n_held_out": 2, "n_epochs": 1, "n_steps": 8},
     "01_foggy_valley": {"few": 10, "many": 80, "updates": 80},
     "02_gradient_through_time": {
         "n_pages": 2, "defects": ["005_tet_Si"], "n_steps": 3, "step_size": 0.05,
@@ -73,6 +76,7 @@ OTHERS = {
 
 # In the check cell: what stands there, the opposite, and the sentence that is then false.
 WRONG = {
+    "00_quickstart": (".max()) < 1e-9", ".max()) > 1e-9", "your step is the map's"),
     "01_foggy_valley": ("apart > 1", "apart < 1", "the step size alone can change the valley"),
     "02_gradient_through_time": ("worst < 1e-7", "worst > 1e-7", "central differences agree too"),
     "03_wrong_force_right_place": (
@@ -140,6 +144,7 @@ FULL = pytest.mark.skipif(
     os.environ.get("BPTTVIZ_NOTEBOOKS") != "full", reason="runs in `make test-full`"
 )
 DEAR = (
+    "00_quickstart",
     "05_relax_silicon_defects",
     "06_finetune_through_relaxation",
     "08_memory_and_implicit",

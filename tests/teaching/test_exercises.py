@@ -11,11 +11,14 @@ from bpttviz.teaching.exercises import (
     memory_and_implicit,
     paradox,
     pretrained_potential,
+    quickstart,
     silicon_defects,
     wrong_force,
 )
 
 EXERCISES = [
+    quickstart.one_atom(),
+    quickstart.one_step(),
     foggy_valley.longest_step(1.1, 4.3),
     foggy_valley.steps_needed(),
     gradient_through_time.one_step_back(network(), starts()[0]),
