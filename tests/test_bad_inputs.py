@@ -542,6 +542,7 @@ SPECIAL = {
     ("WithinBasin", "max_steps"): COUNT,
     ("Report", "rows"): but("an empty list", mixed=[None]),
     ("Report", "relaxations"): but("None", "an empty list", "a dict"),
+    ("Report", "rest_paths"): but("None", "an empty list", "a dict"),
     ("Report", "references"): but("None", "an empty list", "a dict"),
     ("Report", "rests"): but("None", "an empty list", "a dict"),
     ("Report.column", "name"): A_NAME,
