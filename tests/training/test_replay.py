@@ -1,6 +1,7 @@
 """Relaxations of another set, beside those that are trained on."""
 
 import json
+import signal
 from dataclasses import replace
 from functools import cache
 
@@ -19,6 +20,14 @@ CLOSE = bv.Relaxer(fmax=1e-3, max_steps=2000)
 
 def back(starts=None):
     return bv.EndpointLoss(RULE, STOP, starts=starts, resolution=0.2)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_works():
+    """A shell that starts the tests in the background has told them to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def truth():
