@@ -363,7 +363,8 @@ class TestPage:
         assert all(np.abs(old - new).mean() > 1 for old, new in zip(before, after, strict=True))
         assert all(markers.nth(k).bounding_box()["x"] > places[k] + 200 for k in range(6))
         assert "step 60 · ΔQ 2.12" in saved.page.locator(".readout").first.inner_text()
-        assert "step 60 of 60" in saved.page.locator("input").get_attribute("aria-valuetext")
+        clock = saved.page.get_by_role("slider", name="step", exact=True)
+        assert clock.get_attribute("aria-valuetext").startswith("step 60 / 60: pretrained step 60")
         saved.page.keyboard.press("ArrowLeft")
         assert saved.player("p.clock.step") == 59
         saved.page.keyboard.press("Home")
