@@ -153,8 +153,7 @@ def trace_gradient(
     """Relax one structure, then follow dL/dX back through every step; L is ΔQ(X_K, end).
 
     The time is that of one `CheckpointedBPTT` gradient; the memory is that of one step, and K
-    times the positions. `bpttviz.diagnose_gradient` says in words what the norms mean, and
-    `bpttviz.BackwardFlow` shows it on the atoms.
+    times the positions. `bpttviz.diagnose_gradient` says in words what the norms mean.
 
     Args:
         potential, start, rule, stop: as in `relax`; one structure.

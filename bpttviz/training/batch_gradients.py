@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -47,7 +47,6 @@ class GradientTaker:
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         ranks: the processes.
-        atoms: structures are taken together up to so many atoms; 0: one at a time.
     """
 
     objective: Objective
@@ -55,7 +54,6 @@ class GradientTaker:
     parameters: Sequence[nn.Parameter]
     weights: int
     ranks: Ranks
-    atoms: int = 0
 
     def of(self, batch: RelaxationDataset, draw: Draw) -> BatchGradient:
         """The gradients of a batch, added up; a structure without a usable one is left out.
@@ -89,45 +87,28 @@ class GradientTaker:
     ) -> _Share:
         """Add the gradients of some structures to ``total``."""
         share = _Share()
-        for together in self._together(batch, places):
-            self._add(share, batch, together, draw, total)
+        for place in places:
+            self._add(share, batch, place, draw, total)
         share.peak = peak_bytes(self.potential.device)
         return share
-
-    def _together(self, batch: RelaxationDataset, places: Sequence[int]) -> Iterator[list[int]]:
-        """Places of structures that go through one relaxation."""
-        group: list[int] = []
-        atoms = 0
-        for place in places:
-            count = len(batch[place].start.numbers)
-            if group and atoms + count > self.atoms:
-                yield group
-                group, atoms = [], 0
-            group.append(place)
-            atoms += count
-        if group:
-            yield group
 
     def _add(
         self,
         share: _Share,
         batch: RelaxationDataset,
-        places: list[int],
+        place: int,
         draw: Draw,
         total: Sequence[Tensor],
     ) -> None:
-        """The gradient of structures taken together, or of each where that is of no use."""
+        """The gradient of one structure, or why it has none."""
         try:
-            losses, gradient = gradient_of(
-                self.objective, self.potential, batch[places], self.parameters, self.weights, draw
+            loss, gradient = gradient_of(
+                self.objective, self.potential, batch[[place]], self.parameters, self.weights, draw
             )
         except LeftOut as reason:
-            if len(places) == 1:
-                share.left_out[places[0]] = str(reason)
-            for place in places if len(places) > 1 else ():
-                self._add(share, batch, [place], draw, total)
+            share.left_out[place] = str(reason)
             return
-        share.losses |= zip(places, losses, strict=True)
+        share.losses[place] = loss
         for so_far, more in zip(total, gradient, strict=True):
             so_far += more
         backward = self.objective.backward

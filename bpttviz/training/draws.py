@@ -56,3 +56,8 @@ class Draw:
         """Standard normal numbers in the shape, type and place of ``like``."""
         stream = self.generator(name, purpose)
         return torch.randn(like.shape, generator=stream, dtype=torch.float64).to(like)
+
+    def some(self, name: str, purpose: str, total: int, count: int) -> list[int]:
+        """``count`` different places among ``total``; all of them where there are fewer."""
+        stream = self.generator(name, purpose)
+        return torch.randperm(total, generator=stream)[:count].tolist()

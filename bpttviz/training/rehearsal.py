@@ -57,8 +57,7 @@ class RehearsalLoss(Objective):
 
     def places(self, name: str, draw: Draw) -> list[int]:
         """Which of the structures are drawn for one reference."""
-        stream = draw.generator(name, "rehearsal")
-        return torch.randperm(len(self.structures), generator=stream)[: self.count].tolist()
+        return draw.some(name, "rehearsal", len(self.structures), self.count)
 
     def _of_one(self, potential: Potential, name: str, draw: Draw) -> Tensor:
         errors: list[Callable[[], Tensor]] = [

@@ -12,7 +12,7 @@ from bpttviz._checks import instance_of, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.base import Potential
 from bpttviz.training.draws import Draw
-from bpttviz.training.objectives import Objective, loss_of
+from bpttviz.training.objectives import Objective, loss_of, require_arguments
 
 
 class Replay(Objective):
@@ -52,12 +52,18 @@ class Replay(Objective):
         self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
     ) -> Tensor:
         """Mean loss (B,) of what was drawn for each reference, in the objective's unit."""
+        require_arguments(potential, references, draw)
         return torch.stack([self._of_one(potential, name, draw) for name in references.names])
 
     def places(self, name: str, draw: Draw | None) -> list[int]:
         """Which of the relaxations are drawn for one reference."""
-        stream = (Draw(0, 0) if draw is None else draw).generator(name, "replay")
-        return torch.randperm(len(self.references), generator=stream)[: self.count].tolist()
+        draw = Draw(0, 0) if draw is None else draw
+        return draw.some(name, "replay", len(self.references), self.count)
+
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """The mean of the objective's work on its relaxations, times how many are drawn."""
+        work = sum(self.objective.work(one) for one in self.references) / len(self.references)
+        return work * min(self.count, len(self.references))
 
     def _of_one(self, potential: Potential, name: str, draw: Draw | None) -> Tensor:
         chosen = [self._drawn_for(name, self.references[p]) for p in self.places(name, draw)]

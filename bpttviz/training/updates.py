@@ -63,36 +63,36 @@ class BatchGradient:
 def gradient_of(
     objective: Objective,
     potential: Potential,
-    references: RelaxationDataset,
+    reference: RelaxationDataset,
     parameters: Sequence[nn.Parameter],
     weights: int,
     draw: Draw | None = None,
-) -> tuple[list[float], list[Tensor]]:
-    """The loss of each structure, and the gradient of their sum, one tensor a parameter.
+) -> tuple[float, list[Tensor]]:
+    """Loss of one structure and its gradient, one tensor a parameter.
 
     Args:
-        references: the structures; several go through one relaxation.
+        reference: the structure, as a set of one.
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         draw: where the objective's random numbers come from.
 
     Raises:
-        LeftOut: one diverged, cannot be described, or has no finite or no implicit gradient.
+        LeftOut: it diverged, cannot be described, or has no finite or no implicit gradient.
         TrainingError: the loss does not depend on the potential's weights.
     """
-    names = listed(references.names)
+    name = reference.names[0]
     try:
-        losses = loss_of(objective, potential, references, draw)
-        finite = all_finite([losses])
-        if finite and not losses.requires_grad:
+        loss = loss_of(objective, potential, reference, draw).mean()
+        finite = all_finite([loss])
+        if finite and not loss.requires_grad:
             raise TrainingError(
                 f"the loss of {type(objective).__name__} carries no graph to any weight; compute "
                 "it in torch, without detach(), item(), no_grad() or numpy"
             )
-        found = torch.autograd.grad(losses.sum(), parameters, allow_unused=True) if finite else ()
+        found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
     except (ImplicitError, StructureError) as error:
         # One structure that cannot be used is no reason to lose the others.
-        raise LeftOut(f"{names} was left out of an update: {error}") from error
+        raise LeftOut(f"{name} was left out of an update: {error}") from error
     if finite:
         if weights and all(g is None for g in found[:weights]):
             raise TrainingError(
@@ -104,9 +104,9 @@ def gradient_of(
             torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
         ]
         if all_finite(gradient):
-            return losses.tolist(), gradient
+            return float(loss.detach()), gradient
     raise LeftOut(
-        f"{names} was left out of an update: its relaxation diverged or its gradient "
+        f"{name} was left out of an update: its relaxation diverged or its gradient "
         "is not finite. A smaller step size or learning rate may help."
     )
 

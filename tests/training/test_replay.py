@@ -63,6 +63,13 @@ def test_replay_is_the_objectives_loss_on_the_relaxations_that_are_drawn():
         assert float(value.detach()) == pytest.approx(float(by_hand.detach()), rel=1e-12)
 
 
+def test_its_work_is_that_of_what_is_drawn():
+    reference = references(1)[0]
+    each = back().work(own()[0])  # all have four atoms
+    assert bv.Replay(back(), own(), count=2).work(reference) == 2 * each
+    assert bv.Replay(back(), own(), count=9).work(reference) == 5 * each
+
+
 def test_replays_gradient_is_that_of_central_differences():
     replay = bv.Replay(back(bv.AroundEnd()), own(), count=2)
     check_gradient(replay, network(), references(1), DRAW)
