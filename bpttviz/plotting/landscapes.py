@@ -194,8 +194,10 @@ def _panels(titles: Mapping[str, object], window: Window) -> tuple[AccessibleFig
     """A picture with an empty panel a title; x and y on one scale."""
     if not titles:
         raise ValueError("there is no landscape to show")
-    height = 4.0 * (window.y[1] - window.y[0]) / (window.x[1] - window.x[0])
-    picture = AccessibleFigure((1.2 + 4.0 * len(titles), height + 1.1))
+    # A panel 3.8 inches wide, and what stands above and below: no empty band under the legend.
+    height = 3.8 * (window.y[1] - window.y[0]) / (window.x[1] - window.x[0])
+    around = 0.9 + 0.25 * any(titles)
+    picture = AccessibleFigure((1.2 + 4.0 * len(titles), height + around))
     panels = picture.subplots(1, len(titles), sharex=True, sharey=True, squeeze=False)[0]
     for title, axes in zip(titles, panels, strict=True):
         despine(axes)
