@@ -12,6 +12,13 @@ from matplotlib.figure import Figure
 
 from bpttviz.plotting.palette import GREY, TEXT
 
+# Light becomes dark and the other way round, then hues are turned back: blue stays blue. White is
+# left a little above black, as JupyterLab's background is. Paper is white: it is for screens only.
+DARK = (
+    '<style>@media screen {[data-jp-theme-light="false"] img.bpttviz-picture '
+    "{filter: invert(0.93) hue-rotate(180deg)}}</style>"
+)
+
 
 class AccessibleFigure(Figure):
     """A figure with alternative text, made without pyplot and without any global state.
@@ -34,11 +41,14 @@ class AccessibleFigure(Figure):
         return buffer.getvalue()
 
     def to_html(self) -> str:
-        """An ``<img>`` element that holds the picture and its alternative text; no other file."""
+        """An ``<img>`` element that holds the picture and its alternative text; no other file.
+
+        Under a dark theme of JupyterLab (or of the site) it is dark, too: see `DARK`.
+        """
         data = base64.b64encode(self.png()).decode()
         return (
-            f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt_text)}" '
-            'style="max-width: 100%; height: auto">'
+            f'{DARK}<img class="bpttviz-picture" src="data:image/png;base64,{data}" '
+            f'alt="{html.escape(self.alt_text)}" style="max-width: 100%; height: auto">'
         )
 
     def __repr__(self) -> str:

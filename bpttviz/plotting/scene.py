@@ -109,7 +109,7 @@ class Scene:
         fill = COLOURS(self.norm(self.values[frame]))
         if gone:
             fill[:] = to_rgba("#DDDDDD")
-        ghost, highlight = to_rgba(GHOST, 0.28 * self.ghostly), (1, 1, 1, 0.55)
+        ghost, highlight = to_rgba(GHOST, 0.28 * self.ghostly), (1, 1, 1, 0.3)
         outline = to_rgba(GHOST, 0.95 * self.ghostly)
         faces = np.stack(
             [np.broadcast_to(ghost, fill.shape), fill, np.broadcast_to(highlight, fill.shape)],
