@@ -58,12 +58,12 @@ def way_back(order, early=False):
 
     def gradient(x0, eta, k, s, steps, target):
         path = RIGHT["A1"]["relax"](x0, eta, k, s, steps)
-        adjoint, by_k, by_s = 2 * (path[-1] - target), 0.0, 0.0
+        sensitivity, by_k, by_s = 2 * (path[-1] - target), 0.0, 0.0
         for t in order:
-            adjoint *= 1 - eta * k if early else 1
-            by_k += adjoint * -eta * (path[t] - s)
-            by_s += adjoint * eta * k
-            adjoint *= 1 if early else 1 - eta * k
+            sensitivity *= 1 - eta * k if early else 1
+            by_k += sensitivity * -eta * (path[t] - s)
+            by_s += sensitivity * eta * k
+            sensitivity *= 1 if early else 1 - eta * k
         return by_k, by_s
 
     return gradient
@@ -86,7 +86,34 @@ MISTAKES = [
     (
         a1.check_backward,
         [lambda s, d, eta, last: eta * last * sum(d)],
-        "adjoint never changes",
+        "sensitivity never changes",
+    ),
+    (a1.check_relax, [lambda x, *a: (RIGHT["A1"]["relax"](x, *a), x)], "a tuple of 2"),
+    (
+        a1.check_end,
+        [lambda x, eta, k, s, n: s + (1 - n * eta * k) * (x - s), lambda k: 2 / k],
+        "multiply",
+    ),
+    (a1.check_end, [RIGHT["A1"]["end"], lambda k: k / 2], "upside down"),
+    (
+        a1.check_gradient,
+        [lambda x, e, k, *a: RIGHT["A1"]["gradient"](x, e, k, *a) * np.array([1, 1 / e])],
+        "eta is missing in dL/ds",
+    ),
+    (
+        a1.check_backward,
+        [lambda fx, ft, eta, last: RIGHT["A1"]["backward"](fx - 1 / eta, ft, eta, last)],
+        "stands in the step twice",
+    ),
+    (
+        a1.check_backward,
+        [lambda fx, ft, eta, last: RIGHT["A1"]["backward"](-fx, ft, eta, last)],
+        "the sign in the factor",
+    ),
+    (
+        a1.check_stiffness,
+        [lambda eta: 1 / eta, {"a": True, "b": False, "c": True, "d": ...}],
+        "not answered yet",
     ),
     (a1.check_stiffness, [lambda eta: 1 / eta, dict.fromkeys("abcd", True)], "think again about b"),
     (a2.check_changes, [lambda b, a: np.log10(a / b)], "base 10"),

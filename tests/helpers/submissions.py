@@ -11,7 +11,7 @@ MISTAKES = {
             [("return x + eta * -k * (x - s)", "return x + eta * k * (x - s)")],
             {"q1": 1, "q2": 2, "q4": 5},
         ),
-        "adjoint_stands_still": ([("        adjoint *= 1 - eta * k\n", "")], {"q4": 4}),
+        "sensitivity_stands_still": ([("        sensitivity *= 1 - eta * k\n", "")], {"q4": 4}),
         "true_stiffness_is_best": (
             [("return 1 / eta", "return 2 / eta"), ('["b"] = False', '["b"] = True')],
             {"q6": 1.5},

@@ -19,7 +19,7 @@ from bpttviz.teaching.exercises import (
 EXERCISES = [
     quickstart.one_atom(),
     quickstart.one_step(),
-    foggy_valley.longest_step(1.1, 4.3),
+    foggy_valley.largest_step_size(1.1, 4.3),
     foggy_valley.steps_needed(),
     gradient_through_time.one_step_back(network(), starts()[0]),
     gradient_through_time.share_of_last_steps(),

@@ -44,8 +44,8 @@ def check_relax(relax: Function) -> str:
             "the start is missing: K steps visit K + 1 places, and the first is x0": right[1:],
             "the last step is missing: K steps visit K + 1 places": right[:-1],
             "one step too many": _path(X0, ETA, K, S, STEPS + 1),
-            "every place is the same: each step starts where the last one ended": np.full(
-                STEPS + 1, right[1]
+            "every place is the same: each step starts where the last one ended": np.array(
+                [X0] + [right[1]] * STEPS
             ),
             "you give back the last place; all of them are asked for": right[-1],
         },
@@ -65,6 +65,13 @@ def check_end(end: Function, largest_step: Function) -> str:
             "that is a spring that pulls to 0; yours pulls to s": kept * X0,
             "one factor for all steps: (1 - eta k) is to be taken to the power K": S
             + (1 - ETA * K) * (X0 - S),
+            "steps shrink with the distance: their factors multiply, they do not add up": S
+            + (1 - STEPS * ETA * K) * (X0 - S),
+            "the spring pulls back to s: a step keeps 1 - eta k of the distance": S
+            + (1 + ETA * K) ** STEPS * (X0 - S),
+            "the distance is x0 - s, with its sign": S - kept * (X0 - S),
+            "that is one step short: K steps take the factor K times": S
+            + (1 - ETA * K) ** (STEPS - 1) * (X0 - S),
             "the exponential is the limit of small steps; K finite steps give a power": S
             + np.exp(-ETA * K * STEPS) * (X0 - S),
         },
@@ -76,6 +83,7 @@ def check_end(end: Function, largest_step: Function) -> str:
         {
             "at eta = 1/k a single step arrives; ask when |1 - eta k| reaches 1": 1 / K,
             "stiffer springs need smaller steps: k belongs below": 2 * K,
+            "that is upside down: eta is Å²/eV, k is eV/Å²": K / 2,
         },
     )
 
@@ -89,39 +97,51 @@ def check_gradient(gradient: Function) -> str:
 
 
 def check_backward(backward: Function) -> str:
-    """5: ``backward(slopes, sensitivities, eta, last)`` for whatever force."""
+    """5: ``backward(df_dx, df_dtheta, eta, last)`` for whatever force."""
     draw = np.random.default_rng(5)
-    slopes, sensitivities = draw.normal(size=(2, STEPS))
-    right, forward, detached = 0.0, 0.0, ETA * sensitivities.sum() * 1.7
-    adjoint = 1.7
-    for slope, sensitivity in zip(slopes[::-1], sensitivities[::-1], strict=True):
-        right += ETA * adjoint * sensitivity
-        adjoint *= 1 + ETA * slope
-    adjoint = 1.7
-    for slope, sensitivity in zip(slopes, sensitivities, strict=True):
-        forward += ETA * adjoint * sensitivity
-        adjoint *= 1 + ETA * slope
-    early, adjoint = 0.0, 1.7
-    for slope, sensitivity in zip(slopes[::-1], sensitivities[::-1], strict=True):
-        adjoint *= 1 + ETA * slope
-        early += ETA * adjoint * sensitivity
+    df_dx, df_dtheta = draw.normal(size=(2, STEPS))
+    last, kept = 1.7, 1 + ETA * df_dx
+
+    def collected(factors: np.ndarray, first: int = STEPS - 1) -> float:
+        """What is collected from step ``first`` on to the other end, with these factors."""
+        order = range(STEPS)[:: -1 if first else 1]
+        sensitivity, total = last, 0.0
+        for t in order:
+            total += ETA * sensitivity * df_dtheta[t]
+            sensitivity *= factors[t]
+        return total
+
+    right = collected(kept)
     return compare(
         "backward",
-        backward(slopes, sensitivities, ETA, 1.7),
+        backward(df_dx, df_dtheta, ETA, last),
         right,
         {
-            "you go from the first step to the last; a gradient goes back, last first": forward,
-            "the adjoint never changes: on its way back it takes a factor (1 + eta slope) a "
-            "step": detached,
-            "the adjoint takes its factor too early: first collect at step t, then pass on": early,
-            "the sign is flipped: F grows with theta by the sensitivity": -right,
+            "you go from the first step to the last; a gradient goes back, last first": collected(
+                kept, first=0
+            ),
+            "the sensitivity never changes: on its way back it takes a factor (1 + eta dF/dx) a "
+            "step": collected(np.ones(STEPS)),
+            "the sensitivity takes its factor too early: first collect at step t, then pass on": ETA
+            * last
+            * np.cumprod(kept[::-1])
+            @ df_dtheta[::-1],
+            "x_t stands in the step twice: alone, and under F. The factor is 1 + eta "
+            "dF/dx": collected(ETA * df_dx),
+            "the sign in the factor: a step is x + eta F, so it is 1 + eta dF/dx": collected(
+                1 - ETA * df_dx
+            ),
+            "eta is missing in the factor: it is 1 + eta dF/dx": collected(1 + df_dx),
+            "you give back dL/dx at the start; what the steps add up to is dL/dtheta": last
+            * kept.prod(),
+            "the sign is flipped: F grows with theta by dF/dtheta": -right,
             "eta is missing: a step moves by eta F": right / ETA,
         },
     )
 
 
 def check_stiffness(best_stiffness: Function, statements: dict[str, bool]) -> str:
-    """6: which stiffness the endpoint loss likes best, and what follows."""
+    """6: which stiffness the endpoint loss prefers, and what follows."""
     found = compare(
         "best_stiffness(0.1)",
         best_stiffness(ETA),
@@ -164,11 +184,11 @@ def _path(x: float, eta: float, k: float, s: float, steps: int) -> np.ndarray:
 def _backward(sign: float = 1.0, factor: float = 1 - ETA * K, late: int = 0) -> np.ndarray:
     """(dL/dk, dL/ds) of the public spring; the arguments make mistakes."""
     path = _path(X0, ETA, K, S, STEPS)
-    adjoint, by_k, by_s = 2 * (path[-1] - TARGET), 0.0, 0.0
+    sensitivity, by_k, by_s = 2 * (path[-1] - TARGET), 0.0, 0.0
     for t in reversed(range(STEPS)):
-        by_k += sign * adjoint * -ETA * (path[t + late] - S)
-        by_s += sign * adjoint * ETA * K
-        adjoint *= factor
+        by_k += sign * sensitivity * -ETA * (path[t + late] - S)
+        by_s += sign * sensitivity * ETA * K
+        sensitivity *= factor
     return np.array([by_k, by_s])
 
 
@@ -176,29 +196,39 @@ def _wrong_gradients() -> dict[str, np.ndarray]:
     right = _backward()
     path = _path(X0, ETA, K, S, STEPS)
     first, kept = 2 * (path[-1] - TARGET), 1 - ETA * K
-    powers = kept ** np.arange(STEPS)  # of the adjoint: the last step has the first
+    powers = kept ** np.arange(STEPS)  # of the sensitivity: the last step has the first
     each = -ETA * (path[:-1] - S)  # what a step feels of k, by t
     forward = first * np.array([powers @ each, ETA * K * powers.sum()])
     early = right * kept
     short = first * np.array([powers[:-1] @ each[:0:-1], ETA * K * powers[:-1].sum()])
     return {
         "the sign is flipped: x_t - eta k (x_t - s) falls with k and grows with s": -right,
-        "the adjoint never changes: each step back multiplies it by (1 - eta k)": _backward(
+        "the sensitivity never changes: each step back multiplies it by (1 - eta k)": _backward(
             factor=1.0
         ),
-        "the adjoint takes the wrong factor: dx_{t+1}/dx_t = 1 - eta k": _backward(
+        "the sensitivity takes the wrong factor: dx_{t+1}/dx_t = 1 - eta k": _backward(
             factor=1 + ETA * K
         ),
         "the force is taken after the step; it acted at x_t, where the step began": _backward(
             late=1
         ),
         "you go from the first step to the last; the way back begins at the last one": forward,
-        "the adjoint takes its factor too early: first collect, then multiply": early,
+        "the sensitivity takes its factor too early: first collect, then multiply": early,
         "the first step (t = 0) is missing: range(steps) backwards ends at 0": short,
         "only the last step is counted: go back through all K": np.array(
             [first * -ETA * (path[-2] - S), first * ETA * K]
         ),
         "the loss is a square: its derivative has a factor 2": right / 2,
+        "the way back begins with the derivative of the loss, 2 (x_K - target), not with the "
+        "loss": right * (path[-1] - TARGET) / 2,
+        "the loss compares x_K with the target, not with s": right
+        * (path[-1] - S)
+        / (path[-1] - TARGET),
+        "s is missing: by k, a step x - eta k (x - s) changes by -eta (x - s)": np.array(
+            [first * powers[::-1] @ (-ETA * path[:-1]), right[1]]
+        ),
+        "eta is missing in dL/ds: by s, a step changes by eta k": right * [1, 1 / ETA],
+        "eta is missing in dL/dk: by k, a step changes by -eta (x - s)": right * [1 / ETA, 1],
         "(dL/dk, dL/ds) is asked for, in this order": right[::-1],
         "dL/dk has a flipped sign: x_{t+1} falls as k grows": right * [-1, 1],
         "dL/ds has a flipped sign: x_{t+1} grows with s": right * [1, -1],

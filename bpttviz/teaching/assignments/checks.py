@@ -76,6 +76,10 @@ def verdict(question: Question, *answers: Any) -> str:
         return NOT_YET
     try:
         return question(*answers)
+    except _NoNumbers as error:
+        return str(error)
+    except _NotYet:
+        return NOT_YET
     except _Unanswered:
         written = [answer for answer in answers if callable(answer)]
         return NOT_YET if not written or any(map(untouched, written)) else NO_RETURN
@@ -87,19 +91,27 @@ class _Unanswered(Exception):
     """A function gave back the three dots, or nothing."""
 
 
+class _NotYet(Exception):
+    """Three dots still stand where a value is asked for."""
+
+
+class _NoNumbers(TypeError):
+    """What was given is no number, and no row of them; the message says so to its author."""
+
+
 def numbers(name: str, value: Any) -> np.ndarray:
     """What an answer gave, as an array of floats.
 
     Raises:
         _Unanswered: the three dots, or nothing.
-        TypeError: no numbers.
+        TypeError: no numbers; its message is the verdict.
     """
     if value is ... or value is None:
         raise _Unanswered
     try:
         return np.asarray(value, float)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} should give numbers, and gives a {type(value).__name__}") from None
+        raise _NoNumbers(f"{name} should give numbers, and gives {_named(value)}") from None
 
 
 def compare(
@@ -144,7 +156,7 @@ def truths(got: Any, right: Mapping[str, bool], why: Mapping[str, str]) -> str:
     if not isinstance(got, dict) or set(got) != set(right):
         return f"keep the {len(right)} statements {', '.join(right)}, each with True or False"
     if any(value is ... or value is None for value in got.values()):
-        raise _Unanswered
+        raise _NotYet
     if not all(isinstance(value, (bool, np.bool_)) for value in got.values()):
         return "each statement is either True or False (without quotation marks)"
     wrong = [key for key in right if bool(got[key]) != right[key]]
@@ -153,6 +165,12 @@ def truths(got: Any, right: Mapping[str, bool], why: Mapping[str, str]) -> str:
 
 def _same(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def _named(value: Any) -> str:
+    """A value's type, and of a tuple or a list how many there are in it."""
+    kind = type(value).__name__
+    return f"a {kind} of {len(value)}" if isinstance(value, (tuple, list)) else f"a {kind}"
 
 
 def _form(values: np.ndarray) -> str:

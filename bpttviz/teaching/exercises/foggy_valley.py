@@ -7,16 +7,16 @@ import math
 from bpttviz.teaching.exercise import Exercise, Mistake
 
 
-def longest_step(softest: float, stiffest: float) -> Exercise:
+def largest_step_size(softest: float, stiffest: float) -> Exercise:
     """The step size at which the first mode no longer settles; curvatures in eV/Å²."""
     return Exercise(
-        "longest step",
+        "largest step size",
         2 / stiffest,
         [
             Mistake(
                 "only to the far side",
-                "There one step goes straight to the bottom of the stiff direction. A longer one "
-                "overshoots, and still settles.",
+                "There one step goes straight to the bottom of the stiff direction. A larger step "
+                "size overshoots, and still settles.",
                 1 / stiffest,
             ),
             Mistake(
