@@ -95,7 +95,7 @@ class GradientDiagnosis:
                 f"early steps teach nothing. TruncatedBPTT(steps={horizon}) would cost less for "
                 "nearly the same gradient; ImplicitAdjoint looks at the resting place alone."
             ),
-            "exploding": "a smaller step size, or fewer steps, tames it.",
+            "exploding": "fewer steps tame it; so does a smaller step size, but not at a saddle.",
         }
         return (
             f"{self.name}: {self.verdict}. Back through {self.steps} steps the gradient goes from "

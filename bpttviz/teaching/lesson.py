@@ -216,7 +216,8 @@ class Lesson:
         if asked:
             made = [p for p in asked if p.answer is not None]
             right = sum(p.right is True for p in asked)
-            lines.append(f"{right} right of {len(made)} predictions made, {len(asked)} asked for")
+            left = f" ({len(asked) - len(made)} not made)" if len(made) < len(asked) else ""
+            lines.append(f"{right} of {len(asked)} predictions right{left}")
         if self.exercises:
             solved = sum(verdict.outcome == "right" for verdict in self.exercises.values())
             lines.append(f"{solved} of {len(self.exercises)} exercises solved")

@@ -16,7 +16,7 @@ RECENT = 12  # updates that say how things stand
 MEANINGS = {
     "healthy": "every step takes part",
     "vanishing": "early steps teach next to nothing",
-    "exploding": "a smaller step size, or fewer steps, tames it",
+    "exploding": "fewer steps tame it; so does a smaller step size, but not at a saddle",
     "nothing to learn": "the relaxations end at their references",
 }
 Curve = list[tuple[int, float]]  # (update, value), gaps left out

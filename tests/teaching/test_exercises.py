@@ -25,7 +25,7 @@ EXERCISES = [
     gradient_through_time.share_of_last_steps(),
     gradient_through_time.fastest_step(torch.tensor([0.3, 1.0, 5.0])),
     wrong_force.what_is_left(),
-    wrong_force.favourite_stiffness(0.8, 0.3),
+    wrong_force.preferred_stiffness(0.8, 0.3),
     pretrained_potential.one_sided_force(),
     pretrained_potential.slope_of_forces(),
     silicon_defects.mass_weighted_distance(),

@@ -94,7 +94,7 @@ def test_answers_are_checked_and_judged(capsys):
         lesson.check("it is so", False)
     lesson.check("it is not so", True, "0.1 Å")
     lesson.summary()
-    assert "1 of 2 claims hold; 0 right of 1 predictions made" in capsys.readouterr().out
+    assert "1 of 2 claims hold; 0 of 1 predictions right" in capsys.readouterr().out
 
 
 def test_a_reveal_waits_for_an_answer_and_then_replaces_itself(shown):

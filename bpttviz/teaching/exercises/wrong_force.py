@@ -39,10 +39,10 @@ def what_is_left() -> Exercise:
     )
 
 
-def favourite_stiffness(true: float, eta: float) -> Exercise:
-    """The stiffness that the loss of K steps likes best, where the resting place is right."""
+def preferred_stiffness(true: float, eta: float) -> Exercise:
+    """The stiffness that the loss of K steps prefers, where the resting place is right."""
     return Exercise(
-        "favourite stiffness",
+        "preferred stiffness",
         1 / eta,
         [
             Mistake(
