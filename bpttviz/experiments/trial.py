@@ -242,6 +242,9 @@ def shipped_report(name: str) -> Report:
         raise ValueError(
             f"no shipped run called {name!r} was measured; there are {', '.join(measured)}"
         )
-    floor = load_dataset(name.partition("/")[0]).noise_floor
-    found = Report.from_csv(folder / TABLE, noise_floor=floor)
-    return Report(found.rows, noise_floor=floor, labels={FINE_TUNED: "ends"})
+    data = load_dataset(name.partition("/")[0])
+    found = Report.from_csv(folder / TABLE, noise_floor=data.noise_floor)
+    ends = {r.name: r.end for r in data.all if r.name in found.structures}
+    return Report(
+        found.rows, references=ends, noise_floor=data.noise_floor, labels={FINE_TUNED: "ends"}
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ QUADRANTS = {
 PARADOX = QUADRANTS[True, False]
 KEPT_RIGHT = "endpoint kept right"  # within the resolution before and after
 MEANINGS = (*QUADRANTS.values(), KEPT_RIGHT)
+FAR = 0.4  # of the axis (or of a factor e): a noise floor further below is no longer in view
 
 # What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
 # or the potentials on the way to it (after ever more updates).
@@ -95,6 +96,17 @@ class Layer:
     mean: np.ndarray | None
     interval: np.ndarray | None
 
+    def until(self, stage: int) -> Layer:
+        """The layer as it would be if its potential number ``stage`` (from 1) were the last."""
+        end = min(stage, len(self.potentials))
+        return replace(
+            self,
+            potentials=self.potentials[:end],
+            arrows=tuple(replace(arrow, points=arrow.points[: end + 1]) for arrow in self.arrows),
+            mean=None if self.mean is None else self.mean[: end + 1],
+            interval=None if self.interval is None else self.interval[: end + 1],
+        )
+
     def count(self, meaning: str) -> int:
         """How many arrows say ``meaning``."""
         return sum(arrow.meaning == meaning for arrow in self.arrows)
@@ -137,23 +149,36 @@ class ErrorPlaneData:
         return means[0] if means else None
 
     @property
+    def intervals(self) -> bool:
+        """Whether there are enough groups for intervals of the means."""
+        return any(layer.interval is not None for layer in self.layers)
+
+    @property
     def structures(self) -> list[str]:
         """Those with an arrow in at least one layer, in the report's order within a layer."""
         names = (arrow.structure for layer in self.layers for arrow in layer.arrows)
         return list(dict.fromkeys(names))
 
+    @property
+    def stages(self) -> int:
+        """How many potentials an arrow can lead to: those of the longest layer."""
+        return max(len(layer.potentials) for layer in self.layers)
+
     def limits(self) -> np.ndarray:
-        """(2, 2): [force, endpoint] × (low, high) of logarithmic axes that hold everything."""
-        arrows = [arrow.points for layer in self.layers for arrow in layer.arrows]
-        intervals = [x for layer in self.layers if (x := layer.interval) is not None]
-        places = np.concatenate(
-            [np.array(way) for way in arrows]
-            + [interval.transpose(0, 2, 1).reshape(-1, 2) for interval in intervals]
-        )
+        """(2, 2): [force, endpoint] × (low, high) of logarithmic axes that fit arrows and means.
+
+        The noise floor is in view where it is not far below them; intervals may reach beyond.
+        """
+        ways = [arrow.points for layer in self.layers for arrow in layer.arrows]
+        means = [layer.mean for layer in self.layers if layer.mean is not None]
+        places = np.concatenate([np.array(way) for way in (*ways, *means)])
         low, high = places.min(0), places.max(0)
-        if self.noise_floor:
-            low[1] = min(low[1], self.noise_floor)
-        margin = np.maximum(0.12 * np.log(high / low), 0.05)
+        span = np.log(high / low)
+        floor = self.noise_floor
+        if floor and floor < low[1] and np.log(low[1] / floor) < FAR * max(span[1], 1.0):
+            low[1] = floor
+            span = np.log(high / low)
+        margin = np.maximum(0.1 * span, 0.05)
         return np.stack([low * np.exp(-margin), high * np.exp(margin)], axis=1)
 
     def describe_left_out(self) -> list[str]:

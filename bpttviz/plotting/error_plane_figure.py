@@ -16,6 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
+from bpttviz.plotting.free_place import free_place
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, POTENTIALS, TEXT, VERMILION
 
 # How an arrow looks where one layer is shown: a colour, and a line for whoever cannot see it.
@@ -30,8 +31,14 @@ LOOK: dict[str, tuple[str, Line]] = {
     error_plane.QUADRANTS[key]: style for key, style in STYLES.items()
 }
 LOOK[error_plane.KEPT_RIGHT] = (GREY, "solid")
-NAME = (0.47, 0.1)  # width and height of the quarter's name, as shares of the plane
-APART = 9  # points between the means in the margins
+# The quarter's name in more lines and more: shares of the plane that they take, width and height.
+NAMES = {
+    (0.54, 0.095): "the paradox: {}, {}\n(where the mean goes, seen from where it was)",
+    (0.34, 0.18): "the paradox:\n{}, {}\n(where the mean goes,\nseen from where it was)",
+    (0.2, 0.15): "the paradox:\n{},\n{}",
+}
+APART = 9  # points between the rows of means
+ROWS = 330  # points that a plane is high, and wide, at least: rows of means have a share of it
 
 
 def layer_look(number: int) -> tuple[str, bool]:
@@ -46,7 +53,8 @@ def plot_error_plane(
 
     Arrows of one layer are coloured by what they say, those of several by their layer. Where
     checkpoints of a training are given, a dot stands for each on the way. Means stand in the plane,
-    and with their intervals in its margins. Structures that cannot be placed (no reference forces,
+    and with their intervals along its upper and right edges; an interval that reaches beyond the
+    axis ends in an arrowhead. Structures that cannot be placed (no reference forces,
     diverged) are named in the picture.
 
     Args:
@@ -64,12 +72,11 @@ def plot_error_plane(
     despine(axes)
     axes.set_xlabel("force error (MAE) / eV/Å")
     axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
-    pad = 8 + (APART * (len(data.layers) + 1) if data.mean is not None else 0)
-    axes.set_title(plain(data.title), loc="left", fontsize=11, color=TEXT, pad=pad)
+    axes.set_title(plain(data.title), loc="left", fontsize=11, color=TEXT, pad=8)
     notes = data.describe_left_out()
     if not data.structures:
         return _nothing_to_place(picture, axes, notes)
-    limits = data.limits()
+    limits = _with_room(data, data.limits())
     _logarithmic(axes, limits)
     _draw(axes, data, limits)
     axes.legend(  # below: inside, it would hide arrows or the quarter's name
@@ -109,11 +116,7 @@ def _logarithmic(axes: Axes, limits: np.ndarray) -> None:
 def _draw(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
     """The noise floor, the quarters, the arrows of all layers, and their means."""
     if data.noise_floor:
-        axes.axhspan(limits[1, 0], data.noise_floor, color=GREY, alpha=0.15, lw=0)
-        axes.text(
-            limits[0, 0], data.noise_floor, " within the references' own error", fontsize=8,
-            va="top", color=GREY,
-        )  # fmt: skip
+        _noise_floor(axes, data.noise_floor, limits)
     if data.mean is not None:
         _quadrants(axes, data, limits)
     for number, layer in enumerate(data.layers):
@@ -125,7 +128,28 @@ def _draw(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> N
             _arrow(axes, arrow.points, colour, line, filled)
     if data.mean is not None:
         _means(axes, data)
-        _margins(axes, data)
+        if data.intervals:
+            _margins(axes, data, limits)
+
+
+def _with_room(data: error_plane.ErrorPlaneData, limits: np.ndarray) -> np.ndarray:
+    """Limits with room for the rows of means inside the frame, above and to the right."""
+    if not data.intervals:
+        return limits
+    share = (APART * (len(data.layers) + 1) + 8) / ROWS
+    wider = limits.copy()
+    wider[:, 1] *= (limits[:, 1] / limits[:, 0]) ** (share / (1 - share))
+    return wider
+
+
+def _noise_floor(axes: Axes, floor: float, limits: np.ndarray) -> None:
+    """The references' own error: a band, or a hint at the edge where it lies beyond the axis."""
+    words, height, va = "within the references' own error", floor, "top"
+    if floor > limits[1, 0]:
+        axes.axhspan(limits[1, 0], floor, color=GREY, alpha=0.15, lw=0)
+    else:
+        words, height, va = f"↓ the references' own error: {floor:.2g}", limits[1, 0], "bottom"
+    axes.text(limits[0, 0], height, f" {words}", fontsize=8, va=va, color=TEXT, alpha=0.75)
 
 
 def _arrow(
@@ -157,32 +181,58 @@ def _quadrants(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray)
     axes.axvline(x, color=GREY, lw=0.7, ls="dotted")
     axes.axhline(y, color=GREY, lw=0.7, ls="dotted")
     axes.fill_between([x, limits[0, 1]], limits[1, 0], y, color=BLUE, alpha=0.08, lw=0)
-    # At the top or at the bottom of its quarter: where there is room, and where fewer arrows are.
-    low, high = np.log(limits[1])
-    top = (np.log(y) - low) / (high - low)
-    over, under = (_crowd(data, limits, edge) for edge in (top - NAME[1], 0.0))
-    up = top < 1.5 * NAME[1] or under < over
+    _name_the_paradox(axes, data, limits)
+
+
+def _name_the_paradox(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
+    """In free space of its quarter; beside it, with a line, where the quarter is too small."""
+    x, y = _shares(error_plane.known(data.mean), limits)
+    high = _shares(data.limits()[:, 1], limits)  # beyond are the rows of means
+    floor = 0.0
+    if data.noise_floor:
+        floor = max(0.0, float(_shares(np.array([limits[0, 0], data.noise_floor]), limits)[1]))
+    taken = _drawn(data, limits)
+    inside = ((x + 0.01, high[0]), (floor + 0.01, y - 0.01))
+    anywhere = ((0.01, high[0]), (floor + 0.01, high[1]))
+    for region in (inside, anywhere):
+        found = {size: free_place(taken, size, region) for size in NAMES}
+        fitting = {size: place for size, place in found.items() if place is not None}
+        if fitting:
+            break
+    else:
+        return
+    (width, height), (_, left, bottom) = min(fitting.items(), key=lambda item: item[1][0])
+    centre = ((x + high[0]) / 2, (floor + y) / 2)
+    if region is anywhere:
+        axes.annotate(
+            "", centre, (left + width / 2, bottom + height / 2), "axes fraction", "axes fraction",
+            arrowprops={"arrowstyle": "-", "color": BLUE, "lw": 0.8}, zorder=6,
+        )  # fmt: skip
     axes.annotate(
-        f"the paradox: {error_plane.PARADOX}\n(where the mean goes, seen from where it was)",
-        (limits[0, 1], limits[1, 0] if up else y), (-6, 6 if up else -6),
-        textcoords="offset points", ha="right", va="bottom" if up else "top", fontsize=8.5,
-        color=BLUE, style="italic", zorder=7,
+        NAMES[width, height].format(*error_plane.PARADOX.split(", ")),
+        (left + width / 2, bottom + height / 2), xycoords="axes fraction", ha="center", va="center",
+        fontsize=8.5, style="italic", color=BLUE, zorder=7,
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
 
 
-def _crowd(data: error_plane.ErrorPlaneData, limits: np.ndarray, bottom: float) -> int:
-    """How much of the arrows the quarter's name would hide with its lower edge at ``bottom``."""
+def _shares(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Places (..., 2) as shares of the plane's width and height."""
+    low, high = np.log(limits).T
+    return (np.log(points) - low) / (high - low)
+
+
+def _drawn(data: error_plane.ErrorPlaneData, limits: np.ndarray) -> np.ndarray:
+    """Places (n, 2) along all arrows, and along the means' way, as shares of the plane."""
     ways = [arrow.points for layer in data.layers for arrow in layer.arrows]
-    share, (low, high) = np.linspace(0, 1, 50)[:, None], np.log(limits).T
-    hidden = 0
     means = [error_plane.known(layer.mean) for layer in data.layers]
-    for way in [*map(np.array, ways), *means]:
-        points = (np.log(way) - low) / (high - low)
-        for one, two in pairwise(points):
-            x, y = ((1 - share) * one + share * two).T
-            hidden += ((x > 1 - NAME[0]) & (y > bottom) & (y < bottom + NAME[1])).sum()
-    return hidden
+    share = np.linspace(0, 1, 50)[:, None]
+    places = [
+        (1 - share) * one + share * two
+        for way in [*map(np.array, ways), *means]
+        for one, two in pairwise(_shares(way, limits))
+    ]
+    return np.concatenate(places)
 
 
 def _mean_colours(data: error_plane.ErrorPlaneData) -> list[str]:
@@ -211,8 +261,8 @@ def _means(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     axes.plot(*error_plane.known(data.mean), "D", ms=6, color=TEXT, mfc="white", zorder=6)
 
 
-def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
-    """The means of each error alone, with their intervals, above and to the right of the plane."""
+def _margins(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.ndarray) -> None:
+    """The means of each error alone, with their intervals, along the upper and the right edge."""
     first = data.layers[0]
     before = None if first.interval is None else first.interval[0]
     rows = [(error_plane.known(first.mean)[0], before, TEXT, "white")]
@@ -227,7 +277,7 @@ def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
     ]
     scale = axes.figure.dpi_scale_trans
     for number, (mean, interval, colour, fill) in enumerate(rows):
-        away = APART * (number + 0.8) / 72
+        away = -APART * (number + 0.9) / 72
         for error, transform in enumerate(
             (
                 axes.get_xaxis_transform() + ScaledTranslation(0, away, scale),
@@ -247,7 +297,11 @@ def _margins(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
                 return (values, ones) if error == 0 else (ones, values)
 
             if interval is not None:
-                axes.plot(*place(interval[error]), lw=1.6, solid_capstyle="butt", **style)
+                seen = np.clip(interval[error], *limits[error])
+                axes.plot(*place(seen), lw=1.6, solid_capstyle="butt", **style)
+                for end, mark in enumerate(("<>", "v^")[error]):
+                    if seen[end] != interval[error, end]:  # it goes on beyond the axis
+                        axes.plot(*place(seen[end : end + 1]), mark, ms=5, **style)
             axes.plot(*place(mean[error : error + 1]), "D", ms=4.5, mfc=fill, **style)
 
 
@@ -268,8 +322,7 @@ def _legend(data: error_plane.ErrorPlaneData) -> list[Line2D]:
         ]
         handles.append(Line2D([], [], color=GREY, ls="dashed", label="dashed: endpoint worse"))
     if data.mean is not None:
-        interval = any(layer.interval is not None for layer in data.layers)
-        label = "mean before" + (", 95 % interval in the margins" if interval else "")
+        label = "mean before" + (", 95 % interval along the edges" if data.intervals else "")
         handles.append(Line2D([], [], color=TEXT, marker="D", mfc="white", ms=5, lw=0, label=label))
         handles.append(Line2D([], [], color=TEXT, marker="D", ms=5, lw=0, label="mean after"))
     return handles

@@ -15,6 +15,7 @@ from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.static import REPORT_HINT, SelfContained
+from bpttviz.widgets.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from bpttviz.widgets.compare_relaxations import CompareRelaxations
@@ -27,14 +28,18 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
     Hovering or focusing an arrow names its structure; clicking it (or Enter) selects it, Escape
     takes the selection back. The arrow keys, Home and End go from structure to structure. Where
-    there are several layers, a button for each shows and hides it. Means, with 95 % intervals, are
-    drawn in the plane and in its margins; the quarter of the paradox is named.
+    there are several layers, a button for each shows and hides it. Where an arrow goes through
+    several potentials (ever more updates, or blends with ever more of the tuned weights), a slider
+    says how far: only what was measured is shown. Means, with 95 % intervals, are drawn in the
+    plane and along its edges; the quarter of the paradox is named. Where the report has the
+    structures, the one pointed at is drawn as it rests.
 
     In a page without a kernel (nbconvert, `save_html`) all of that works too.
 
         bv.ErrorPlane(report)  # every potential but the first is a layer; the last one is shown
         bv.ErrorPlane(report, after=["force-matched", "BPTT"])  # two layers, both shown
         bv.ErrorPlane(report, after={"BPTT": ["4 updates", "8 updates"]})  # stages
+        bv.ErrorPlane(report, after={"blend": ["α = 0.5", "α = 1"]})  # of `bv.blend`, as evaluated
 
     Args:
         report: what was measured.
@@ -48,13 +53,15 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             next).
         shown: titles of the layers that are shown; by default those that were asked for, or the
             last.
+        stage: how far arrows go, counted in potentials after ``before``; by default to the last.
         plane: the `bpttviz.plotting.error_plane.ErrorPlaneData` of all layers (not a trait).
 
     Raises:
         TypeError: something else than a report.
         KeyError: the report holds no such potential.
         ValueError: no layer.
-        traitlets.TraitError: an unknown structure is selected, or an unknown layer or none shown.
+        traitlets.TraitError: an unknown structure is selected, an unknown layer or none shown, or a
+            stage that is none.
     """
 
     _esm = bundle(ENTRY)
@@ -62,6 +69,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
     selected = traitlets.Unicode("").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    stage = traitlets.Int(1).tag(sync=True)
     data = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
@@ -75,10 +83,11 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             layers = [name for name in report.potentials if name != start] or [start]
         self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()
-        self.set_trait("data", _plane_payload(self.plane))
+        self.set_trait("data", _plane_payload(self.plane, self.report))
         self.set_trait("name", f"plane-{uuid.uuid4().hex}")
         titles = [layer.title for layer in self.plane.layers]
         self.shown = titles[-1:] if after is None else titles
+        self.stage = self.plane.stages
 
     @traitlets.validate("selected")
     def _known(self, proposal: Bunch) -> str:
@@ -96,6 +105,15 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         if not proposal["value"]:
             raise traitlets.TraitError(f"one layer at least is shown, of {', '.join(titles)}")
         return [title for title in titles if title in proposal["value"]]
+
+    @traitlets.validate("stage")
+    def _measured(self, proposal: Bunch) -> int:
+        if not 1 <= proposal["value"] <= self.plane.stages:
+            raise traitlets.TraitError(
+                f"stage counts the potentials of a layer, 1 to {self.plane.stages}, got "
+                f"{proposal['value']}"
+            )
+        return proposal["value"]
 
     def link(self, compare: CompareRelaxations) -> ErrorPlane:
         """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa.
@@ -115,8 +133,8 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             if change["new"] and change["new"] in compare.report.structures:
                 compare.structure = change["new"]
 
-        def follow(change: Bunch) -> None:
-            if len(change["new"]) == 1:
+        def follow(_: Bunch) -> None:
+            if len(self.shown) == 1:
                 after = self._shown_layers()[0].potentials[-1]
                 if after in compare.report.potentials:
                     compare.after = after
@@ -126,7 +144,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
                 self.selected = change["new"]
 
         self.observe(choose, "selected")
-        self.observe(follow, "shown")
+        self.observe(follow, ["shown", "stage"])
         compare.observe(mark, "structure")
         return self
 
@@ -141,7 +159,12 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     def view(self) -> dict:
         return {
             "entry": ENTRY,
-            "data": {"data": self.data, "shown": self.shown, "selected": self.selected},
+            "data": {
+                "data": self.data,
+                "shown": self.shown,
+                "selected": self.selected,
+                "stage": self.stage,
+            },
             "live": self.name,
         }
 
@@ -150,15 +173,17 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         return f"<ErrorPlane{chosen}> {self.plane.describe()}"
 
     def _shown_layers(self) -> list[error_plane.Layer]:
-        return [layer for layer in self.plane.layers if layer.title in self.shown]
+        chosen = [layer for layer in self.plane.layers if layer.title in self.shown]
+        return [layer.until(self.stage) for layer in chosen]
 
 
-def _plane_payload(data: error_plane.ErrorPlaneData) -> dict:
+def _plane_payload(data: error_plane.ErrorPlaneData, report: Report) -> dict:
     """The plane for the front end: numbers, words and colours, nothing left to work out."""
+    potentials = [data.before, *(p for layer in data.layers for p in layer.potentials)]
     result = {
         "words": data.describe(),
         "before": data.before,
-        "paradox": f"the paradox: {error_plane.PARADOX}",
+        "paradox": error_plane.PARADOX.split(", "),
         "notes": data.describe_left_out(),
         "structures": data.structures,
         "layers": [_layer_payload(data.before, *each) for each in enumerate(data.layers)],
@@ -168,6 +193,8 @@ def _plane_payload(data: error_plane.ErrorPlaneData) -> dict:
         },
         "mean": None if data.mean is None else data.mean.tolist(),
         "noise_floor": data.noise_floor,
+        "intervals": data.intervals,
+        "thumbnails": thumbnails(report, data.structures, list(dict.fromkeys(potentials))),
     }
     if data.structures:
         limits = data.limits()
@@ -182,8 +209,17 @@ def _layer_payload(before: str, number: int, layer: error_plane.Layer) -> dict:
         "title": layer.title,
         "colour": colour,
         "filled": filled,
-        "better": layer.describe_better(),
         "potentials": [before, *layer.potentials],
+        "stages": [_stage_payload(layer.until(n + 1)) for n in range(len(layer.potentials))],
+        "mean": None if layer.mean is None else layer.mean.tolist(),
+        "interval": None if layer.interval is None else layer.interval.tolist(),
+    }
+
+
+def _stage_payload(layer: error_plane.Layer) -> dict:
+    """What a layer says if its last potential is the one that arrows lead to."""
+    return {
+        "better": layer.describe_better(),
         "arrows": [
             {
                 "name": arrow.structure,
@@ -194,6 +230,4 @@ def _layer_payload(before: str, number: int, layer: error_plane.Layer) -> dict:
             for arrow in layer.arrows
         ],
         "counts": {m: layer.count(m) for m in error_plane.MEANINGS if layer.count(m)},
-        "mean": None if layer.mean is None else layer.mean.tolist(),
-        "interval": None if layer.interval is None else layer.interval.tolist(),
     }

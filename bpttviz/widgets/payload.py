@@ -40,37 +40,17 @@ def comparison_payload(
     """
     kept = trajectory.subsample(paths, MOST)
     last = max(p.steps for p in paths)
-    reference = paths[0].reference
-    symbols = paths[0].symbols
-    species = sorted(set(symbols))
-    shown, shifts = images(paths[0])
     limit = trajectory.colour_limit(paths)
     rests = [_rest(p, last) for p in paths]
     after = {step for rest in rests if rest for step in rest["steps"]} - {last}
-    middle, reach = extent(paths[0])
     return {
-        "structure": paths[0].structure,
+        **contents(paths[0]),
         "mapSteps": last,
         "steps": max([last, *after]),
         "kept": [*kept.tolist(), *sorted(after)],
         "notes": _notes(paths, kept),
-        "radii": [round(float(covalent_radii[atomic_numbers[s]]), 3) for s in species],
-        "drawn": RADIUS,
-        "species": np.array([species.index(s) for s in symbols], "u1").tobytes(),
-        "labels": [[atom, symbols[atom]] for atom in minority(symbols)],
-        "reference": reference.astype("<f4").tobytes(),
-        "vacancies": empty_sites(paths[0]).round(3).tolist(),
-        "cell": cell_edges(paths[0]).reshape(-1, 3).round(3).tolist(),
-        "imageOf": shown.astype("<u2").tobytes(),
-        "imageShift": shifts.astype("<f4").tobytes(),
-        "middle": middle.round(3).tolist(),
-        "reach": round(reach, 3),
         "margin": MARGIN,
-        "view": view().round(6).tolist(),
-        "perspective": PERSPECTIVE,
         "limit": round(float(limit), 3),
-        "scale": list(DISTANCE),
-        "ghost": GHOST,
         "magnified": magnification(paths),
         "noiseFloor": report.noise_floor,
         "paths": [
@@ -78,6 +58,37 @@ def comparison_payload(
             for p, colour, rest in zip(paths, POTENTIALS, rests, strict=False)
         ],
     }
+
+
+def contents(path: trajectory.AlignedTrajectory) -> dict:
+    """What does not move, and how it is looked at: part of the ``Payload`` of comparison.js."""
+    species = sorted(set(path.symbols))
+    shown, shifts = images(path)
+    middle, reach = extent(path)
+    return {
+        "structure": path.structure,
+        "radii": [round(float(covalent_radii[atomic_numbers[s]]), 3) for s in species],
+        "drawn": RADIUS,
+        "species": np.array([species.index(s) for s in path.symbols], "u1").tobytes(),
+        "labels": [[atom, path.symbols[atom]] for atom in minority(path.symbols)],
+        "reference": path.reference.astype("<f4").tobytes(),
+        "vacancies": empty_sites(path).round(3).tolist(),
+        "cell": cell_edges(path).reshape(-1, 3).round(3).tolist(),
+        "imageOf": shown.astype("<u2").tobytes(),
+        "imageShift": shifts.astype("<f4").tobytes(),
+        "middle": middle.round(3).tolist(),
+        "reach": round(reach, 3),
+        "view": view().round(6).tolist(),
+        "perspective": PERSPECTIVE,
+        "scale": list(DISTANCE),
+        "ghost": GHOST,
+    }
+
+
+def packed(moved: np.ndarray) -> dict:
+    """Displacements (F, N, 3) Å as int16 with one ``scale``, Å a unit."""
+    scale = max(float(np.abs(moved).max()), 1e-6) / 32767
+    return {"scale": scale, "moved": (moved / scale).round().astype("<i2").tobytes()}
 
 
 def with_text_for_bytes(payload: dict) -> dict:
@@ -135,15 +146,13 @@ def _path(
     path: trajectory.AlignedTrajectory, kept: np.ndarray, report: Report, colour: str
 ) -> dict:
     moved = (path.positions - path.reference)[kept[kept <= path.last]]
-    scale = max(float(np.abs(moved).max()), 1e-6) / 32767
     rest = report.row(path.potential, path.structure).dq_rest
     return {
         "potential": path.potential,
         "colour": colour,
         "last": path.last,
         "lost": path.lost,
-        "scale": scale,
-        "moved": (moved / scale).round().astype("<i2").tobytes(),
+        **packed(moved),
         "energy": _numbers(path.energy - path.energy[0]),
         "fmax": _numbers(path.fmax),
         "deltaQ": _numbers(path.delta_q),
@@ -159,12 +168,10 @@ def _rest(path: trajectory.AlignedTrajectory, last: int) -> dict | None:
     stride = -(-2 * len(rest.steps) * len(path.symbols) // MOST)  # half as many frames as before
     chosen = np.unique([*range(0, len(rest.steps), stride), len(rest.steps) - 1])
     moved = (rest.positions - path.reference)[chosen]
-    scale = max(float(np.abs(moved).max()), 1e-6) / 32767
     return {
         "steps": (last + rest.steps[chosen]).tolist(),
         "arrived": rest.arrived,
-        "scale": scale,
-        "moved": (moved / scale).round().astype("<i2").tobytes(),
+        **packed(moved),
         "energy": _numbers(rest.energy[chosen] - path.energy[0]),
         "fmax": _numbers(rest.fmax[chosen]),
         "deltaQ": _numbers(rest.delta_q[chosen]),

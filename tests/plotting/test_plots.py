@@ -33,7 +33,7 @@ def arrows(axes):
 
 
 def in_margins(axes):
-    """Lines outside the frame."""
+    """Lines of the rows along the frame's edges."""
     return [line for line in axes.lines if not line.get_clip_on()]
 
 
@@ -73,21 +73,50 @@ class TestErrorPlane:
             assert f"{meaning}: 1" in picture.alt_text
 
     def test_the_paradox_is_named_in_words(self):
-        assert "the paradox: endpoint better, forces worse" in words(
-            plotting.plot_error_plane(made_up(FOUR))
-        )
+        said = words(plotting.plot_error_plane(made_up(FOUR))).replace("\n", " ")
+        assert "the paradox: endpoint better, forces worse" in said
 
     def test_the_paradoxs_name_hides_no_arrow_head(self):
         low_heads = [((0.05, 2.0), (0.08, 0.4))] * 3  # and through the top of the quarter
         high_heads = [((0.05, 2.0), (0.08, 1.8)), ((0.05, 2.0), (0.09, 1.7)), FOUR[0]]
-        for ways, place in ((low_heads, "top"), (high_heads, "bottom")):
+        for ways in (low_heads, high_heads):
             axes = plotting.plot_error_plane(made_up(ways)).axes[0]
             (name,) = (t for t in axes.texts if "the paradox" in t.get_text())
             axes.figure.canvas.draw()
             box = name.get_window_extent()
             heads = axes.transData.transform([end for _, end in ways])
             assert not any(box.contains(*head) for head in heads)
-            assert name.get_va() == place
+
+    def test_the_paradoxs_name_hangs_over_no_noise(self):
+        """The quarter is narrow and low: words that fit it, above the band."""
+        low = [((0.02, 1.0), (0.03, 1.1)), ((0.09, 1.0), (0.08, 0.9)), ((0.09, 0.12), (0.1, 0.11))]
+        for ways in (low, [*low, ((0.001, 1.0), (0.002, 0.9))]):
+            axes = plotting.plot_error_plane(made_up(ways, noise_floor=0.1)).axes[0]
+            (name,) = (t for t in axes.texts if "the paradox" in t.get_text())
+            axes.figure.canvas.draw()
+            box = axes.transData.inverted().transform(name.get_window_extent())
+            assert box[0, 1] > 0.1
+            assert (box > [axes.get_xlim()[0], 0.1]).all()
+            assert (box < [axes.get_xlim()[1], axes.get_ylim()[1]]).all()
+
+    def test_the_axis_fits_the_data_and_a_far_noise_floor_is_a_hint(self):
+        near, far = (
+            plotting.plot_error_plane(made_up(FOUR * 2, noise_floor=floor)).axes[0]
+            for floor in (0.3, 0.001)
+        )
+        assert near.get_ylim()[0] < 0.3
+        assert "within the references' own error" in words(near.figure)
+        assert far.get_ylim()[0] > 0.2
+        assert "↓ the references' own error: 0.001" in words(far.figure)
+
+    def test_an_interval_beyond_the_axis_ends_in_a_head(self):
+        wild = [((0.05, 1.0), (0.05, 1.0))] * 7 + [((0.05, 1.0), (0.06, 9.0))]
+        report = made_up(wild)
+        (layer,) = error_plane.error_plane_data(report).layers
+        axes = plotting.plot_error_plane(report).axes[0]
+        heads = [line for line in in_margins(axes) if line.get_marker() in "v^<>"]
+        assert layer.interval[1, 1, 0] < axes.get_ylim()[0]
+        assert [(h.get_marker(), h.get_ydata()[0]) for h in heads] == [("v", axes.get_ylim()[0])]
 
     def test_everything_lies_within_the_axes(self):
         axes = plotting.plot_error_plane(made_up(FOUR, noise_floor=0.1)).axes[0]
@@ -96,7 +125,6 @@ class TestErrorPlane:
             for x, y in pair:
                 assert x0 < x < x1
                 assert y0 < y < y1
-        assert y0 < 0.1
         assert all(x0 <= tick <= x1 for tick in axes.get_xticks())
         assert len(axes.get_xticks()) >= 3
 
@@ -148,12 +176,12 @@ class TestErrorPlane:
     def test_a_few_structures_get_a_mean_but_no_interval(self):
         assert error_plane.error_plane_data(made_up(FOUR)).layers[0].interval is None
         few, more = (plotting.plot_error_plane(made_up(FOUR * n)) for n in (1, 2))
-        # In each margin a diamond before and after; where intervals are known, a line each, too.
-        assert [len(in_margins(picture.axes[0])) for picture in (few, more)] == [4, 8]
+        # Where intervals are known, a line and a diamond before and after along each edge.
+        assert [len(in_margins(picture.axes[0])) for picture in (few, more)] == [0, 8]
         assert "95 %" in more.alt_text
         assert "95 %" not in few.alt_text
 
-    def test_the_margins_show_means_and_intervals(self):
+    def test_the_edges_show_means_and_intervals(self):
         report = made_up(FOUR * 2)
         (layer,) = error_plane.error_plane_data(report).layers
         above = [line for line in in_margins(plotting.plot_error_plane(report).axes[0])

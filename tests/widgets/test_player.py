@@ -618,21 +618,67 @@ class TestErrorPlanePage:
         page.get_by_role("button", name="force-matched").click()
         assert "force-matched: endpoint better in 2 of 3" in page.locator(".legend").inner_text()
 
-    def test_means_are_in_the_plane_and_in_its_margins(self, plane_page):
+    def test_near_arrows_are_told_apart_and_a_second_click_takes_the_next(self, plane_page):
         page = plane_page().page
-        # In the plane one before, one after for each layer; in each of two margins the same.
-        assert page.locator(".mean:not(.margins) rect").count() == 3
-        assert page.locator(".margins rect").count() == 6
-        places = page.locator(".margins .before").evaluate_all(
-            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
+        status = page.locator("[role=status]")
+        spot = page.locator("svg[role=listbox]").evaluate(
+            """(svg) => {
+                const at = (name) => {
+                    const dot = svg.querySelector(`[data-structure=${name}] .origin`);
+                    return [dot.cx.baseVal.value, dot.cy.baseVal.value];
+                };
+                const [a, b] = [at("s0"), at("s1")];
+                const place = new DOMPoint(a[0] + 3, a[1] + 2).matrixTransform(svg.getScreenCTM());
+                return [place.x, place.y, Math.hypot(a[0] - b[0], a[1] - b[1])];
+            }"""
         )
-        (inside,) = page.locator(".mean:not(.margins) .before").evaluate_all(
-            "marks => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
-        )
-        above, beside = places
-        centre = inside["x"] + inside["width"] / 2, inside["y"] + inside["height"] / 2
-        assert above["x"] + above["width"] / 2 == pytest.approx(centre[0], abs=0.5)
-        assert beside["y"] + beside["height"] / 2 == pytest.approx(centre[1], abs=0.5)
+        page.mouse.move(spot[0], spot[1])
+        assert status.inner_text().startswith("s0: ")
+        assert page.locator(".arrow.pointed").get_attribute("data-structure") == "s0"
+        more = "more here: click again" in status.inner_text()
+        chosen = []
+        for _ in range(2):
+            page.mouse.click(spot[0], spot[1])
+            chosen.append(page.locator("[aria-selected=true]").get_attribute("data-structure"))
+        assert chosen[0] == "s0"
+        assert (chosen[1] != "s0") == more
+        page.mouse.move(2, 2)
+        assert page.locator(".arrow.pointed").count() == 0
+
+    def test_a_slider_moves_the_arrows_from_one_measurement_to_the_next(self, plane_page):
+        page = plane_page().page
+        slider = page.get_by_role("slider")
+        assert page.locator(".stages output").inner_text() == "epoch 2"
+        head = "[data-structure=s2] g:last-child .head"
+        before = page.locator(head).get_attribute("points")
+        slider.focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator(".stages output").inner_text() == "epoch 1"
+        assert page.locator(head).get_attribute("points") != before
+        # The way that is not gone yet is dotted, from where the arrow ends.
+        ahead = page.locator("[data-structure=s2] g:last-child path.ahead").get_attribute("d")
+        assert ahead.count("L") == 1
+        label = page.locator("[data-structure=s2]").get_attribute("aria-label")
+        assert "BPTT: endpoint error 2.000 → 1.200 amu" in label
+        assert slider.evaluate("e => e === document.activeElement")
+        page.keyboard.press("ArrowRight")
+        assert page.locator(head).get_attribute("points") == before
+
+    def test_means_are_in_the_plane_and_along_its_edges(self, chromium, tmp_path):
+        errors = [way[::3] for way in made_up.WAYS] * 3  # enough for intervals
+        plane = ErrorPlane(made_up.errors([(way[0], way[-1]) for way in errors]))
+        opened = Opened(chromium, plane.save_html(tmp_path / "plane.html"))
+        page = opened.page
+        assert page.locator(".mean:not(.margins) rect").count() == 2
+        assert page.locator(".margins rect").count() == 4
+        frame = page.locator(".strip").bounding_box()
+        for mark in page.locator(".margins rect, .margins .interval, .margins .head").all():
+            box = mark.bounding_box()
+            assert box["x"] >= frame["x"]
+            assert box["y"] >= frame["y"]
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+            assert box["y"] + box["height"] <= frame["y"] + frame["height"]
+        opened.context.close()
 
     def test_dark_and_narrow(self, plane_page):
         opened = plane_page(color_scheme="dark")

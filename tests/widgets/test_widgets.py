@@ -1,3 +1,4 @@
+import base64
 import io
 import subprocess
 import sys
@@ -154,14 +155,47 @@ class TestErrorPlane:
     def test_the_front_end_gets_everything_worked_out(self, tiny_report):
         data = ErrorPlane(tiny_report).data
         (layer,) = data["layers"]
-        assert [arrow["name"] for arrow in layer["arrows"]] == tiny_report.structures
+        (stage,) = layer["stages"]
+        assert [arrow["name"] for arrow in stage["arrows"]] == tiny_report.structures
         assert layer["potentials"] == ["pretrained", "disturbed"]
-        for arrow in layer["arrows"]:
+        for arrow in stage["arrows"]:
             for place, potential in zip(arrow["points"], layer["potentials"], strict=True):
                 row = tiny_report.row(potential, arrow["name"])
                 assert tuple(place) == (row.force_mae, row.dq_rest)
             assert arrow["meaning"] in data["looks"]
-        assert sum(layer["counts"].values()) == 2
+        assert sum(stage["counts"].values()) == 2
+
+    def test_the_structures_are_there_as_they_rest(self, tiny_report):
+        stills = ErrorPlane(tiny_report).data["thumbnails"]
+        assert list(stills) == tiny_report.structures
+        for name, still in stills.items():
+            assert still["potentials"] == ["pretrained", "disturbed"]
+            (path,) = still["paths"]
+            moved = path["scale"] * np.frombuffer(base64.b64decode(path["moved"]), "<i2")
+            moved = moved.reshape(3, -1, 3)  # the reference end, and two ends at rest
+            assert not moved[0].any()
+            masses = tiny_report.reference(name).masses.numpy()
+            for frame, potential in zip(moved[1:], still["potentials"], strict=True):
+                far = np.sqrt((masses * (frame**2).sum(1)).sum())
+                assert far == pytest.approx(tiny_report.row(potential, name).dq_rest, abs=2e-3)
+
+    def test_a_table_has_no_structures_to_draw(self, made):
+        assert ErrorPlane(made).data["thumbnails"] == {}
+
+    def test_arrows_go_as_far_as_was_asked(self, made):
+        plane = ErrorPlane(made, after={"BPTT": ["forces", "epoch 1", "epoch 2"]})
+        assert plane.stage == 3
+        plane.stage = 1
+        assert "before to BPTT" in plane.picture().alt_text
+        assert "endpoint error at rest 1.27 to 1.23" in plane.picture().alt_text
+        (layer,) = plane.data["layers"]
+        points = [stage["arrows"][0]["points"] for stage in layer["stages"]]
+        assert [way[-1] for way in points] == [list(point) for point in made_up.WAYS[0][1:]]
+        assert layer["stages"][0]["arrows"][1]["meaning"] == "endpoint worse, forces better"
+        assert layer["stages"][2]["arrows"][1]["meaning"] == "endpoint better, forces worse"
+        for nonsense in (0, 4):
+            with pytest.raises(TraitError, match="1 to 3"):
+                plane.stage = nonsense
 
     def test_every_other_potential_is_a_layer_and_the_last_one_is_shown(self, made):
         error_plane = ErrorPlane(made)

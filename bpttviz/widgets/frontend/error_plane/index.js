@@ -5,17 +5,20 @@
  *
  * @typedef {import("./scales.js").Arrow} Arrow
  * @typedef {import("./scales.js").Data} Data
- * @typedef {import("./scales.js").Layer} Layer
+ * @typedef {import("./scales.js").ShownLayer} ShownLayer
  * @typedef {import("./scales.js").Scale} Scale
  * @typedef {import("../shared/model.js").Model} Model
  */
 import { svg, tag } from "../shared/dom.js";
 import { OfflineModel, listen } from "../shared/model.js";
-import { background, paradoxLabel } from "./background.js";
+import { background } from "./background.js";
 import { legendOf } from "./legend.js";
 import { margins, means } from "./means.js";
-import { PLANE_HEIGHT, PLANE_WIDTH, scalesOf } from "./scales.js";
+import { paradoxLabel } from "./paradox.js";
+import { meant } from "./pointing.js";
+import { PLANE_HEIGHT, PLANE_WIDTH, scalesOf, until } from "./scales.js";
 import { arrowShape, sample } from "./shapes.js";
+import { Thumbnail } from "./thumbnail.js";
 
 const HINT = "Point at an arrow to name its structure; click it, or press Enter, to select it.";
 
@@ -31,11 +34,20 @@ class ErrorPlane {
     el.classList.add("bpttviz-error-plane");
     el.dataset.model = model.get("name");
     this.chooser = tag("div", { class: "layers", role: "group", "aria-label": "layers" });
+    this.slider = this.stageSlider();
     this.stage = tag("div");
     this.status = tag("p", { class: "status", role: "status" });
+    this.thumbnail = new Thumbnail(this.data.thumbnails);
+    this.legend = tag("div");
+    this.notes = tag("div");
     /** @type {Map<string, SVGGElement>} */
     this.marks = new Map();
-    el.replaceChildren(this.chooser, this.stage, this.status);
+    /** @type {import("./pointing.js").Target[]} */
+    this.targets = [];
+    /** @type {string[]} structures that the mouse may mean, the nearest first */
+    this.pointed = [];
+    el.replaceChildren(this.chooser, this.slider.row, this.stage,
+      tag("div", { class: "below" }, tag("div", {}, this.legend, this.status, this.notes), this.thumbnail.el));
     this.draw();
   }
 
@@ -44,10 +56,10 @@ class ErrorPlane {
     return this.model.get("data");
   }
 
-  /** @returns {Layer[]} those that are shown */
+  /** @returns {ShownLayer[]} those that are shown, as far as they are */
   get layers() {
-    const shown = this.model.get("shown");
-    return this.data.layers.filter((layer) => shown.includes(layer.title));
+    const shown = this.model.get("shown"), stage = this.model.get("stage");
+    return this.data.layers.filter((layer) => shown.includes(layer.title)).map((layer) => until(layer, stage));
   }
 
   // --- words ----------------------------------------------------------------------------------
@@ -58,6 +70,8 @@ class ErrorPlane {
    */
   say(name, words) {
     this.status.replaceChildren(...(name ? [tag("b", {}, name), ": "] : []), words);
+    const { potentials } = this.layers[this.layers.length - 1];
+    this.thumbnail.show(name, potentials[potentials.length - 1]);
   }
 
   /** Say what is said while nothing is pointed at. */
@@ -98,6 +112,65 @@ class ErrorPlane {
     if (!shown.size) return;
     this.model.set("shown", all.filter((one) => shown.has(one)));
     this.model.save_changes();
+  }
+
+  /**
+   * Name the structure whose arrow is nearest, and what is near it, too.
+   * @param {PointerEvent} event
+   * @param {SVGSVGElement} picture
+   */
+  point(event, picture) {
+    const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM()?.inverse());
+    this.pointed = meant([place.x, place.y], this.targets);
+    this.showPointed();
+    const [name] = this.pointed;
+    const dot = event.target instanceof Element && event.target.closest(".way");
+    if (!name) this.sayRest();
+    else if (dot && dot.closest(`[data-structure="${CSS.escape(name)}"]`)) {
+      this.say(`${name} under ${dot.getAttribute("data-potential")}`, String(dot.getAttribute("data-words")));
+    } else {
+      const more = this.pointed.length - 1;
+      this.say(name, this.wordsOf(name) + (more ? `. ${more} more here: click again` : ""));
+    }
+  }
+
+  /** The arrow that the mouse means stands out; the others step back. */
+  showPointed() {
+    const [first] = this.pointed;
+    this.el.classList.toggle("some-pointed", first !== undefined);
+    for (const [name, mark] of this.marks) mark.classList.toggle("pointed", name === first);
+  }
+
+  /** Select what the mouse means: at another click in one place the next one of several. */
+  choosePointed() {
+    const at = this.pointed.indexOf(this.model.get("selected"));
+    const name = this.pointed[(at + 1) % Math.max(this.pointed.length, 1)] ?? "";
+    this.choose(name);
+    if (name) this.say(name, this.wordsOf(name));
+  }
+
+  /** A slider that says how far arrows go, where they go through several potentials. */
+  stageSlider() {
+    const input = tag("input", { type: "range", min: 1, step: 1 });
+    const output = tag("output");
+    const row = tag("label", { class: "stages" }, "arrows as far as", input, output);
+    input.addEventListener("input", () => {
+      this.model.set("stage", Number(input.value));
+      this.model.save_changes();
+    });
+    return { row, input, output };
+  }
+
+  showStage() {
+    const { row, input, output } = this.slider;
+    const most = Math.max(...this.data.layers.map(({ stages }) => stages.length));
+    const names = new Set(this.layers.filter(({ stages }) => stages.length > 1)
+      .map(({ potentials }) => potentials[potentials.length - 1]));
+    row.hidden = most < 2;
+    input.max = String(most);
+    input.value = this.model.get("stage");
+    output.textContent = [...names].join(", ");
+    input.setAttribute("aria-valuetext", output.textContent);
   }
 
   /**
@@ -143,19 +216,31 @@ class ErrorPlane {
 
   draw() {
     const { data, layers } = this;
+    const focused = [...this.marks].find(([, mark]) => mark === document.activeElement)?.[0];
     this.marks = new Map();
-    const notes = data.notes.map((note) => tag("p", { class: "note" }, note));
+    this.pointed = [];
+    this.el.classList.remove("some-pointed");
+    this.notes.replaceChildren(...data.notes.map((note) => tag("p", { class: "note" }, note)));
     this.status.hidden = !data.structures.length;
     if (!data.structures.length) {
+      this.slider.row.hidden = true;
       this.chooser.replaceChildren();
-      this.stage.replaceChildren(data.words, ...notes);
+      this.legend.replaceChildren();
+      this.stage.replaceChildren(data.words);
       return;
     }
     this.showButtons();
-    this.stage.replaceChildren(this.picture(data, layers, scalesOf(data)), legendOf(data, layers), ...notes);
+    this.showStage();
+    this.thumbnail.setStills(data.thumbnails);
+    this.stage.replaceChildren(this.picture(data, layers, scalesOf(data)));
+    this.legend.replaceChildren(legendOf(data, layers));
     const [first] = this.marks.keys();
     if (first !== undefined) this.allowFocus(first);
     this.showSelection();
+    if (focused !== undefined && this.marks.has(focused)) { // it was drawn anew
+      this.allowFocus(focused);
+      this.marks.get(focused)?.focus();
+    }
   }
 
   /** A button for each layer, where there are several. */
@@ -175,7 +260,7 @@ class ErrorPlane {
 
   /**
    * @param {Data} data
-   * @param {Layer[]} layers
+   * @param {ShownLayer[]} layers
    * @param {Scale} scale
    */
   picture(data, layers, scale) {
@@ -185,15 +270,24 @@ class ErrorPlane {
     const title = `${data.before} → ${layers.map((layer) => layer.title).join(", ")}`;
     picture.append(background(data, scale),
                    svg("text", { class: "title", x: 76, y: 20, "aria-hidden": "true" }, title));
+    this.targets = [];
     const drawn = new Set(layers.flatMap(({ arrows }) => arrows.map(({ name }) => name)));
     for (const name of data.structures.filter((structure) => drawn.has(structure))) {
       const mark = this.mark(name, layers, scale);
       this.marks.set(name, mark);
       picture.append(mark);
     }
-    if (data.mean) picture.append(means(data, layers, scale), margins(data, layers, scale), paradoxLabel(data, layers, scale));
+    if (data.mean) picture.append(means(data, layers, scale), paradoxLabel(data, layers, scale));
+    if (data.intervals) picture.append(margins(data, layers, scale));
+    picture.addEventListener("pointermove", (event) => this.point(event, picture));
+    picture.addEventListener("pointerleave", () => {
+      this.pointed = [];
+      this.showPointed();
+      this.sayRest();
+    });
     picture.addEventListener("click", (event) => {
-      if (event.target === picture) this.choose("");
+      this.point(/** @type {PointerEvent} */ (event), picture);
+      this.choosePointed();
     });
     return picture;
   }
@@ -201,7 +295,7 @@ class ErrorPlane {
   /**
    * All arrows of one structure: together they are one option.
    * @param {string} name
-   * @param {Layer[]} layers
+   * @param {ShownLayer[]} layers
    * @param {Scale} scale
    */
   mark(name, layers, scale) {
@@ -210,13 +304,15 @@ class ErrorPlane {
       class: "arrow", role: "option", tabindex: -1, "aria-label": `${name}: ${words}`,
       "aria-selected": "false", "data-structure": name,
     });
+    /** @type {import("./scales.js").Point[][]} */
+    const ways = [];
     for (const layer of layers) {
       const arrow = layer.arrows.find((one) => one.name === name);
-      if (arrow) group.append(this.arrow(arrow, layer, layers.length > 1, scale));
+      if (!arrow) continue;
+      group.append(this.arrow(arrow, layer, layers.length > 1, scale));
+      ways.push(arrow.points.map(scale.at));
     }
-    group.addEventListener("click", () => this.choose(name));
-    group.addEventListener("pointerenter", () => this.say(name, words));
-    group.addEventListener("pointerleave", () => this.sayRest());
+    this.targets.push({ name, ways });
     group.addEventListener("focus", () => this.say(name, words));
     group.addEventListener("blur", () => this.sayRest());
     group.addEventListener("keydown", (event) => this.onKey(event, name));
@@ -225,13 +321,14 @@ class ErrorPlane {
 
   /**
    * @param {Arrow} arrow
-   * @param {Layer} layer
+   * @param {ShownLayer} layer
    * @param {boolean} several  whether there are other layers to tell it from
    * @param {Scale} scale
    */
   arrow({ name, points, meaning }, layer, several, { at }) {
     const { colour, dashed } = this.data.looks[meaning];
     const places = points.map(at);
+    const all = layer.whole.arrows.find((one) => one.name === name)?.points.slice(points.length - 1).map(at) ?? [];
     const d = `M${places.map((point) => point.join(" ")).join("L")}`;
     const group = svg("g", {
       class: several && !layer.filled ? "hollow" : "",
@@ -239,19 +336,18 @@ class ErrorPlane {
     });
     const [[x, y]] = places;
     group.append(
+      svg("path", { class: "ahead", d: `M${all.map((point) => point.join(" ")).join("L")}` }), // not shown yet
+      ...all.slice(1).map(([cx, cy]) => svg("circle", { class: "ahead", cx, cy, r: 2 })),
       svg("path", { class: "halo", d }),
       svg("circle", { class: "origin", cx: x, cy: y, r: 3 }),
       ...arrowShape(places, 10, dashed ? "dashed" : ""),
-      svg("path", { class: "reach", d }), // wide and invisible: easy to hit
     );
     places.slice(1, -1).forEach(([cx, cy], index) => {
       const [force, endpoint] = points[index + 1];
-      const dot = svg("circle", { class: "way", cx, cy, r: 3 });
-      dot.addEventListener("pointerenter", () => this.say(
-        `${name} under ${layer.potentials[index + 1]}`,
-        `endpoint error ${endpoint.toFixed(3)} amu^½ Å, force error ${force.toFixed(4)} eV/Å`));
-      dot.addEventListener("pointerleave", () => this.say(name, this.wordsOf(name)));
-      group.append(dot);
+      group.append(svg("circle", {
+        class: "way", cx, cy, r: 3, "data-potential": layer.potentials[index + 1],
+        "data-words": `endpoint error ${endpoint.toFixed(3)} amu^½ Å, force error ${force.toFixed(4)} eV/Å`,
+      }));
     });
     return group;
   }
@@ -265,14 +361,14 @@ export function render({ model, el }) {
   const plane = new ErrorPlane(el, model);
   const draw = () => plane.draw();
   return listen(model, [
-    ["change:data", draw], ["change:shown", draw], ["change:selected", () => plane.showSelection()],
+    ["change:data", draw], ["change:shown", draw], ["change:stage", draw], ["change:selected", () => plane.showSelection()],
   ]);
 }
 
 /**
  * Put an error plane into a page that has no kernel.
  * @param {HTMLElement} el
- * @param {{data: Data, shown: string[], selected: string}} values
+ * @param {{data: Data, shown: string[], selected: string, stage: number}} values
  */
 export function mount(el, values) {
   render({ model: new OfflineModel({ name: "", ...values }), el });

@@ -4,16 +4,15 @@ import { sample } from "./shapes.js";
 
 /**
  * @param {import("./scales.js").Data} data
- * @param {import("./scales.js").Layer[]} layers  those that are shown
+ * @param {import("./scales.js").ShownLayer[]} layers  those that are shown
  */
 export function legendOf(data, layers) {
   const items = layers.length === 1 ? meanings(data, layers[0]) : titles(layers);
   if (layers.some(({ potentials }) => potentials.length > 2)) {
-    items.push(tag("li", {}, "dots: states on the way, after fewer updates"));
+    items.push(tag("li", {}, "dots: potentials on the way"));
   }
   if (data.mean) {
-    const known = layers.some(({ interval }) => interval);
-    items.push(tag("li", {}, "◇ → ◆ means" + (known ? "; in the margins, their 95 % intervals" : "")));
+    items.push(tag("li", {}, "◇ → ◆ means" + (data.intervals ? "; along the edges, their 95 % intervals" : "")));
   }
   return tag("ul", { class: "legend" }, ...items);
 }
@@ -21,7 +20,7 @@ export function legendOf(data, layers) {
 /**
  * One layer is coloured by what its arrows say.
  * @param {import("./scales.js").Data} data
- * @param {import("./scales.js").Layer} layer
+ * @param {import("./scales.js").ShownLayer} layer
  */
 function meanings({ looks }, { counts }) {
   return Object.entries(looks).filter(([meaning]) => counts[meaning]).map(([meaning, { colour, dashed }]) =>
@@ -30,7 +29,7 @@ function meanings({ looks }, { counts }) {
 
 /**
  * Several layers are told apart by their colours.
- * @param {import("./scales.js").Layer[]} layers
+ * @param {import("./scales.js").ShownLayer[]} layers
  */
 function titles(layers) {
   return [
