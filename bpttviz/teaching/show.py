@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from IPython import get_ipython
@@ -86,6 +86,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         parts = text.split("$")
         marked = "$".join(p if n % 2 else p.replace("_", r"\_") for n, p in enumerate(parts))
         display({"text/markdown": marked, "text/plain": text}, raw=True)
+
+
+def bullets(sentences: Iterable[str]) -> None:
+    """A list, a sentence a line; long ones are broken between words."""
+    said = list(sentences)
+    markup = "".join(f"<li>{safe(sentence)}</li>" for sentence in said)
+    show(f"<ul>{markup}</ul>", "\n".join(f"• {sentence}" for sentence in said))
 
 
 def _bundle(markup: str, text: str) -> dict[str, str]:

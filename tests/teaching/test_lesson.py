@@ -164,3 +164,13 @@ def test_cost_is_counted_from_the_beginning_of_the_lesson():
     lesson.check_cost(60, gigabytes=64)
     with pytest.raises(AssertionError, match="no more than promised"):
         lesson.check_cost(0, gigabytes=64)
+
+
+def test_a_list_is_text_in_a_terminal_and_html_in_a_notebook(capsys, monkeypatch):
+    show.bullets(["a < b", "c"])
+    assert capsys.readouterr().out == "• a < b\n• c\n"
+    shown = []
+    monkeypatch.setattr(show, "get_ipython", lambda: object())
+    monkeypatch.setattr(show, "display", lambda bundle, raw: shown.append(bundle))
+    show.bullets(["a < b"])
+    assert shown == [{"text/html": "<ul><li>a &lt; b</li></ul>", "text/plain": "• a < b"}]
