@@ -21,6 +21,7 @@ from .experiments.benchmark_report import read_benchmark as read_benchmark
 from .experiments.robustness import robustness as robustness
 from .experiments.robustness_result import Robustness as Robustness
 from .experiments.robustness_result import stored_robustness as stored_robustness
+from .experiments.stored_traces import stored_gradient as stored_gradient
 from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import own_relaxations as own_relaxations
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
@@ -103,6 +104,7 @@ from .training.starts import JitteredStarts as JitteredStarts
 from .training.starts import MixedStarts as MixedStarts
 from .training.starts import ReferenceStarts as ReferenceStarts
 from .training.starts import Starts as Starts
+from .widgets.backward_flow import BackwardFlow as BackwardFlow
 from .widgets.compare_relaxations import CompareRelaxations as CompareRelaxations
 from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley

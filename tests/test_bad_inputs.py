@@ -275,6 +275,9 @@ CALLS = {
     },
     "stored_robustness": lambda: {},
     "RobustnessMap": lambda: {"result": bv.stored_robustness("landscape")},
+    "stored_gradient": lambda: {},
+    "BackwardFlow": lambda: {"trace": traced()},
+    "plotting.plot_backward_flow": lambda: {"trace": traced()},
     "open_lesson": lambda: {"name": "05"},
     "open_assignment": lambda: {"name": "A1"},
     "LandscapeExample": lambda: {
@@ -489,6 +492,7 @@ KINDS = {
     "duration": COUNT,
     "step": WHOLE,
     "landscape": object_of(wells),
+    "trace": object_of(traced),
     **dict.fromkeys(["truth"], object_of(wells)),
     "run": object_of(run),
     "places": but("None"),

@@ -2,6 +2,7 @@ from .answers import plot_answers as plot_answers
 from .atoms import plot_forces as plot_forces
 from .atoms import plot_parity as plot_parity
 from .atoms import plot_snapshots as plot_snapshots
+from .backward_flow import plot_backward_flow as plot_backward_flow
 from .curves import plot_curves as plot_curves
 from .datasets import plot_dataset as plot_dataset
 from .error_plane_figure import plot_error_plane as plot_error_plane

@@ -12,7 +12,7 @@ from ase.data import atomic_numbers, covalent_radii
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection, LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgba
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure, SubFigure
 
 from bpttviz.evaluation.defects import vacant_sites
@@ -51,11 +51,18 @@ class Scene:
         limit: at which the colour scale ends.
         values: (T+1, N) what colours the atoms instead of their distance (Å) to the reference. The
             ghosts of the reference are left out then.
+        colours: the scale of colours.
     """
 
     def __init__(
-        self, axes: Axes, path: AlignedTrajectory, limit: float, values: np.ndarray | None = None
+        self,
+        axes: Axes,
+        path: AlignedTrajectory,
+        limit: float,
+        values: np.ndarray | None = None,
+        colours: Colormap = COLOURS,
     ):
+        self.colours = colours
         self.axes, self.path = axes, path
         self.values = path.distance if values is None else values
         self.ghostly = values is None
@@ -106,7 +113,7 @@ class Scene:
         light = places + size[:, None] * np.array([-0.16, 0.18])
         offsets = np.stack([self.ghosts, places, light], axis=1)[self.order]
         sizes = np.stack([ghost_size, size, 0.3 * size], axis=1)[self.order]
-        fill = COLOURS(self.norm(self.values[frame]))
+        fill = self.colours(self.norm(self.values[frame]))
         if gone:
             fill[:] = to_rgba("#DDDDDD")
         ghost, highlight = to_rgba(GHOST, 0.28 * self.ghostly), (1, 1, 1, 0.3)

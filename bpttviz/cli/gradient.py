@@ -1,0 +1,94 @@
+"""The gradient on the atoms, back through a relaxation."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpttviz import __version__
+from bpttviz.cli.options import (
+    add_potential,
+    add_relaxations,
+    load_chosen,
+    positive,
+    read_files,
+    require_one_source,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from bpttviz.datasets.relaxations import RelaxationDataset
+
+HELP = "follow the gradient of ΔQ back through relaxations, atom by atom, and show it on a page"
+
+EXAMPLES = """\
+  bpttviz gradient mine/OUTCAR --potential chgnet --out gradients
+  bpttviz gradient --dataset si-defects --structure 005_tet_Si --potential chgnet --out gradients"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_relaxations(parser, "reference relaxations")
+    parser.add_argument(
+        "--structure", nargs="+", metavar="NAME",
+        help="which relaxations of a data set (all of them where not given)",
+    )  # fmt: skip
+    add_potential(parser)
+    parser.add_argument("--steps", type=whole, default=20, help="K, steps of each relaxation")
+    parser.add_argument("--step-size", type=positive, default=0.06, help="eta, Å²/eV")
+
+
+def run(choices: argparse.Namespace) -> int:
+    """Writes NAME.safetensors and NAME.html (it needs no kernel) of each relaxation."""
+    from bpttviz.provenance import fingerprint, specification
+    from bpttviz.relaxation.gradient_trace import trace_gradient
+    from bpttviz.relaxation.rules import GradientDescent
+    from bpttviz.relaxation.stopping import StoppingCriterion
+    from bpttviz.widgets.backward_flow import BackwardFlow
+
+    references = _references(choices)
+    potential = load_chosen(choices.potential, choices).potential
+    rule, stop = GradientDescent(choices.step_size), StoppingCriterion(choices.steps)
+    out = Path(choices.out)
+    out.mkdir(parents=True, exist_ok=True)
+    made: dict[str, Any] = {
+        "version": __version__,
+        "potential": [choices.potential, specification(potential), fingerprint(potential)],
+        "rule": specification(rule),
+        "stop": specification(stop),
+    }
+    for reference in references:
+        trace = trace_gradient(potential, reference.start, reference.end, rule, stop)
+        trace = replace(trace, made=made | {"command": _command(choices, reference.name)})
+        trace.write(out / f"{reference.name}.safetensors")
+        BackwardFlow(trace).save_html(out / f"{reference.name}.html")
+        print(trace)
+    return 0
+
+
+def _command(choices: argparse.Namespace, name: str) -> str:
+    """What makes this one again, without the place of anybody's files."""
+    source = f"--dataset {choices.dataset} --structure {name}" if choices.dataset else name
+    return (
+        f"bpttviz gradient {source} --potential {choices.potential} --steps {choices.steps} "
+        f"--step-size {choices.step_size:g}"
+    )
+
+
+def _references(choices: argparse.Namespace) -> RelaxationDataset:
+    """The relaxations to go through."""
+    from bpttviz.datasets.library import load_dataset
+    from bpttviz.datasets.relaxations import RelaxationDataset
+
+    require_one_source(choices)
+    if choices.files:
+        if choices.structure:
+            raise ValueError("--structure chooses from a data set; it has no meaning for files")
+        return read_files(choices.files, choices, choices.groups)
+    known = {r.name: r for r in load_dataset(choices.dataset).all}
+    names = choices.structure or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"{choices.dataset} has no {unknown[0]!r}; there are {', '.join(known)}")
+    return RelaxationDataset([known[name] for name in names])
