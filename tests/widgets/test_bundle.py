@@ -110,7 +110,7 @@ class TestFrontEnd:
     @pytest.mark.parametrize("entry", ENTRIES)
     def test_every_widget_can_be_bundled_and_asks_for_nothing(self, entry):
         text, styles = bundle(entry, "shared/mount_unless_live.js"), stylesheet(entry)
-        assert len(ENTRIES) == 6
+        assert len(ENTRIES) == 7
         assert re.search(r"^export (default|function render)", text, re.MULTILINE)
         both = text + styles
         assert not re.search(r"^import\b|^export .*\bfrom [\"']|^@import", both, re.MULTILINE)
