@@ -32,7 +32,7 @@ export class Flow extends Comparison {
     this.vectors = [payload.forces, payload.gradients].map((packed) => new Float32Array(unpack(packed)));
     this.largest = this.vectors.map((all) => Math.max(...lengths(all)) || 1);
     /** Norm of dL/dX at each step, amu^½. */
-    this.norms = Array.from({ length: this.steps + 1 }, (_, step) => Math.hypot(...this.arrows(step, 1)));
+    this.norms = Array.from({ length: this.steps + 1 }, (_, step) => Math.hypot(...this.vectorsAt(step, 1)));
   }
 
   /** The last moment of the clock. */
@@ -54,7 +54,7 @@ export class Flow extends Comparison {
    * @param {number} step
    * @param {number} way
    */
-  arrows(step, way) {
+  vectorsAt(step, way) {
     return this.vectors[way].subarray(3 * this.atoms * step, 3 * this.atoms * (step + 1));
   }
 
@@ -64,7 +64,7 @@ export class Flow extends Comparison {
    * @param {number} way
    */
   shares(step, way) {
-    const squares = lengths(this.arrows(step, way)).map((size) => size * size);
+    const squares = lengths(this.vectorsAt(step, way)).map((size) => size * size);
     const all = squares.reduce((sum, one) => sum + one, 0) || 1;
     return squares.map((one) => one / all);
   }

@@ -61,7 +61,7 @@ export class FlowStage extends CanvasStage {
     if (!flow || !painter.width || !painter.height) return;
     const { context, width, height } = painter;
     const { positions } = flow.paths[0].at(shown.step);
-    const vectors = flow.arrows(shown.step, shown.way);
+    const vectors = flow.vectorsAt(shown.step, shown.way);
     const sizes = lengths(vectors);
     const largest = shown.equal ? Math.max(...sizes) || 1 : flow.largest[shown.way];
     const radii = this.radiiOf.map((radius) => flow.drawn * radius);

@@ -155,7 +155,7 @@ class BackwardFlow {
   describe(atom, step) {
     const { flow } = this;
     const { distances } = flow.paths[0].at(step);
-    const force = lengths(flow.arrows(step, 0))[atom], pull = lengths(flow.arrows(step, 1))[atom];
+    const force = lengths(flow.vectorsAt(step, 0))[atom], pull = lengths(flow.vectorsAt(step, 1))[atom];
     return `${flow.symbols[atom]} ${atom} at step ${step}: ${distances[atom].toFixed(3)} Å from its reference place ` +
       `(${(100 * flow.partsOfEnd(step)[atom]).toFixed(0)} % of ΔQ²), force ${force.toFixed(2)} eV/Å, ` +
       `|dL/dX| ${pull.toFixed(2)} amu½ (${(100 * flow.shares(step, 1)[atom]).toFixed(0)} % of the gradient's square).`;
