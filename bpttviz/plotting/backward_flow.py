@@ -94,7 +94,9 @@ def plot_backward_flow(trace: GradientTrace) -> AccessibleFigure:
     picture = AccessibleFigure((10.4, 6.4))
     rows: list[Any] = [["forward", "turn", "back"], ["norm", "norm", "shares"]]
     panels = picture.subplot_mosaic(rows, height_ratios=(1.55, 1))
-    _atoms(panels["forward"], flow, 0, flow.forces, 0, f"forward, step 0\nforces: {trace.name}")
+    strongest = float(np.linalg.norm(flow.forces[0], axis=1).max())
+    title = f"{plain(trace.name)}: forward, step 0\nforces up to {strongest:.2g} eV/Å"
+    _atoms(panels["forward"], flow, 0, flow.forces, 0, title)
     sizes = trace.sensitivity.numpy()
     for name, step, words in (
         ("turn", last, f"the turn, step {last}"),
@@ -139,8 +141,9 @@ def _atoms(
 def _norms(axes: Axes, sizes: np.ndarray) -> None:
     despine(axes)
     axes.plot(sizes, "-o", color=VERMILION, ms=4, lw=1.8)
+    axes.set_xlim(-0.5, len(sizes) - 0.5)
     axes.set_ylim(0, 1.08 * max(float(sizes.max()), 1e-12))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("step t  (← the gradient's way)")
     axes.set_title("|dL/dX$_t$| / amu$^{1/2}$", loc="left", fontsize=10, color=TEXT)
 

@@ -31,6 +31,8 @@ export class Flow extends Comparison {
     this.words = payload.words;
     this.vectors = [payload.forces, payload.gradients].map((packed) => new Float32Array(unpack(packed)));
     this.largest = this.vectors.map((all) => Math.max(...lengths(all)) || 1);
+    /** @type {number[][]} */
+    this.orders = [];
     /** Norm of dL/dX at each step, amu^½. */
     this.norms = Array.from({ length: this.steps + 1 }, (_, step) => Math.hypot(...this.vectorsAt(step, 1)));
   }
@@ -59,6 +61,16 @@ export class Flow extends Comparison {
   }
 
   /**
+   * The largest of the forces or of dL/dX: of one step, or of all.
+   * @param {number} step
+   * @param {number} way
+   * @param {boolean} ofThisStep
+   */
+  longestArrow(step, way, ofThisStep) {
+    return ofThisStep ? Math.max(...lengths(this.vectorsAt(step, way))) || 1 : this.largest[way];
+  }
+
+  /**
    * Each atom's part of the sum of squares of its arrows: |dL/dX|², or |F|².
    * @param {number} step
    * @param {number} way
@@ -67,6 +79,22 @@ export class Flow extends Comparison {
     const squares = lengths(this.vectorsAt(step, way)).map((size) => size * size);
     const all = squares.reduce((sum, one) => sum + one, 0) || 1;
     return squares.map((one) => one / all);
+  }
+
+  /**
+   * Atoms in the order in which a list of them stays while the clock goes: by the mean over all
+   * steps of what is listed, the largest first.
+   * @param {number} way
+   */
+  order(way) {
+    return (this.orders[way] ??= this.inOrder((step) => (way ? this.shares(step, 1) : this.partsOfEnd(step))));
+  }
+
+  /** @param {(step: number) => number[]} listed */
+  inOrder(listed) {
+    const sums = new Float64Array(this.atoms);
+    for (let step = 0; step <= this.steps; step++) listed(step).forEach((part, atom) => { sums[atom] += part; });
+    return Array.from(sums.keys()).sort((a, b) => sums[b] - sums[a]);
   }
 
   /**

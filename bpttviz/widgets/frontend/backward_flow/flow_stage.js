@@ -63,7 +63,7 @@ export class FlowStage extends CanvasStage {
     const { positions } = flow.paths[0].at(shown.step);
     const vectors = flow.vectorsAt(shown.step, shown.way);
     const sizes = lengths(vectors);
-    const largest = shown.equal ? Math.max(...sizes) || 1 : flow.largest[shown.way];
+    const largest = flow.longestArrow(shown.step, shown.way, shown.equal);
     const radii = this.radiiOf.map((radius) => flow.drawn * radius);
     const bodies = {
       key: "", gone: false, positions, ghosts: flow.reference, radii,

@@ -55,8 +55,14 @@ class BackwardFlow {
     this.play.className = "play";
     this.slider = tag("input", { type: "range", min: 0, max: this.flow.last, step: 1, value: 0, "aria-label": "moment" });
     this.slider.addEventListener("input", () => this.choose(Number(this.slider.value)));
-    const equal = toggleButton("longest arrow the same", "Draw the longest arrow of every step equally long: a gradient that has shrunk can be seen then",
-      false, (on) => this.stage.see({ equal: on }));
+    // Forces are large for a step or two only: unless each step has its own scale, nothing is seen
+    // of the others. Whether a gradient grows is seen on one scale.
+    this.equals = [true, false];
+    this.equal = toggleButton("longest arrow the same", "Longest arrow the same at every step: arrows that have shrunk can be seen then",
+      true, (on) => {
+        this.equals[this.flow.at(this.clock.step).way] = on;
+        this.show();
+      });
     const speed = tag("select", { "aria-label": "speed", title: "Speed" },
       ...[[2.5, "½×"], [5, "1×"], [10, "2×"], [20, "4×"]].map(([rate, text]) => tag("option", { value: rate }, String(text))));
     speed.value = "5";
@@ -64,7 +70,7 @@ class BackwardFlow {
     return tag("div", { class: "transport", role: "toolbar", "aria-label": "clock" }, this.play,
       button("◂", "One moment earlier (left arrow)", () => this.choose(this.clock.step - 1)),
       button("▸", "One moment later (right arrow)", () => this.choose(this.clock.step + 1)),
-      tag("span", { class: "way" }, "forward"), this.slider, tag("span", { class: "way back" }, "back"), speed, equal);
+      tag("span", { class: "way" }, "forward"), this.slider, tag("span", { class: "way back" }, "back"), speed, this.equal);
   }
 
   /** A line of the list: an atom's name, and how much it has. */
@@ -121,12 +127,14 @@ class BackwardFlow {
     this.slider.setAttribute("aria-valuetext", words);
     this.play.textContent = clock.playing ? "❚❚" : "▶";
     this.play.setAttribute("aria-label", clock.playing ? "Pause (space)" : "Play (space)");
-    this.stage.see({ step, way, atom });
+    const equal = this.equals[way];
+    this.equal.setAttribute("aria-pressed", String(equal));
+    this.stage.see({ step, way, atom, equal });
     this.charts.show(step, way);
     this.showList(step, way, atom);
     setText(this.card, atom < 0 ? "Click an atom to follow it." : this.describe(atom, step));
     const unit = way ? "amu½" : "eV/Å";
-    setText(this.scale, `Colour of an atom: how long its arrow is (darkest: ${flow.largest[way].toPrecision(2)} ${unit}). ` +
+    setText(this.scale, `Colour of an atom: how long its arrow is (darkest: ${flow.longestArrow(step, way, equal).toPrecision(2)} ${unit}, ${equal ? "at this step" : "of all steps"}). ` +
       "Grey outlines: the reference end. Drag to turn.");
   }
 
@@ -138,7 +146,7 @@ class BackwardFlow {
   showList(step, way, followed) {
     const shares = way ? this.flow.shares(step, 1) : this.flow.partsOfEnd(step);
     setText(this.listTitle, way ? "Atoms that the loss listens to (share of |dL/dX|²)" : "Atoms far from their place (share of ΔQ²)");
-    const order = shares.map((_, atom) => atom).sort((a, b) => shares[b] - shares[a]);
+    const order = this.flow.order(way);
     this.rows.forEach((row, place) => {
       row.atom = order[place];
       setText(row.name, `${this.flow.symbols[row.atom]} ${row.atom}`);
