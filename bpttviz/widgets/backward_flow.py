@@ -27,10 +27,11 @@ class BackwardFlow(SelfContained, anywidget.AnyWidget):
     """A relaxation forward, then dL/dX backward through it, step by step on one clock.
 
     Forward, blue arrows are forces; from the end on, orange ones are dL/dX_t, L being ΔQ to the
-    reference end (grey outlines). Atoms are coloured by the length of their arrow; forces
-    have a scale of their own at each step, gradients one for all. Beside them stand the atoms that the loss listens to, as shares of |dL/dX_t|²; below, ΔQ by step, the
-    gradient's norm by step, and what each step adds to dL/dθ. A click on an atom, or on its name,
-    follows it: its forces, its share of the gradient and of ΔQ². Works without a kernel too.
+    reference end (grey outlines). Atoms are coloured by the length of their arrow; forces have a
+    scale of their own at each step, gradients one for all. Beside them stand the atoms that the
+    loss listens to, as shares of |dL/dX_t|²; below, ΔQ by step, the gradient's norm by step, and
+    what each step adds to dL/dθ. A click on an atom, or on its name, follows it: its forces, its
+    share of the gradient and of ΔQ². Works without a kernel too.
 
         bv.BackwardFlow(bv.stored_gradient("005_tet_Si"))
         bv.BackwardFlow(bv.trace_gradient(potential, start, end, rule, stop))
