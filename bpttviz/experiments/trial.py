@@ -180,16 +180,21 @@ class Trial:
         return sorted(int(seed) for seed in found if seed.isdecimal())
 
     def write_report(self) -> str:
-        """``report.txt``: what has been measured so far, seed by seed."""
+        """``report.txt``: what is measured so far, seed by seed, and how many folds."""
         by_structure = [name for name in self.parts if name.startswith("fold-")]
         sections = []
         for title, names in (("held out once, by structure", by_structure), (TEST, [TEST])):
-            for seed in self.seeds(names[0]) if names[0] in self.parts else []:
-                report = self.report(names, seed)
-                if report is not None:
-                    questions = {k: v for n in names for k, v in self.parts[n].questions().items()}
-                    heading = f"{title}, seed {seed}"
-                    sections.append(f"# {heading}\n\n{format_trial(report, questions)}\n")
+            known = [name for name in names if name in self.parts]
+            for seed in sorted({seed for name in known for seed in self.seeds(name)}):
+                measured = [name for name in known if self.report([name], seed) is not None]
+                report = self.report(measured, seed) if measured else None
+                if report is None:
+                    continue
+                questions = {k: v for n in measured for k, v in self.parts[n].questions().items()}
+                heading = f"{title}, seed {seed}"
+                if len(measured) < len(known):
+                    heading += f": {len(measured)} of {len(known)} folds so far"
+                sections.append(f"# {heading}\n\n{format_trial(report, questions)}\n")
         found = "\n".join(sections) or "nothing is measured yet\n"
         write_atomic(self.out / "report.txt", found)
         return found

@@ -55,6 +55,9 @@ def test_a_trial_is_shared_resumed_and_helps_where_ends_are_known(tmp_path):
     one = trial(tmp_path)
     assert one.run(["fold-1"])
     assert one.report(["fold-0", "fold-1"]) is None
+    text = (tmp_path / "report.txt").read_text()
+    assert "held out once, by structure, seed 0: 1 of 2 folds so far" in text
+    assert "4 structures" in text
     rows = (tmp_path / "fold-1-0" / "evaluation" / "report.csv").read_text()
     assert trial(tmp_path).run(["fold-0", "fold-1"])
     assert (tmp_path / "fold-1-0" / "evaluation" / "report.csv").read_text() == rows
@@ -62,7 +65,7 @@ def test_a_trial_is_shared_resumed_and_helps_where_ends_are_known(tmp_path):
     assert sorted(report.structures) == sorted(data().all.names)
     assert report.compare("dq_rest", after=FINE_TUNED).ratio < 1
     text = (tmp_path / "report.txt").read_text()
-    assert "held out once, by structure, seed 0" in text
+    assert "held out once, by structure, seed 0\n" in text
     assert "known end, new start" in text
     with pytest.raises(ValueError, match="other settings .*recipe"):
         trial(tmp_path, recipe=replace(RECIPE, steps=14))
