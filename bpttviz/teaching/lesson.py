@@ -143,7 +143,9 @@ class Lesson:
         elif verdict.outcome in ("mistake", "wrong"):
             sentence = sentence.removeprefix("Not yet.").strip()
         if verdict.outcome != "right":  # else a reader wonders where the numbers below come from
-            sentence = f"{sentence.rstrip('.')}. {GOES_ON}" if sentence else GOES_ON
+            if sentence and sentence[-1] not in ".?!":
+                sentence += "."
+            sentence = f"{sentence} {GOES_ON}".lstrip()
         show(
             line(
                 colour,

@@ -140,7 +140,8 @@ class Prediction:
             return f"{said}: right, within {100 * self.within:.0f} %."
         beyond = float(self.answer) - float(self.measured)
         where = "too high" if beyond > 0 else "too low"
-        return f"{said}: {where} by {self.format_answer(abs(beyond))}."
+        amount = self.format_answer(abs(beyond))
+        return f"{said}: {where} by {amount.replace(' %', ' percentage points')}."
 
     def show(self) -> None:
         """The question, with a form below it in a notebook."""

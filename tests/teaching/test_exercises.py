@@ -23,7 +23,7 @@ EXERCISES = [
     foggy_valley.steps_needed(),
     gradient_through_time.one_step_back(network(), starts()[0]),
     gradient_through_time.share_of_last_steps(),
-    gradient_through_time.fastest_step(torch.tensor([0.3, 1.0, 5.0])),
+    gradient_through_time.fastest_step_size(torch.tensor([0.3, 1.0, 5.0])),
     wrong_force.what_is_left(),
     wrong_force.preferred_stiffness(0.8, 0.3),
     pretrained_potential.one_sided_force(),
@@ -48,3 +48,16 @@ def test_each_mistake_is_named_and_the_solution_is_right(exercise):
         assert verdict.sentence == mistake.sentence
     assert exercise.judge(...).outcome == "untried"
     assert exercise.judge("nonsense").outcome in ("wrong", "error")
+
+
+def test_a_step_back_that_stops_at_an_idle_weight_is_told_so_at_once():
+    def step_back(potential, before, eta, later):
+        x = before.positions.clone().requires_grad_()
+        theta = list(potential.parameters())
+        forces = potential(before.with_positions(x)).forces
+        to_x, *to_theta = torch.autograd.grad(forces, [x, *theta], later)
+        return later + eta * to_x, [eta * g for g in to_theta]
+
+    verdict = gradient_through_time.one_step_back(network(), starts()[0]).judge(step_back)
+    assert verdict.outcome == "error"
+    assert "allow_unused=True" in verdict.sentence

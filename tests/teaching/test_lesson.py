@@ -88,13 +88,18 @@ def test_answers_are_checked_and_judged(capsys):
     lesson["many"].answer = 4
     assert "too high by 2 Å" in lesson["many"].verdict()
     assert "after the reveal" in lesson["many"].verdict()
-    with pytest.raises(KeyError, match="no prediction 'x' in this lesson; there are: 'many'"):
+    lesson.predict("share", "Which?", unit="%", answer=50)
+    lesson.reveal("share", 40.0)
+    assert lesson["share"].verdict().endswith("too high by 10 percentage points.")
+    with pytest.raises(
+        KeyError, match="no prediction 'x' in this lesson; there are: 'many', 'share'"
+    ):
         lesson["x"]
     with pytest.raises(AssertionError, match="'it is so' does not hold here"):
         lesson.check("it is so", False)
     lesson.check("it is not so", True, "0.1 Å")
     lesson.summary()
-    assert "1 of 2 claims hold; 0 of 1 predictions right" in capsys.readouterr().out
+    assert "1 of 2 claims hold; 0 of 2 predictions right" in capsys.readouterr().out
 
 
 def test_a_reveal_waits_for_an_answer_and_then_replaces_itself(shown):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bpttviz.potentials.base import Potential
+from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
 from bpttviz.teaching.exercise import Exercise, Mistake
 
@@ -77,10 +77,22 @@ def one_step_back(potential: Potential, before: Structures, eta: float = 0.1) ->
                 made(lambda g, eta, x, theta: (g + eta * x, [-eta * t for t in theta])),
             ),
         ],
-        trials=[(potential, before, eta, later)],
+        trials=[(_WithIdleWeight(potential), before, eta, later)],
         within=1e-9,
         praise="The notebook goes on with your lines.",
     )
+
+
+class _WithIdleWeight(torch.nn.Module):
+    """A potential with a weight that moves no atom, as CHGNet has some: no step may stop at it."""
+
+    def __init__(self, potential: Potential):
+        super().__init__()
+        self.potential = potential
+        self.idle = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, structures: Structures) -> Prediction:
+        return self.potential(structures)
 
 
 def share_of_last_steps() -> Exercise:
@@ -111,11 +123,11 @@ def share_of_last_steps() -> Exercise:
     )
 
 
-def fastest_step(curvatures: Tensor) -> Exercise:
+def fastest_step_size(curvatures: Tensor) -> Exercise:
     """The step size with which the slowest of several modes is as fast as possible."""
     soft, stiff = float(curvatures.min()), float(curvatures.max())
     return Exercise(
-        "fastest step",
+        "fastest step size",
         2 / (soft + stiff),
         [
             Mistake(
@@ -125,7 +137,9 @@ def fastest_step(curvatures: Tensor) -> Exercise:
                 1 / stiff,
             ),
             Mistake("the limit", "There the stiffest mode never settles: 1 - ηλ is -1.", 2 / stiff),
-            Mistake("the soft one alone", "The stiffest mode explodes with this step.", 1 / soft),
+            Mistake(
+                "the soft one alone", "The stiffest mode explodes with this step size.", 1 / soft
+            ),
         ],
         within=2e-2,
         praise="The softest and the stiffest mode then shrink alike, with opposite signs.",
