@@ -34,7 +34,7 @@ from bpttviz.provenance import fingerprint, fingerprint_structures, specificatio
 from bpttviz.training.finetune import finetune
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import Run, load_run
-from bpttviz.training.shipped import shelf, shipped_folder, shipped_runs
+from bpttviz.training.shipped import shelf, shipped_runs
 
 FINE_TUNED = "fine-tuned"
 ALL, TEST = "all", "test"
@@ -231,25 +231,29 @@ def format_trial(report: Report, questions: dict[str, Question]) -> str:
     return "\n".join(lines + [f"  {line}" for line in asked])
 
 
-def shipped_report(name: str) -> Report:
+def shipped_report(name: str, *more: str) -> Report:
     """What was measured of a run that comes with bpttviz, on structures that it did not train on.
 
     Args:
         name: as of `bpttviz.load_run`: "si-defects/chgnet-test".
+        more: other runs of the same data set, whose held-out structures are others: folds.
 
     Raises:
         TypeError: no string.
-        ValueError: no such run, or nothing was measured of it.
+        ValueError: no such run, nothing was measured of it, or two that do not belong together.
     """
-    folder = shipped_folder(text("name", name))
+    names = [text("name", name), *(text("name", other) for other in more)]
     measured = [one for one in shipped_runs() if (shelf() / one / TABLE).is_file()]
-    if folder is None or name not in measured:
-        raise ValueError(
-            f"no shipped run called {name!r} was measured; there are {', '.join(measured)}"
-        )
-    data = load_dataset(name.partition("/")[0])
-    found = Report.from_csv(folder / TABLE, noise_floor=data.noise_floor)
+    for one in names:
+        if one not in measured:
+            raise ValueError(
+                f"no shipped run called {one!r} was measured; there are {', '.join(measured)}"
+            )
+    data_sets = {one.partition("/")[0] for one in names}
+    if len(data_sets) > 1:
+        raise ValueError(f"runs of several data sets are not merged: {', '.join(data_sets)}")
+    data = load_dataset(data_sets.pop())
+    rows = [row for one in names for row in Report.from_csv(shelf() / one / TABLE).rows]
+    found = Report(rows, noise_floor=data.noise_floor)
     ends = {r.name: r.end for r in data.all if r.name in found.structures}
-    return Report(
-        found.rows, references=ends, noise_floor=data.noise_floor, labels={FINE_TUNED: "ends"}
-    )
+    return Report(rows, references=ends, noise_floor=data.noise_floor, labels={FINE_TUNED: "ends"})

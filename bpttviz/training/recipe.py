@@ -30,7 +30,7 @@ class Recipe:
     end, to which they must come back: the first teach the way, the second that it ends there. The
     learning rate goes down along the first half of a cosine, and an average of the weights is kept:
     with a constant rate and the last weights the forces get worse for nothing. The numbers are from
-    trials with CHGNet on silicon defects; no result of this recipe is reported yet.
+    trials with CHGNet on silicon defects; `bpttviz.load_run("si-defects/chgnet").card` has results.
 
     Args:
         unlabelled: structures on which the potential's own forces are kept (see `RehearsalLoss` and

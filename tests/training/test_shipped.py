@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import bpttviz as bv
+from bpttviz.experiments.trial import parts_of
 
 DATA = bv.load_dataset("si-defects")
 
@@ -30,12 +31,31 @@ def test_figures_of_the_card_are_those_of_the_report():
     assert sorted(report.structures) == sorted(DATA.test.names)
     card = bv.load_run("si-defects/chgnet-test").card.replace("−", "-")
     for column in ("dq_rest", "dq_k", "force_mae"):
-        change = report.compare(column)
-        low, high = (100 * (x - 1) for x in change.interval)
-        stated = f"{100 * (change.ratio - 1):+.0f} % ({low:+.0f} to {high:+.0f}) | "
-        assert stated + f"{change.worse} of {change.judged}" in card
+        assert figures(report.compare(column)) in card
     with pytest.raises(ValueError, match="no shipped run called 'si-defects/chgnet' was measured"):
         bv.shipped_report("si-defects/chgnet")
+
+
+FOLDS = [name for name in bv.shipped_runs() if name.startswith("si-defects/chgnet-fold-")]
+
+
+def test_folds_hold_out_what_they_did_not_train_on_and_the_card_says_what_they_gave():
+    for name in FOLDS:
+        part = parts_of(DATA)[name.removeprefix("si-defects/chgnet-")]
+        assert bv.load_run(name).settings["train"] == list(part.training.names)
+        assert sorted(bv.shipped_report(name).structures) == sorted(part.held_out.names)
+    report = bv.shipped_report(*FOLDS)
+    card = bv.load_run(FOLDS[0]).card.replace("−", "-")
+    assert f"{len(report.structures)} of the sixty" in card
+    for column in ("dq_rest", "dq_k", "force_mae"):
+        assert figures(report.compare(column)) in card
+
+
+def figures(change):
+    """As cards give them: change, interval, worse."""
+    low, high = (100 * (x - 1) for x in change.interval)
+    stated = f"{100 * (change.ratio - 1):+.0f} % ({low:+.0f} to {high:+.0f}) | "
+    return stated + f"{change.worse} of {change.judged}"
 
 
 def test_what_was_measured_is_what_the_weights_give():
