@@ -29,7 +29,7 @@ def notebook(chromium, tiny_report, tmp_path_factory):
     with browser.jupyterlab(folder) as (address, token):
         opened = browser.Notebook(chromium, folder, address, token, cells)
         opened.run()
-        opened.page.wait_for_selector("canvas")
+        opened.page.wait_for_selector("canvas:not(.still)")
         wait_for_panes(opened)
         yield opened
 
@@ -41,7 +41,7 @@ def wait_for_panes(notebook):
 
 
 def pane(notebook, number):
-    return notebook.page.locator(".jp-OutputArea canvas").nth(number)
+    return notebook.page.locator(".jp-OutputArea canvas:not(.still)").nth(number)
 
 
 def pixels(locator) -> np.ndarray:
