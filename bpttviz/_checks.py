@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_BYTES = {
+    unit + kind: base ** (power + 1)
+    for power, unit in enumerate("KMGT")
+    for kind, base in (("", 1000), ("I", 1024))
+}
 
 
 def number(
@@ -89,6 +96,25 @@ def whole(name: str, value: object, least: int | None = 1, most: int | None = No
 def whole_or_none(name: str, value: object, least: int = 1) -> int | None:
     """A whole number of at least ``least``, or None where the caller wants none."""
     return None if value is None else whole(f"{name} (if not None)", value, least)
+
+
+def memory_size(name: str, value: object) -> int:
+    """A number of bytes: "1.5GB", "800 MiB", or 1.5e9.
+
+    Raises:
+        TypeError: neither a string nor a number.
+        ValueError: another unit or none, or less than a megabyte.
+    """
+    if not isinstance(value, str):
+        return round(number(f"{name} (bytes, or a string such as '1.5GB')", value, least=1e6))
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]I?)B\s*", value.upper(), re.ASCII)
+    size = float(found[1]) * _BYTES[found[2]] if found else math.nan
+    if not 1e6 <= size < 1e18:
+        raise ValueError(
+            f"{name} must be a size of at least a megabyte, with its unit, such as '1.5GB' or "
+            f"'800 MiB'; got {shown(value)}"
+        )
+    return round(size)
 
 
 def instance_of(name: str, value: object, kind: type[T], hint: str) -> T:

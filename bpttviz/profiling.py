@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -74,6 +77,19 @@ def memory_peak(device: str | torch.device = "cpu") -> int:
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM") if _STATUS.exists() else _peak_since_birth()
+
+
+def release_memory(device: str | torch.device = "cpu") -> None:
+    """Give back what was freed and only kept for later, as far as the system has a way to say so.
+
+    Afterwards `memory_now` is what is in use, and a `Meter`'s growth is all that a block needs.
+    """
+    gc.collect()
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
+        return
+    with suppress(AttributeError, OSError, TypeError):  # glibc has it, others need it less
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak() -> bool:

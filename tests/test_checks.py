@@ -41,6 +41,27 @@ def test_what_is_no_number_is_named_with_its_type(value):
             check("speed", value)
 
 
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [("1.5 GB", 1_500_000_000), ("1.5GB", 1_500_000_000), (" 800 mib", 800 * 2**20),
+     (1.5e9, 1_500_000_000), (np.float32(2**30), 2**30), (".5TB", 500_000_000_000)],
+)  # fmt: skip
+def test_sizes_of_memory(value, size):
+    found = _checks.memory_size("memory", value)
+    assert (type(found), found) == (int, size)
+    assert bv.TrainingConfig(memory=value).memory == size
+
+
+def test_what_is_no_size_of_memory_is_named():
+    bad = ["lots", "", "1.5", "nan GB", "-1GB", "1e9", "0GB", "1 kB", "GB", "9" * 400 + "GB"]
+    for value in [*bad, math.nan, math.inf, -1.5e9, 0, 1.5]:
+        with pytest.raises(ValueError, match=r"memory .*1\.5GB.* got "):
+            bv.TrainingConfig(memory=value)
+    for value in (True, [1e9], b"1GB"):
+        with pytest.raises(TypeError, match="memory .*1.5GB"):
+            bv.TrainingConfig(memory=value)
+
+
 def test_bounds_are_said():
     with pytest.raises(ValueError, match="mu must be a number at least 0 and below 1, got 1"):
         _checks.number("mu", 1, least=0, below=1)

@@ -77,6 +77,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--batch-size", type=whole, default=1, help="structures an update")
     parser.add_argument(
+        "--memory", metavar="SIZE",
+        help="what the process may hold, as 1.5GB: as much of each gradient is kept as fits, the "
+        "rest is recomputed (the same gradient, faster with more memory)",
+    )  # fmt: skip
+    parser.add_argument(
         "--forces", type=positive, metavar="WEIGHT",
         help="also match the forces of the frames, with this weight (amu^½ Å per eV/Å)",
     )  # fmt: skip
@@ -127,6 +132,7 @@ def _run(choices: argparse.Namespace, ranks: Ranks) -> int:
         config,
         validation=validation,
         patience=choices.patience,
+        memory=choices.memory,
         out=choices.out,
         progress=not choices.quiet,
         ranks=ranks,

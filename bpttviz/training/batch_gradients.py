@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.potentials.base import Potential
+from bpttviz.profiling import release_memory
 from bpttviz.structures import StructureError
 from bpttviz.training.draws import Draw
 from bpttviz.training.objectives import Objective
@@ -47,6 +48,8 @@ class GradientTaker:
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         ranks: the processes.
+        frugal: give freed memory back to the system before each structure: allocators keep some,
+            and more with every structure.
     """
 
     objective: Objective
@@ -54,6 +57,7 @@ class GradientTaker:
     parameters: Sequence[nn.Parameter]
     weights: int
     ranks: Ranks
+    frugal: bool = False
 
     def of(self, batch: RelaxationDataset, draw: Draw) -> BatchGradient:
         """The gradients of a batch, added up; a structure without a usable one is left out.
@@ -101,6 +105,8 @@ class GradientTaker:
         total: Sequence[Tensor],
     ) -> None:
         """The gradient of one structure, or why it has none."""
+        if self.frugal:
+            release_memory(self.potential.device)
         try:
             loss, gradient = gradient_of(
                 self.objective, self.potential, batch[[place]], self.parameters, self.weights, draw

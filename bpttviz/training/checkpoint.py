@@ -309,6 +309,7 @@ _HEADER = _record(
                 "epochs": _COUNT,
                 "average": _NUMBER,
                 "l2_sp": _NUMBER,
+                "memory": _record({"budget": _COUNT, "kept_steps": _COUNT}),
             },
         ),
         "rule": _none_or(_PART),

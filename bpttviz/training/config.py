@@ -8,6 +8,7 @@ from typing import Any
 
 from bpttviz._checks import (
     instance_of,
+    memory_size,
     not_negative,
     number,
     positive_or_none,
@@ -40,6 +41,12 @@ class TrainingConfig:
         l2_sp: pull towards the initial weights: half of it times their squared distance is added
             to the loss that is differentiated, not to the one reported (X. Li et al., ICML 2018,
             arXiv 1802.01483). Step sizes are not pulled.
+        memory: what each process may hold: "1.5GB", "800 MiB" or a number of bytes; of its
+            resident memory on the CPU, of PyTorch's on a GPU. As many steps of a relaxation keep
+            their graphs as fit, the others are recomputed: the gradient is the same, faster with
+            more memory. Measured on the largest structure before the first update, kept by a
+            resumed run. Structures go through one at a time, so ``batch_size`` needs none. None:
+            as the objective's adjoint says.
 
     Raises:
         TypeError: something that is no number.
@@ -55,6 +62,7 @@ class TrainingConfig:
     schedule: Schedule = field(default_factory=ConstantSchedule)
     average: float | None = None
     l2_sp: float = 0.0
+    memory: str | float | None = None
 
     def __post_init__(self) -> None:
         checked = {
@@ -71,6 +79,7 @@ class TrainingConfig:
             ),
             "average": _share_or_none("average", self.average),
             "l2_sp": not_negative("l2_sp", self.l2_sp),
+            "memory": None if self.memory is None else memory_size("memory", self.memory),
         }
         for name, value in checked.items():  # NumPy's numbers are Python's from here on
             object.__setattr__(self, name, value)
@@ -98,7 +107,8 @@ class TrainingConfig:
         """What the weights after an update depend on, JSON-able.
 
         Epochs and patience only say when to stop: a run can be prolonged, except by a schedule
-        that needs to know its length. What is not used is not named.
+        that needs to know its length. What is not used is not named; ``memory`` is noted by who
+        finds out what it allows.
         """
         settings: dict[str, Any] = {
             "learning_rate": self.learning_rate,

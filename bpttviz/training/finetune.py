@@ -37,7 +37,8 @@ def finetune(
 ) -> Run:
     """Train a copy of a potential (and the objective's learnable step sizes).
 
-    Structures go through one at a time, so memory does not depend on ``batch_size``. Ctrl-C, or
+    Structures go through one at a time, so memory does not depend on ``batch_size``;
+    ``memory="1.5GB"`` keeps it within a budget (see `TrainingConfig`). Ctrl-C, or
     ``stop_when``, ends training cleanly between two steps of either pass: the run so far is
     returned, and with ``out`` it is on disk; the same call resumes it, to the same result (on the
     CPU bit by bit, where the potential adds up in a fixed order; with several threads PyTorch does

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ from bpttviz.training.config import TrainingConfig
 from bpttviz.training.draws import Draw
 from bpttviz.training.folder import locked, stamp
 from bpttviz.training.interrupts import Stopped, no_interrupt, stoppable
+from bpttviz.training.memory import MemoryPlan, planned
 from bpttviz.training.objectives import Objective
 from bpttviz.training.ranks import Ranks
 from bpttviz.training.runs import Progress, Run
@@ -87,8 +89,11 @@ class Trainer:
                 "there is nothing to train: no parameter of the potential or the rule has "
                 "requires_grad=True"
             )
+        self.plan = self._planned_memory(trained, path)
         parts = (self.train, self.validation)
-        settings = settings_of(potential, objective, self.config, *parts)
+        settings = settings_of(potential, self.objective, self.config, *parts)
+        if self.plan is not None:
+            settings["memory"] = self.plan.settings()
         run = Run(trained, rule, settings=settings, path=path)
         optimizer = torch.optim.Adam(self.parameters, lr=self.config.learning_rate)
         batches = self.updates // self.config.epochs
@@ -97,12 +102,30 @@ class Trainer:
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
         self._taker = GradientTaker(
-            self.objective, trained, self.parameters, self.weights, self.ranks
+            self.objective,
+            trained,
+            self.parameters,
+            self.weights,
+            self.ranks,
+            frugal=self.plan is not None,
         )
         self.ranks.require_same("settings", plain(settings))
         self._found: tuple[int, ...] | None = None
         self._take_up(path)
         self._say_if_odd(path)
+
+    def _planned_memory(self, potential: Potential, path: Path | None) -> MemoryPlan | None:
+        """How the budget, if there is one, has gradients taken; the objective does so from now."""
+        budget = self.config.memory
+        plan = self.ranks.from_first(
+            lambda: planned(
+                None if budget is None else int(budget),
+                self.objective, potential, self.train, self.parameters, path,
+            )
+        )  # fmt: skip
+        if plan is not None:
+            plan.apply(self.objective)
+        return plan
 
     def _take_up(self, path: Path | None) -> None:
         """Take what the folder holds into this process, unless it has it already.
@@ -194,6 +217,8 @@ class Trainer:
             unit="update",
             disable=not (progress and self.ranks.first),
         )
+        if self.plan is not None and not bar.disable:
+            tqdm.write(f"memory: {self.plan.reason}", sys.stderr)
         stop_when = self.ranks.asked_to_stop(stop_when)
         try:
             self._save()  # a folder that cannot be written is found out now, not in an hour

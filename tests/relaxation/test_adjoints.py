@@ -48,17 +48,23 @@ def test_gradients_equal_central_differences(adjoint, learnable):
         assert (gradient - expected).norm() / expected.norm() < 1e-7, name
 
 
-@pytest.mark.parametrize("segment_length", [1, 2, 5, 7, 100])
-def test_checkpointed_equals_full(segment_length):
+@pytest.mark.parametrize(
+    ("segment_length", "kept_steps"), [(1, 0), (2, 0), (5, 3), (7, 0), (1, 6), (1, 7), (100, 100)]
+)
+def test_checkpointed_equals_full(segment_length, kept_steps):
     loss, leaves = problem(bv.FullBPTT(), learnable="each")
     full = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
-    loss, leaves = problem(bv.CheckpointedBPTT(segment_length), learnable="each")
+    loss, leaves = problem(bv.CheckpointedBPTT(segment_length, kept_steps), learnable="each")
     checkpointed = torch.autograd.grad(loss(leaves["start"]), list(leaves.values()))
     for one, two in zip(full, checkpointed, strict=True):
         assert (one - two).norm() / one.norm() < 1e-12
 
 
-@pytest.mark.parametrize("adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(2)], ids=repr)
+@pytest.mark.parametrize(
+    "adjoint",
+    [bv.FullBPTT(), bv.CheckpointedBPTT(2), bv.CheckpointedBPTT(2, kept_steps=5)],
+    ids=repr,
+)
 def test_gradient_with_members_that_stop_early(adjoint):
     potential, start = network(), starts(2)
     target = targets(start)
@@ -84,7 +90,7 @@ def test_gradient_with_members_that_stop_early(adjoint):
 
 def test_no_graph_without_gradients():
     with torch.no_grad():
-        for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT()):
+        for adjoint in (bv.FullBPTT(), bv.CheckpointedBPTT(), bv.CheckpointedBPTT(1, 3)):
             result = bv.relax(network(), starts(1), adjoint=adjoint)
             assert not result.final.positions.requires_grad
 
@@ -92,6 +98,18 @@ def test_no_graph_without_gradients():
 def test_senseless_checkpointing_is_refused():
     with pytest.raises(ValueError, match="segment_length"):
         bv.CheckpointedBPTT(0)
+    with pytest.raises(ValueError, match="kept_steps"):
+        bv.CheckpointedBPTT(1, -1)
+
+
+def test_a_kept_step_is_evaluated_once_and_a_recomputed_one_twice():
+    for kept, evaluations in ((0, 14), (3, 11), (7, 7), (9, 7)):
+        potential, count = network(), []
+        potential.register_forward_pre_hook(lambda *_, count=count: count.append(1))
+        adjoint = bv.CheckpointedBPTT(kept_steps=kept)
+        result = bv.relax(potential, starts(1), stop=bv.StoppingCriterion(7), adjoint=adjoint)
+        result.final.positions.sum().backward()
+        assert len(count) == evaluations + 1  # and one at the end, to measure
 
 
 def test_weights_changed_before_the_replay_are_noticed():

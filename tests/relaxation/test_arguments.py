@@ -16,7 +16,7 @@ ENTRANCES = {
     bv.HeavyBall: {"step_size": 1e-9, "momentum": 0, "max_step": 1e-9},
     bv.FIRE: {"time_step": 1e-9, "longest_time_step": 1e-9, "max_step": 1e-9},
     bv.StoppingCriterion: {"max_steps": 1, "fmax": 1e-9, "max_displacement": 1e-9},
-    bv.CheckpointedBPTT: {"segment_length": 1},
+    bv.CheckpointedBPTT: {"segment_length": 1, "kept_steps": 0},
     bv.TruncatedBPTT: {"steps": 1},
     bv.ImplicitAdjoint: {"damping": 0},
     bv.GuidedAdjoint: {"window": 1, "weight": 0},
@@ -24,7 +24,7 @@ ENTRANCES = {
     bv.GMRES: {"tolerance": 1e-9, "iterations": 1},
 }
 NUMBERS = [(make, name) for make, names in ENTRANCES.items() for name in names]
-WHOLE = {"max_steps", "segment_length", "steps", "window", "iterations"}
+WHOLE = {"max_steps", "segment_length", "kept_steps", "steps", "window", "iterations"}
 BELOW_ONE = {"momentum", "tolerance"}
 
 
@@ -37,9 +37,9 @@ def settings(part):
 @pytest.mark.parametrize(("make", "name"), NUMBERS)
 def test_numbers_out_of_range_are_named(make, name):
     bad = [math.nan, math.inf, -math.inf, -1, -1e-9, np.float32(np.nan), torch.tensor(-1.0)]
-    bad += [2.5, 0] if name in WHOLE else []
+    bad += [2.5] if name in WHOLE else []
     bad += [1, 1.5] if name in BELOW_ONE else []
-    bad += [0] if name not in ("momentum", "damping", "weight") else []
+    bad += [0] if name not in ("momentum", "damping", "weight", "kept_steps") else []
     for value in bad:
         with pytest.raises(ValueError, match=rf"^{name}(\[0\])? .*must be an? .*number"):
             make(**{name: value})

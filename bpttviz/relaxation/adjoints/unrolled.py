@@ -44,23 +44,43 @@ class CheckpointedBPTT(Adjoint):
     checkpoint runs it with ``create_graph`` on and, since forces are a derivative taken *inside*
     the segment, recomputes the energy within the forward pass too.)
 
+    Longer segments cost memory and save no time. What saves time is not to recompute: the last
+    ``kept_steps`` of the K keep their graphs, as in `FullBPTT`, and each spares an evaluation.
+    (`TrainingConfig`'s ``memory`` finds out how many a machine can hold.)
+
+    Args:
+        segment_length: steps that are recomputed together.
+        kept_steps: how many of the last steps are not recomputed.
+
     Raises:
-        ValueError: ``segment_length`` below 1 or not whole.
+        ValueError: ``segment_length`` below 1, ``kept_steps`` below 0, or not whole.
     """
 
     segment_length: int = 1
+    kept_steps: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segment_length", whole("segment_length", self.segment_length))
+        object.__setattr__(self, "kept_steps", whole("kept_steps", self.kept_steps, least=0))
+
+    def config(self) -> dict[str, int]:
+        """The constructor's arguments; ``kept_steps`` where there are any."""
+        kept = {"kept_steps": self.kept_steps} if self.kept_steps else {}
+        return {"segment_length": self.segment_length, **kept}
 
     def drive(self, loop: Loop) -> AdjointResult:
-        """The whole path without a graph, then in segments that replay themselves."""
+        """The path without a graph, then in segments that are replayed; the last steps once."""
         start, backward = loop.begin(), BackwardRecord.of(loop)
-        path = record_path(loop, start, loop.stop.max_steps)
+        steps = loop.stop.max_steps
+        path = record_path(loop, start, max(0, steps - self.kept_steps))
         if not torch.is_grad_enabled():
-            return AdjointResult(path[-1], backward)
-        end = differentiable_path(loop, path, start, self.segment_length, backward)
-        return AdjointResult(end, backward)
+            return AdjointResult(loop.advance(path[-1], steps - path[-1].step), backward)
+        state = differentiable_path(loop, path, start, self.segment_length, backward)
+        for _ in range(steps - path[-1].step):
+            if loop.finished:
+                break
+            state = backward.attach_hook(loop.advance(state, 1))
+        return AdjointResult(state, backward)
 
 
 @dataclass(frozen=True)

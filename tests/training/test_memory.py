@@ -1,0 +1,109 @@
+"""Memory to a budget: what is chosen fits, is exact, and stays as it was chosen."""
+
+import re
+
+import pytest
+import torch
+from ase.build import bulk
+from taught import SETTINGS, objective, references
+
+import bpttviz as bv
+from bpttviz._checks import memory_size
+from bpttviz.profiling import memory_now
+from bpttviz.training import memory
+from bpttviz.training.memory import MemoryPlan, largest_of, plan_memory
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """(double-precision PaiNN, its weights, silicon cells of 8 and 64 atoms)."""
+    made = []
+    for name, copies in (("small", 1), ("large", 2)):
+        end = bulk("Si", cubic=True) * ((copies,) * 3)
+        start = end.copy()
+        start.rattle(0.1, seed=copies)
+        made.append(bv.ReferenceRelaxation.from_ase(name, [start, end], name))
+    potential = bv.PaiNN(layers=2, cutoff=4.5).double()
+    return potential, list(potential.parameters()), bv.RelaxationDataset(made)
+
+
+def goal(adjoint=None):
+    return bv.EndpointLoss(bv.GradientDescent(0.02), bv.StoppingCriterion(STEPS), adjoint)
+
+
+def least_of(problem):
+    """Bytes that the refusal of a tiny budget names."""
+    potential, parameters, data = problem
+    with pytest.raises(ValueError, match=r"large, 64 atoms.*one step at a time.*Give") as refusal:
+        plan_memory(10**6, goal(), potential, data, parameters)
+    return memory_size("least", re.search(r"Give ([\d.]+ [MG]B) or more", str(refusal.value))[1])
+
+
+def test_more_memory_keeps_more_steps_and_the_peak_stays_below(problem):
+    potential, parameters, data = problem
+    least = least_of(problem)
+    kept = []
+    for budget in (round(1.03 * least), 100 * 10**9):
+        plan = plan_memory(budget, goal(), potential, data, parameters)
+        kept.append(plan.kept_steps)
+    budget = least + 200 * 10**6
+    run = bv.finetune(potential, data, goal(), epochs=1, memory=budget, progress=False)
+    assert memory_now() < run.history[-1]["peak_bytes"] <= budget
+    kept.insert(1, run.settings["memory"]["kept_steps"])
+    assert kept[0] < kept[1] < kept[2] == STEPS
+    assert repr(plan.adjoint) == "FullBPTT()"
+    assert "full BPTT" in plan.reason
+    assert "large, 64 atoms" in plan.reason
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_the_gradient_is_that_of_full_bptt(problem, kept):
+    potential, parameters, data = problem
+    full, planned = goal(bv.FullBPTT()), goal()
+    MemoryPlan(10**9, STEPS, kept, "").apply(planned)
+    assert planned.adjoint == bv.CheckpointedBPTT(kept_steps=kept)
+    one, two = (
+        torch.autograd.grad(o.loss(potential, data[:1]).sum(), parameters, allow_unused=True)
+        for o in (full, planned)
+    )
+    assert sum(g is not None for g in one) > 10
+    for a, b in zip(one, two, strict=True):
+        assert (a is None and b is None) or (a - b).norm() <= 1e-10 * a.norm()
+
+
+def test_the_largest_structure_has_most_atoms_then_least_room(problem):
+    assert largest_of(problem[2]).name == "large"
+    wide = references(1)[0]
+    assert largest_of([problem[2][0], wide]).name == "small"
+
+
+def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):
+    train = references()
+    stopped = bv.finetune(
+        bv.Springs.frustrated(4, 1), train, objective(), **{**SETTINGS, "epochs": 1},
+        memory="100GB", out=tmp_path,
+    )  # fmt: skip
+    assert stopped.settings["memory"] == {"budget": 100 * 10**9, "kept_steps": 15}
+    assert stopped.settings["objective"]["config"]["adjoint"]["class"] == "FullBPTT"
+    monkeypatch.setattr(memory, "plan_memory", lambda *_: pytest.fail("measured again"))
+    again = bv.finetune(
+        bv.Springs.frustrated(4, 1), train, objective(), **SETTINGS, memory=1e11, out=tmp_path
+    )
+    assert len(again.history) == 3 * len(train)
+    assert again.settings["memory"] == stopped.settings["memory"]
+    monkeypatch.undo()
+    with pytest.raises(bv.RunError, match="memory"):
+        bv.finetune(
+            bv.Springs.frustrated(4, 1), train, objective(), **SETTINGS, memory="99GB", out=tmp_path
+        )
+
+
+def test_an_objective_without_unrolled_steps_has_nothing_to_choose():
+    loss = bv.EndpointLoss(adjoint=bv.TruncatedBPTT(3))
+    with pytest.raises(ValueError, match="memory chooses between FullBPTT and CheckpointedBPTT"):
+        bv.finetune(bv.Springs.frustrated(4, 1), references(), loss, **SETTINGS, memory="1GB")
+    both = objective() + bv.ForceLoss()
+    MemoryPlan(10**9, 15, 4, "").apply(both)
+    assert both.terms[0][1].adjoint == bv.CheckpointedBPTT(kept_steps=4)
