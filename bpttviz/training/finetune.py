@@ -38,11 +38,10 @@ def finetune(
     """Train a copy of a potential (and the objective's learnable step sizes).
 
     Structures go through one at a time, so memory does not depend on ``batch_size``;
-    ``memory="1.5GB"`` keeps it within a budget (see `TrainingConfig`). Ctrl-C, or
-    ``stop_when``, ends training cleanly between two steps of either pass: the run so far is
-    returned, and with ``out`` it is on disk; the same call resumes it, to the same result (on the
-    CPU bit by bit, where the potential adds up in a fixed order; with several threads PyTorch does
-    not for float32 ``x[index]``).
+    ``memory="1.5GB"`` is a budget for it (`TrainingConfig`). Ctrl-C, or ``stop_when``, ends
+    training cleanly between two steps of either pass: the run so far is returned, and with ``out``
+    it is on disk; the same call resumes it, to the same result (on the CPU bit by bit, where the
+    potential adds up in a fixed order; several threads do not for float32 ``x[index]``).
 
     Args:
         potential: the pretrained potential; it is left as it is.

@@ -95,8 +95,7 @@ def plan_memory(
         budget: bytes; of the process's resident memory on the CPU, of PyTorch's on a GPU.
         objective: whose terms through unrolled steps are planned.
         potential: what is trained, where it is trained.
-        references: what it is trained on.
-        parameters: all that is trained.
+        references, parameters: what it is trained on, and all that is trained.
 
     Raises:
         ValueError: not even a step at a time fits, and how much would be enough; no term of the
