@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import linecache
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -33,12 +33,23 @@ def why_it_stops(error: Exception, answers: tuple[Any, ...] = ()) -> str:
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, TypeError) and "positional argument" in str(error):
         said += " (keep the first line of the function as it was)"
+    line = line_that_stops(error)
+    return f"your code stops at `{line}` with {said}" if line else f"your code stops with {said}"
+
+
+def line_that_stops(error: BaseException, without: Collection[str] = ()) -> str:
+    """The innermost line of a student's code that an error came through; "" for none.
+
+    Args:
+        error: as it was caught.
+        without: files that are not a student's, beside this package and all that is installed.
+    """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        theirs = not frame.filename.startswith(_PACKAGE) and "site-packages" not in frame.filename
+        installed = frame.filename.startswith(_PACKAGE) or "site-packages" in frame.filename
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        if theirs and line:
-            return f"your code stops at `{line}` with {said}"
-    return f"your code stops with {said}"
+        if line and not installed and frame.filename not in without:
+            return line
+    return ""
 
 
 def untouched(function: Callable) -> bool:

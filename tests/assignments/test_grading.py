@@ -22,6 +22,7 @@ from bpttviz.teaching.assignments.grade import (
     grade_folder,
     grade_one,
     look_at,
+    table,
 )
 from bpttviz.teaching.assignments.isolation import may_be_covered
 from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
@@ -54,6 +55,19 @@ from pathlib import Path
 for place in (".", "..", {made!r}):
     for name in ("instructor_seed.txt", "q1.py", "A1_solution" + ".ipynb", "auto" + "grader.zip"):
         assert not list(Path(place).rglob(name)), (place, name)
+"""
+
+
+# It lives on only where nothing but its own folder can be written, and exit() ends a cell alone.
+WRITES = """
+import os
+import bpttviz
+open("own", "w").close()
+try:
+    open(bpttviz.__file__, "a").close()
+except OSError:
+    exit()
+os._exit(1)
 """
 
 
@@ -137,6 +151,7 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     with_cell(solution, "1 / 0", folder / "raises.ipynb")
     with_cell(solution, "while True:\n    pass", folder / "loop.ipynb")
     with_cell(solution, CALLS_HOME, folder / "a student" / "calls home.ipynb")
+    with_cell(solution, WRITES, folder / "writes.ipynb")
     with_cell(solution, SPIES.format(made=str(made)), folder / "spies.ipynb")
     (folder / "no notebook.ipynb").write_text("Dear instructor,")
     (folder / "link.ipynb").symlink_to(folder / "nothing")
@@ -148,14 +163,16 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     assert found["kills"].status == "crashed"
     assert found["no notebook"].reason.startswith("not a notebook")
     assert found["link"].reason.startswith("the file cannot be read")
-    for name in ("raises", "loop", "spies", "a student__calls home"):
+    for name in ("raises", "loop", "spies", "writes", "a student__calls home"):
         assert (found[name].status, found[name].points) == (GRADED, 20), found[name]
     assert found["raises"].errors == (
         "the cell `1 / 0` stops: ZeroDivisionError: division by zero",
     )
     assert "took too long" in found["loop"].errors[0]
     assert found["spies"].errors == ()
-    assert found["spies"].unusual == ("instructor_seed", "_solution")
+    assert found["writes"].errors == ("the cell `import os` stops: SystemExit",)
+    assert found["spies"].unusual == ("instructor_seed", "_solution", "import pathlib")
+    assert found["kills"].unusual == ("import os",)
     # the same again runs nothing anew but what was not graded
     again = grade_folder(folder, archive, tmp_path / "out", Limits(seconds=1))
     assert {g.submission for g in again if g.seconds > 0 and g.status != GRADED} == {"kills"}
@@ -263,12 +280,19 @@ def test_copies_and_unusual_code_are_to_be_looked_at():
     assert look_at(empty, [ana, ben, empty]) == ""  # empty copies are no news
 
 
+def test_what_was_not_graded_has_no_points_in_the_table():
+    of = {"q1": (2.0, 2.0), "q2": (0.0, 3.0)}
+    written = table([Grade("Žofie", GRADED, questions=of), Grade("ben", "crashed", "it ended")])
+    rows = list(csv.reader(written.splitlines()))
+    assert rows[0][:5] == ["submission", "status", "points (of 5)", "q1 (of 2)", "q2 (of 3)"]
+    assert rows[1][:5] == ["Žofie", "graded", "2", "2", "0"]
+    assert rows[2][:5] == ["ben", "crashed", "", "", ""]
+
+
 def test_what_grading_needs_is_never_covered(tmp_path):
-    assert may_be_covered(tmp_path / "in", tmp_path) is False  # not there
-    (tmp_path / "in").mkdir()
-    assert may_be_covered(tmp_path / "in", tmp_path)
-    assert not may_be_covered(tmp_path, tmp_path / "in")
-    assert not may_be_covered(Path(sys.prefix), tmp_path)
+    assert may_be_covered(tmp_path / "in") is False  # not there
+    assert may_be_covered(tmp_path)
+    assert not may_be_covered(Path(sys.prefix))
 
 
 def test_checkpoints_are_no_submissions(tmp_path):

@@ -9,7 +9,7 @@ MISTAKES = {
     "A1": {
         "uphill": (
             [("return x + eta * -k * (x - s)", "return x + eta * k * (x - s)")],
-            {"q1": 1, "q2": 2, "q4": 5},
+            {"q1": 1},
         ),
         "sensitivity_stands_still": ([("        sensitivity *= 1 - eta * k\n", "")], {"q4": 4}),
         "true_stiffness_is_best": (
@@ -25,7 +25,7 @@ MISTAKES = {
                     'stats.binomtest(worse, judged, alternative="less")',
                 )
             ],
-            {"q2": 3, "q5": 2},
+            {"q2": 3},
         ),
         "groups_ignored": (
             [
@@ -34,11 +34,11 @@ MISTAKES = {
                     "np.asarray(changes)",
                 )
             ],
-            {"q3": 4, "q5": 3},
+            {"q3": 4},
         ),
         "means_decide": (
             [("if any(low <= 0 <= high for low, high in (end, force)):", "if False:")],
-            {"q4": 1, "q5": 1},
+            {"q4": 1},
         ),
     },
     "A3": {

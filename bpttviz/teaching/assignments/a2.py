@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import binomtest
@@ -165,6 +167,41 @@ QUESTIONS: dict[str, Question] = {
     "5": check_table,
     "6": check_falsify,
 }
+
+
+def earlier(question: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What question 5 builds on, right, and what it then finds in the table."""
+    if question != "5":
+        return {}
+    right: dict[str, Any] = {
+        "log_changes": lambda before, after: np.log(np.asarray(after) / np.asarray(before)),
+        "sign_test": _sign_test,
+        "interval": _interval,
+        "verdict": _verdict,
+    }
+    if isinstance(names, dict) and callable(names.get("judge")) and "table" in names:
+        with patch.dict(names, right), suppress(Exception):
+            right["found"] = names["judge"](names["table"])
+    return right
+
+
+def _sign_test(changes: Any) -> float:
+    changes = np.asarray(changes)
+    return float(binomtest(int((changes > 0).sum()), int((changes != 0).sum())).pvalue)
+
+
+def _interval(changes: Any, groups: Any) -> tuple[float, float]:
+    changes, groups = np.asarray(changes), np.asarray(groups)
+    low, high = _t_interval(np.array([changes[groups == g].mean() for g in np.unique(groups)]))
+    return float(low), float(high)
+
+
+def _verdict(end: tuple[float, float], force: tuple[float, float]) -> str:
+    if any(low <= 0 <= high for low, high in (end, force)):
+        return "undecided"
+    if end[1] < 0:
+        return "paradox" if force[0] > 0 else "both better"
+    return "other"
 
 
 def _t_interval(values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from IPython import get_ipython
@@ -23,6 +24,9 @@ from bpttviz.teaching.code_errors import NO_RETURN, untouched, why_it_stops
 
 # An answer, or several, to "" where it passes and a sentence on the likely mistake where not.
 Question = Callable[..., str]
+
+# A question and what a notebook defines, to the right answers that the question builds on.
+Earlier = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 NOT_YET = "not answered yet: replace the three dots"
 PASSED = "public checks passed (hidden tests look at more, on numbers of their own)"
@@ -37,9 +41,12 @@ class Assignment:
         passed: key → whether it passed when it was last checked.
     """
 
-    def __init__(self, name: str, questions: Mapping[str, Question]):
+    def __init__(
+        self, name: str, questions: Mapping[str, Question], earlier: Earlier | None = None
+    ):
         self.name = name
         self.questions = dict(questions)
+        self._earlier = earlier
         self.passed: dict[str, bool] = {}
 
     def check(self, key: str, *answers: Any) -> None:
@@ -51,11 +58,26 @@ class Assignment:
         if key not in self.questions:
             known = ", ".join(self.questions)
             raise ValueError(f"{self.name} has no question {key!r}; its questions: {known}")
-        mistake = verdict(self.questions[key], *answers)
+        mistake = self._verdict(key, answers)
         self.passed[key] = not mistake
         colour = GREY if mistake == NOT_YET else VERMILION if mistake else GREEN
         mark = "…" if mistake == NOT_YET else "✗" if mistake else "✓"
         _show(colour, f"{mark} {key}: {mistake or PASSED}")
+
+    def _verdict(self, key: str, answers: tuple[Any, ...]) -> str:
+        """As `verdict`; where an answer is right but for an earlier one, that is said."""
+        mistake = verdict(self.questions[key], *answers)
+        names = next((a.__globals__ for a in answers if hasattr(a, "__globals__")), None)
+        if not mistake or self._earlier is None or names is None:
+            return mistake
+        right = self._earlier(key, names)
+        if not right:
+            return mistake
+        with patch.dict(names, right):
+            passes = not verdict(self.questions[key], *answers)
+        if not passes:
+            return mistake
+        return f"this is right, but an answer that it builds on is not: {', '.join(right)}"
 
     def summary(self) -> None:
         """How many questions pass their public checks, and which do not."""

@@ -2,10 +2,11 @@
 
 Each submission is graded by a process of its own (`worker`): a copy in a folder of its own, bounded
 memory, a time limit after which it and all that it started is ended, and, where the system makes
-namespaces, no network, no process of others, no other submission, solution or seed (`isolation`).
-Other files of whoever grades can be read. Tests and seed come to the disk when a submission's own
-cells are done; a function that reads them then, or looks at its caller, is what the table's column
-"look at" is for.
+namespaces, no network, no process of others, no other submission, solution or seed, and no file to
+write but its own (`isolation`). Other files of whoever grades can be read. Tests and seed come to
+the disk when a submission's own cells are done. They run in the same Python as the answers; an
+answer that reads them then, or changes what judges it, is what the table's column "look at"
+is for.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from bpttviz.teaching.assignments.submissions import (
 
 GRADED, UNREADABLE = "graded", "unreadable"
 GRADES = "grades.csv"
+BYTE_ORDER_MARK = "\ufeff"  # without it spreadsheets misread names
 WORKER = ("-m", "bpttviz.teaching.assignments.worker")
 CELLS_THAT_MAY_STALL = 3  # each is interrupted after this part of the time limit
 
@@ -103,6 +105,7 @@ class _Job:
     kept: Path
     limits: Limits
     covered: Sequence[Path]
+    rooms: Path
 
 
 _running: set[subprocess.Popen] = set()
@@ -141,11 +144,12 @@ def grade_folder(
         say(f"left alone, as no notebooks: {', '.join(str(file) for file in others)}")
     kept = out / "results"
     kept.mkdir(parents=True, exist_ok=True)
-    covered = (submissions, out, *_instructors_folders(autograder))
-    job = _Job(autograder.read_bytes(), kept, limits or Limits(), covered)
     begun = time.monotonic()
-    grades = _grade_all(found, job, workers, say)
-    write_atomic(out / GRADES, table(grades))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as rooms:
+        covered = (submissions, out, *_instructors_folders(autograder), Path(rooms))
+        job = _Job(autograder.read_bytes(), kept, limits or Limits(), covered, Path(rooms))
+        grades = _grade_all(found, job, workers, say)
+    write_atomic(out / GRADES, BYTE_ORDER_MARK + table(grades))
     for grade in grades:
         place = out / "feedback" / f"{grade.submission}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +208,7 @@ def _again_or_anew(one: Submission, job: _Job) -> Grade:
         before = json.loads(saved.read_text(encoding="utf-8"))
         if before.pop("depends") == depends and before["status"] == GRADED:
             return _from_json(before)
-    found = grade_one(one.name, one.content, job.autograder, job.limits, job.covered)
+    found = grade_one(one.name, one.content, job.autograder, job.limits, job.covered, job.rooms)
     write_atomic(saved, json.dumps({**asdict(found), "depends": depends}))
     return found
 
@@ -217,7 +221,12 @@ def _from_json(saved: dict[str, Any]) -> Grade:
 
 
 def grade_one(
-    name: str, content: bytes, autograder: bytes, limits: Limits, covered: Sequence[Path] = ()
+    name: str,
+    content: bytes,
+    autograder: bytes,
+    limits: Limits,
+    covered: Sequence[Path] = (),
+    rooms: Path | None = None,
 ) -> Grade:
     """Grade one submission in a process of its own.
 
@@ -227,6 +236,7 @@ def grade_one(
         autograder: the content of autograder.zip.
         limits: what it may take.
         covered: folders that are hidden from it.
+        rooms: where its own folder is made; the system's place for such if not given.
     """
     began = time.monotonic()
     try:
@@ -238,12 +248,12 @@ def grade_one(
         "unusual": ready.unusual,
         "fingerprint": hashlib.sha256(ready.code.encode()).hexdigest(),
     }
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=rooms, ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         nbformat.write(ready.notebook, home / "submission.ipynb")
         (home / "autograder.zip").write_bytes(autograder)
         result = home / "result.json"
-        ended = _run(home, result, limits, covered)
+        ended = _run(home, result, assignment_name(autograder), limits, covered)
         known["seconds"] = time.monotonic() - began
         if not ended:
             reason = f"not done after {limits.seconds:g} s: an endless loop, or too much to compute"
@@ -267,15 +277,18 @@ def assignment_name(autograder: bytes) -> str | None:
         return json.loads(archive.read("otter_config.json")).get("assignment_name")
 
 
-def _run(home: Path, result: Path, limits: Limits, covered: Sequence[Path]) -> bool:
+def _run(
+    home: Path, result: Path, assignment: str | None, limits: Limits, covered: Sequence[Path]
+) -> bool:
     """Run the worker; whether it ended by itself. What it started ends with it."""
     settings = {
         "submission": "submission.ipynb",
         "autograder": "autograder.zip",
+        "assignment": assignment,
         "result": str(result),
         "gigabytes": limits.gigabytes,
         "cell_seconds": max(1, int(limits.seconds / CELLS_THAT_MAY_STALL)),
-        "covered": [str(folder) for folder in covered if may_be_covered(folder, home)],
+        "covered": [str(folder) for folder in covered if may_be_covered(folder)],
     }
     (home / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     command = [sys.executable, *WORKER, "settings.json"]
@@ -332,10 +345,12 @@ def table(grades: Sequence[Grade]) -> str:
     about = ["points for words", "words", "seconds", "reason", "look at"]
     writer.writerow(["submission", "status", total, *heads, *about])
     for found in grades:
-        cells = [f"{found.questions.get(name, (0.0, 0.0))[0]:g}" for name in names]
+        graded = found.status == GRADED  # what was not has no points, rather than none
+        points = [found.points, *(found.questions.get(name, (0.0, 0.0))[0] for name in names)]
+        cells = [f"{each:g}" if graded else "" for each in points]
         reason = found.reason or "; ".join((*found.errors, *found.remarks))
         words = "\n\n".join(found.words)
-        row = [found.submission, found.status, f"{found.points:g}", *cells, "", words]
+        row = [found.submission, found.status, *cells, "", words]
         row += [f"{found.seconds:.1f}", reason, look_at(found, grades)]
         writer.writerow([_harmless(x) for x in row])
     return text.getvalue()

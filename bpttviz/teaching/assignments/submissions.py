@@ -17,18 +17,13 @@ from typing import Any
 
 import nbformat
 
+from bpttviz.teaching.assignments.unusual import unusual_code
+
 ANSWER_TAG = "otter_answer_cell"
 NOTEBOOK, ARCHIVE = ".ipynb", ".zip"
 LARGEST = 200_000_000  # bytes of a notebook; more is an accident, or meant to fill the memory
 LONGEST_NAME = 200  # bytes: file systems allow 255, ends of names included
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-
-# Code that an answer has no use for. It is graded all the same; the table says what to look at.
-UNUSUAL = (
-    "instructor_seed", "hidden_draws", "autograder", "withheld", "_solution", "otter",
-    "_getframe", "currentframe", "builtins", "/proc", "os.kill", "os._exit", "subprocess",
-    "socket", "urllib", "requests", "pip install", "__globals__",
-)  # fmt: skip
 
 
 class UnreadableSubmission(ValueError):
@@ -182,9 +177,8 @@ def prepare(content: bytes, assignment: str | None) -> ReadyNotebook:
     )
     metadata = {"kernelspec": dict(KERNEL), "otter": {"assignment_name": assignment}}
     ready = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
-    text = "\n".join(code)
-    unusual = tuple(part for part in UNUSUAL if part in text)
-    return ReadyNotebook(ready, words, re.sub(r"\s", "", text), unusual)
+    text = re.sub(r"\s", "", "\n".join(code))
+    return ReadyNotebook(ready, words, text, unusual_code(code))
 
 
 def _json(content: bytes) -> dict[str, Any]:

@@ -12,22 +12,29 @@ import os
 import re
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bpttviz.teaching.assignments.isolation import bounded_memory, isolate
 from bpttviz.teaching.assignments.kernels import quick_kernels, skip_grammar
 from bpttviz.teaching.assignments.seeds import INSTRUCTOR_ONLY
 
 LONGEST_LINE = 200  # characters of an error, in a table
+TESTS_THAT_MAY_STALL = 4  # each may take this part of a cell's time
 MOST_ERRORS = 3  # what follows is mostly their consequence
 
 
-def grade(submission: str, autograder: str, cell_seconds: int) -> dict[str, Any]:
+def grade(
+    submission: str, autograder: str, assignment: str | None, cell_seconds: int, alone: bool
+) -> dict[str, Any]:
     """Points by question, errors of cells, and what to tell of the points that are missing."""
     from otter.api import grade_submission
 
-    _tests_come_last(Path(autograder).resolve(), cell_seconds)
+    _tests_come_last(Path(autograder).resolve(), cell_seconds, alone)
+    _run_tests_by(assignment or "", cell_seconds / TESTS_THAT_MAY_STALL)
     results = grade_submission(submission, autograder, quiet=True)
     if results.has_catastrophic_failure():
         return {"error": _why(results.catastrophic_error)}
@@ -35,9 +42,11 @@ def grade(submission: str, autograder: str, cell_seconds: int) -> dict[str, Any]
     for name, file in results.results.items():
         questions[name] = [float(file.score), float(file.possible)]
         for case in file.test_case_results:
+            said = case.test_case.failure_message or "a hidden test failed"
             if not case.passed:
-                said = case.test_case.failure_message or "a hidden test failed"
-                remarks.append(f"{name}: {said}")
+                remarks.append(f"{name}: {said}" + f" ({case.message})" * bool(case.message))
+            elif case.message and f"{name}: {case.message}" not in remarks:
+                remarks.append(f"{name}: {case.message}")
     return {
         "questions": questions,
         "remarks": remarks,
@@ -45,7 +54,7 @@ def grade(submission: str, autograder: str, cell_seconds: int) -> dict[str, Any]
     }
 
 
-def _tests_come_last(autograder: Path, cell_seconds: int) -> None:
+def _tests_come_last(autograder: Path, cell_seconds: int, alone: bool) -> None:
     """Otter's cells are run by a preprocessor that brings the tests before the last cell, its own.
 
     Until then neither tests nor seed nor withheld ends are where a submission could read them, and
@@ -56,6 +65,7 @@ def _tests_come_last(autograder: Path, cell_seconds: int) -> None:
     class Preprocessor(preprocessors.ExecutePreprocessor):
         def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
             self.timeout, self.interrupt_on_timeout = cell_seconds, True
+            self.startup_timeout = max(60, cell_seconds)
             self._place = Path.cwd()
             self._kept = {
                 path: path.read_bytes()
@@ -70,12 +80,43 @@ def _tests_come_last(autograder: Path, cell_seconds: int) -> None:
 
         def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
             if cell is self._last:
+                self.timeout = None  # each test has a limit of its own
+                end_leftovers(_process_number(self.km), alone)
                 for path, content in self._kept.items():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
             return super().preprocess_cell(cell, resources, index)
 
     preprocessors.ExecutePreprocessor = Preprocessor  # type: ignore[misc]
+
+
+def _process_number(kernel: Any) -> int:
+    return kernel.provisioner.pid
+
+
+def end_leftovers(kernel: int, alone: bool) -> None:
+    """End what a submission's cells started and left running: it would meet the tests.
+
+    Args:
+        kernel: process number of its kernel.
+        alone: whether no process is in sight but those of this submission.
+    """
+    found = psutil.process_iter() if alone else psutil.Process(kernel).children(recursive=True)
+    for process in found:
+        if process.pid not in (1, os.getpid(), kernel):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _run_tests_by(assignment: str, seconds: float) -> None:
+    """Otter's last cell runs our tests, and cannot be broken by what a notebook calls `open`."""
+    from otter.execute import preprocessor
+
+    module = "bpttviz.teaching.assignments.hidden"
+    preprocessor.EXPORT_CELL_SOURCE = (
+        f"__import__({module!r}, fromlist=['run']).run("
+        f'{assignment!r}, {{tests_glob_json}}, "{{results_path}}", {seconds})'
+    )
 
 
 def _secrets(place: Path) -> list[Path]:
@@ -91,7 +132,7 @@ def cell_errors(cells: list[Any]) -> list[str]:
         for output in cell.outputs:
             if output.output_type == "error":
                 line = next(iter(cell.source.strip().splitlines()), "")
-                said = f"{output.ename}: {output.evalue}".splitlines()[0]
+                said = f"{output.ename}: {output.evalue}".splitlines()[0].rstrip(": ")
                 said = re.sub(r" \(\d+\.py, line \d+\)$", "", said)  # a name that nobody gave
                 if output.ename == "KeyboardInterrupt":
                     said = "interrupted, because it took too long"
@@ -103,7 +144,7 @@ def cell_errors(cells: list[Any]) -> list[str]:
 
 def _why(error: BaseException | None) -> str:
     if type(error).__name__ == "DeadKernelError":
-        return "its kernel died: exit(), or more memory than there is"
+        return "its kernel died: more memory than there is, or os._exit()"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
 
@@ -111,14 +152,16 @@ def _why(error: BaseException | None) -> str:
 def main(settings: str) -> None:
     """Grade and write; whatever goes wrong is written too."""
     given = json.loads(Path(settings).read_text(encoding="utf-8"))
-    isolated = isolate(given["covered"])
+    isolated = isolate(given["covered"], str(Path(settings).resolve().parent))
     bounded_memory(given["gigabytes"])
     skip_grammar()
     quick_kernels(Path(os.environ["IPYTHONDIR"]))
+    asked = {key: given[key] for key in ("submission", "autograder", "assignment", "cell_seconds")}
     try:
-        found = grade(given["submission"], given["autograder"], given["cell_seconds"])
+        found = grade(**asked, alone=isolated)
     except Exception as error:  # a submission may break anything
         found = {"error": _why(error)}
+    end_leftovers(os.getpid(), isolated)  # or one of them could write another result
     Path(given["result"]).write_text(json.dumps({**found, "isolated": isolated}), encoding="utf-8")
 
 

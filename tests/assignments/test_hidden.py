@@ -1,0 +1,135 @@
+"""Hidden tests in a submission's kernel: a mistake costs once, and nothing ends the others."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bpttviz.teaching.assignments import a1, a2
+from bpttviz.teaching.assignments.checks import Assignment
+from bpttviz.teaching.assignments.hidden import CARRIED, judge
+from bpttviz.teaching.assignments.unusual import unusual_code
+
+SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
+
+TESTS = """
+from otter.test_files import test_case
+name = "q2"
+
+@test_case(points=1)
+def test_start(relax):
+    assert relax(3.0, 0.1, 1.0, 0.0, 2)[0] == 3.0
+
+@test_case(points=2)
+def test_end(relax):
+    assert abs(relax(3.0, 0.1, 1.0, 0.0, 2)[-1] - 2.43) < 1e-12
+"""
+
+RELAX = """
+def relax(x0, eta, k, s, steps):
+    places = [x0]
+    for _ in range(steps):
+        places.append(step(places[-1], eta, k, s))
+    return places
+"""
+
+
+def results(code, seconds=5.0):
+    """Of the tests above, on what some code defines: whether each passed, and what it says."""
+    exception_test = pytest.importorskip("otter.test_files.exception_test")
+    file = exception_test.ExceptionTestFile.from_string(TESTS, "q2.py")
+    names: dict = {}
+    exec(code, names)
+    return [(one.passed, one.message) for one in judge("A1", "q2", file.test_cases, names, seconds)]
+
+
+def test_what_is_right_passes_without_a_word():
+    right = "def step(x, eta, k, s):\n    return x - eta * k * (x - s)\n"
+    assert results(right + RELAX) == [(True, ""), (True, "")]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "def step(x, eta, k, s):\n    return x + eta * k * (x - s)\n",
+        "def step(x, eta, k, s):\n    print(x)\n",
+        "step = ...\n",
+        "def step(x, eta, k, s):\n    exit()\n",
+    ],
+)
+def test_a_mistake_costs_once(step):
+    passed, told = zip(*results(step + RELAX), strict=True)
+    assert passed == (True, True)
+    assert told[1] == CARRIED
+
+
+def test_who_allows_for_a_mistake_of_their_own_keeps_the_points():
+    moved = "def step(x, eta, k, s):\n    return -eta * k * (x - s)\n"
+    adding = RELAX.replace("step(places", "places[-1] + step(places")
+    assert results(moved + adding) == [(True, ""), (True, "")]
+
+
+@pytest.mark.parametrize(
+    ("relax", "said"),
+    [
+        ("def relax(*a):\n    while True:\n        pass\n", "it does not end"),
+        ("import sys\nrelax = lambda *a: sys.exit()\n", ""),
+        ("relax = None\n", ""),
+    ],
+)
+def test_what_never_ends_or_ends_the_program_fails_alone(relax, said):
+    found = results(relax, seconds=0.2)
+    assert [passed for passed, _ in found] == [False, False]
+    assert found[0][1].startswith(said)
+
+
+def test_an_errors_own_text_is_told_to_nobody(tmp_path):
+    file = tmp_path / "cell.py"
+    file.write_text("class Secret(Exception): pass\ndef relax(*a):\n    raise Secret('seed')\n")
+    found = results(f"exec(compile({file.read_text()!r}, {str(file)!r}, 'exec'))")
+    assert found[0] == (False, "your code stops at `raise Secret('seed')` with an error")
+
+
+def test_the_public_check_says_when_only_an_earlier_answer_is_wrong(capsys):
+    names: dict = {"np": np}
+    exec("def step(x, eta, k, s):\n    return x + eta * k * (x - s)\n" + RELAX, names)
+    assignment = Assignment("A1", a1.QUESTIONS, a1.earlier)
+    assignment.check("2", names["relax"])
+    assert "this is right, but an answer that it builds on is not: step" in capsys.readouterr().out
+    assert not assignment.passed["2"]
+    assert names["step"](1.0, 0.1, 1.0, 0.0) == 1.1  # the student's own is back
+
+
+def test_the_table_is_judged_again_with_right_earlier_answers():
+    names = {"judge": lambda table: log_changes(*table), "table": (1.0, np.e), "log_changes": None}  # noqa: F821
+    names["judge"] = type(names["judge"])(names["judge"].__code__, names)
+    assert a2.earlier("5", names)["found"] == pytest.approx(1.0)
+    assert names["log_changes"] is None
+    assert a2.earlier("3", names) == {}
+
+
+@pytest.mark.parametrize("name", ["A1", "A2", "A3"])
+def test_nothing_in_a_source_is_unusual(name):
+    cells = json.loads((SOURCES / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert unusual_code([text for text in code if "TEST CONFIG" not in text]) == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os.path", ("import os.path",)),
+        ("from pathlib import Path", ("import pathlib",)),
+        ("from bpttviz.teaching.assignments import a1", ("import bpttviz.teaching.assignments",)),
+        ("import numpy as np\nnp.allclose = lambda *a: True", ("changes np.allclose",)),
+        ("open('in' + 'structor')", ("open",)),
+        ("step.__globals__['x']", ("__globals__",)),
+        ("if x:\n    !pip install y\n%matplotlib inline", ("shell commands",)),
+        ("%%bash\nls", ("%%bash",)),
+        ("this is no code, and names the instructor_seed", ("instructor_seed",)),
+        ("import numpy as np\nplotter, x = np.sin(1), {}\nx['a'] = 1", ()),
+    ],
+)
+def test_what_no_answer_needs_is_named(code, said):
+    assert unusual_code([code]) == said
