@@ -82,7 +82,14 @@ class ArnoldiBasis:
 def spectral_radius(
     matvec: Matvec, start: Tensor, structure_index: Tensor, count: int, iterations: int
 ) -> Tensor:
-    """Largest |eigenvalue| (B,) of each structure's matrix.
+    """Largest |eigenvalue| (B,) of each structure's matrix: see `outermost_eigenvalue`."""
+    return outermost_eigenvalue(matvec, start, structure_index, count, iterations).abs().to(start)
+
+
+def outermost_eigenvalue(
+    matvec: Matvec, start: Tensor, structure_index: Tensor, count: int, iterations: int
+) -> Tensor:
+    """The eigenvalue of largest modulus (B,), complex, of each structure's matrix.
 
     A power iteration that forgets nothing: the same products, far fewer of them where eigenvalues
     lie close together, and pairs of complex ones (momentum makes them) do no harm.
@@ -95,7 +102,7 @@ def spectral_radius(
         iterations: at most; one product each.
 
     Returns:
-        (B,); NaN where a product was not finite.
+        (B,) complex128, on the CPU; NaN where a product was not finite.
     """
     basis = ArnoldiBasis(start, structure_index, count)
     for _ in range(iterations):
@@ -104,8 +111,9 @@ def spectral_radius(
         basis.extend(matvec(basis.vectors[-1]))
     square = basis.hessenberg[:, :-1].cpu().double()
     if square.shape[1] == 0:
-        return start.new_zeros(count)
+        return torch.zeros(count, dtype=torch.complex128)
     finite = square.isfinite().all(dim=2).all(dim=1)
     square = torch.where(finite[:, None, None], square, 0.0)
-    largest = torch.linalg.eigvals(square).abs().amax(1)
-    return torch.where(finite, largest, torch.nan).to(start)
+    all_of_them = torch.linalg.eigvals(square)
+    place = all_of_them.abs().argmax(1, keepdim=True)
+    return torch.where(finite, all_of_them.gather(1, place)[:, 0], torch.nan)

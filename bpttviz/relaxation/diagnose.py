@@ -19,7 +19,7 @@ from torch import Tensor
 from bpttviz._checks import whole
 from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.arnoldi import spectral_radius
+from bpttviz.relaxation.arnoldi import outermost_eigenvalue
 from bpttviz.relaxation.gradient_trace import follow_gradient
 from bpttviz.relaxation.loop import Loop
 from bpttviz.relaxation.rules import UpdateRule
@@ -50,6 +50,8 @@ class GradientDiagnosis:
             which the slowest error shrinks (or the fastest grows) with a step.
         fmax: largest force at the end, eV/Å: the spectral radius describes the resting place only
             if this is small.
+        negative_curvature: whether what grows fastest there does so along a negative curvature
+            (a real eigenvalue above 1), at any step size.
     """
 
     name: str
@@ -58,6 +60,7 @@ class GradientDiagnosis:
     contribution: Tensor
     spectral_radius: float
     fmax: float
+    negative_curvature: bool = False
 
     @property
     def steps(self) -> int:
@@ -77,11 +80,16 @@ class GradientDiagnosis:
 
     @property
     def verdict(self) -> str:
-        """ "vanishing", "exploding", "healthy"; or "nothing to learn" without any gradient."""
+        """ "vanishing", "exploding", "healthy"; or "nothing to learn" without any gradient.
+
+        "curved away" where the gradient has not grown, and a negative curvature at the end would
+        let it grow with more steps.
+        """
         found = verdict(self.sensitivity.tolist())
-        if found != "nothing to learn" and self.spectral_radius > STABLE:
-            return "exploding"
-        return found
+        if found == "nothing to learn" or not self.spectral_radius > STABLE:
+            return found
+        grew = not bool(self.sensitivity[0] <= self.sensitivity[-1]) or found == "exploding"
+        return "curved away" if self.negative_curvature and not grew else "exploding"
 
     def describe(self) -> str:
         """The verdict, why, and what to do about it."""
@@ -96,9 +104,14 @@ class GradientDiagnosis:
                 "nearly the same gradient; ImplicitAdjoint looks at the resting place alone."
             ),
             "exploding": "fewer steps tame it; so does a smaller step size, but not at a saddle.",
+            "curved away": (
+                "one curvature is negative, and more steps would let the gradient grow, whatever "
+                "the step size; fewer steps keep it small."
+            ),
         }
+        fate = self.verdict + ": near a saddle" * (self.verdict == "curved away")
         return (
-            f"{self.name}: {self.verdict}. Back through {self.steps} steps the gradient goes from "
+            f"{self.name}: {fate}. Back through {self.steps} steps the gradient goes from "
             f"{last:.3g} to {first:.3g} ({self.contraction:.3f} a step); the last {horizon} steps "
             f"hold 90 % of what θ learns from. At the end (fmax {self.fmax:.2g} eV/Å) the map's "
             f"spectral radius is {self.spectral_radius:.3f}: {advice[self.verdict]}"
@@ -147,18 +160,20 @@ def diagnose_gradient(
     iterations = whole("iterations", iterations)
     followed = follow_gradient(potential, start, end, rule, stop)
     loop, last = followed.loop, followed.path[-1]
+    outermost = _eigenvalue_at(loop, last, iterations)
     return GradientDiagnosis(
         name=loop.structures.names[0],
         loss=followed.loss,
         sensitivity=followed.gradients.flatten(1).norm(dim=1).cpu(),
         contribution=followed.contribution.cpu(),
-        spectral_radius=_radius_at(loop, last, iterations),
+        spectral_radius=abs(outermost),
         fmax=float(loop.measure(last).fmax[0]),
+        negative_curvature=outermost.real > STABLE and outermost.imag == 0,
     )
 
 
-def _radius_at(loop: Loop, state: State, iterations: int) -> float:
-    """Spectral radius of one step's Jacobian at ``state``, zero modes projected out.
+def _eigenvalue_at(loop: Loop, state: State, iterations: int) -> complex:
+    """Outermost eigenvalue of one step's Jacobian at ``state``, zero modes projected out.
 
     Unprojected it is never below 1: a translated structure stays translated. Only what belongs to
     atoms and has a direction takes part (positions, velocities).
@@ -200,5 +215,5 @@ def _radius_at(loop: Loop, state: State, iterations: int) -> float:
     shape = (len(state.positions), 3 * len(chosen))
     random = torch.randn(shape, generator=draw, dtype=torch.float64).to(state.positions)
     start = clean(random.split(3, dim=1))
-    radius = spectral_radius(transposed, start, structures.structure_index, 1, iterations)
-    return float(radius[0])
+    found = outermost_eigenvalue(transposed, start, structures.structure_index, 1, iterations)
+    return complex(found[0])

@@ -5,6 +5,7 @@ import torch
 from springs import network, starts, targets
 
 import bpttviz as bv
+from bpttviz.potentials.landscape import walkers
 from bpttviz.relaxation.arnoldi import spectral_radius
 
 
@@ -99,6 +100,39 @@ def test_verdicts():
     assert wild.spectral_radius == pytest.approx(1.6, rel=1e-6)
     assert "smaller step size" in wild.describe()
     assert 1 - 0.3 * soft / stiff > few.contraction > 1 - 0.3
+
+
+class Saddle(bv.Potential):
+    """(4 x² - y²) / 2 eV/Å² of each atom."""
+
+    places_matter = True
+
+    def energy(self, structures):
+        x = structures.positions
+        each = (4 * x[:, 0].square() - x[:, 1].square()) / 2 + x[:, 2].square()
+        return torch.zeros(len(structures), dtype=x.dtype).index_add(
+            0, structures.structure_index, each
+        )
+
+    @property
+    def config(self):
+        return {}
+
+
+def test_a_gradient_that_shrinks_near_a_saddle_is_not_called_exploding():
+    start = walkers([1.0, 0.01])
+    over, beside = walkers([0.2, 0.0]), walkers([0.2, 2.0])
+    few = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(4)
+    away = bv.diagnose_gradient(Saddle(), start, over, *few)
+    assert away.negative_curvature
+    assert away.spectral_radius == pytest.approx(1.1, rel=1e-6)
+    assert away.verdict == "curved away"
+    assert "curved away: near a saddle. Back through 4 steps" in away.describe()
+    # It grows where the loss looks along the negative curvature, or the step is too long.
+    assert bv.diagnose_gradient(Saddle(), start, beside, *few).verdict == "exploding"
+    long = bv.GradientDescent(0.9, max_step=None)
+    jumping = bv.diagnose_gradient(Saddle(), start, beside, long, few[1])
+    assert not jumping.negative_curvature
 
 
 def test_a_relaxation_that_ends_at_the_reference_has_nothing_to_teach():
