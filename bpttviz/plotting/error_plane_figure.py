@@ -144,11 +144,11 @@ def _with_room(data: error_plane.ErrorPlaneData, limits: np.ndarray) -> np.ndarr
 
 def _noise_floor(axes: Axes, floor: float, limits: np.ndarray) -> None:
     """The references' own error: a band, or a hint at the edge where it lies beyond the axis."""
-    words, height, va = "within the references' own error", floor, "top"
+    words, height, va = "within the noise floor", floor, "top"
     if floor > limits[1, 0]:
         axes.axhspan(limits[1, 0], floor, color=GREY, alpha=0.15, lw=0)
     else:
-        words, height, va = f"↓ the references' own error: {floor:.2g}", limits[1, 0], "bottom"
+        words, height, va = f"↓ noise floor: {floor:.2g}", limits[1, 0], "bottom"
     axes.text(limits[0, 0], height, f" {words}", fontsize=8, va=va, color=TEXT, alpha=0.75)
 
 

@@ -105,9 +105,9 @@ class TestErrorPlane:
             for floor in (0.3, 0.001)
         )
         assert near.get_ylim()[0] < 0.3
-        assert "within the references' own error" in words(near.figure)
+        assert "within the noise floor" in words(near.figure)
         assert far.get_ylim()[0] > 0.2
-        assert "↓ the references' own error: 0.001" in words(far.figure)
+        assert "↓ noise floor: 0.001" in words(far.figure)
 
     def test_an_interval_beyond_the_axis_ends_in_a_head(self):
         wild = [((0.05, 1.0), (0.05, 1.0))] * 7 + [((0.05, 1.0), (0.06, 9.0))]

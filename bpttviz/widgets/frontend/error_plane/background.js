@@ -24,7 +24,7 @@ export function background(data, { x, y, at }) {
       group.append(svg("rect", { class: "noise", x: left, y: level, width: innerRight - left, height: bottom - level }));
     }
     group.append(svg("text", { class: "faint", x: left + 6, y: seen ? Math.min(level + 13, bottom - 4) : bottom - 6 },
-      seen ? "within the references' own error" : `↓ the references' own error: ${Number(data.noise_floor.toPrecision(2))}`));
+      seen ? "within the noise floor" : `↓ noise floor: ${Number(data.noise_floor.toPrecision(2))}`));
   }
   data.ticks[0].forEach((value) => group.append(
     svg("line", { class: "axis", x1: x(value), x2: x(value), y1: bottom, y2: bottom + 5 }),
