@@ -129,8 +129,8 @@ class TestErrorPlane:
         assert len(axes.get_xticks()) >= 3
 
     def test_the_noise_floor_is_drawn_where_it_is_known(self):
-        assert "own error" in words(plotting.plot_error_plane(made_up(FOUR, noise_floor=0.1)))
-        assert "own error" not in words(plotting.plot_error_plane(made_up(FOUR)))
+        assert "noise floor" in words(plotting.plot_error_plane(made_up(FOUR, noise_floor=0.1)))
+        assert "noise floor" not in words(plotting.plot_error_plane(made_up(FOUR)))
 
     def test_without_forces_it_says_so(self):
         nan = float("nan")
