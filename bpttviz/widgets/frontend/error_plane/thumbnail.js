@@ -22,7 +22,8 @@ export class Thumbnail {
   constructor(stills) {
     this.canvas = tag("canvas", { class: "still" });
     this.caption = tag("figcaption");
-    this.el = tag("figure", { class: "thumbnail", "aria-hidden": "true" }, this.canvas, this.caption);
+    // Its place is kept, so that nothing moves when a structure is pointed at.
+    this.el = tag("figure", { class: "thumbnail idle", "aria-hidden": "true" }, this.canvas, this.caption);
     this.setStills(stills);
     this.shown = { name: "", potential: "" };
     this.forgetTheme = onThemeChange(() => this.paint());
@@ -41,12 +42,13 @@ export class Thumbnail {
   }
 
   /**
-   * @param {string} name       of a structure, or "": an empty frame
+   * @param {string} name       of a structure, or "": nothing is seen
    * @param {string} potential
    */
   show(name, potential) {
     if (name === this.shown.name && potential === this.shown.potential) return;
     this.shown = { name, potential };
+    this.el.classList.toggle("idle", !name);
     this.paint();
   }
 
