@@ -11,6 +11,7 @@ Each part is one run, several processes can share the work, and a repeated call 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -254,6 +255,9 @@ def shipped_report(name: str, *more: str) -> Report:
         raise ValueError(f"runs of several data sets are not merged: {', '.join(data_sets)}")
     data = load_dataset(data_sets.pop())
     rows = [row for one in names for row in Report.from_csv(shelf() / one / TABLE).rows]
-    found = Report(rows, noise_floor=data.noise_floor)
-    ends = {r.name: r.end for r in data.all if r.name in found.structures}
+    held_out = Counter(row.structure for row in rows if row.potential == PRETRAINED)
+    twice = [structure for structure, count in held_out.items() if count > 1]
+    if twice:
+        raise ValueError(f"held out by two of these runs: {', '.join(twice)}; name one of the two")
+    ends = {r.name: r.end for r in data.all if r.name in held_out}
     return Report(rows, references=ends, noise_floor=data.noise_floor, labels={FINE_TUNED: "ends"})

@@ -44,6 +44,8 @@ def test_folds_hold_out_what_they_did_not_train_on_and_the_card_says_what_they_g
         part = parts_of(DATA)[name.removeprefix("si-defects/chgnet-")]
         assert bv.load_run(name).settings["train"] == list(part.training.names)
         assert sorted(bv.shipped_report(name).structures) == sorted(part.held_out.names)
+    with pytest.raises(ValueError, match="held out by two of these runs: "):
+        bv.shipped_report(FOLDS[0], FOLDS[1], FOLDS[0])
     report = bv.shipped_report(*FOLDS)
     card = bv.load_run(FOLDS[0]).card.replace("−", "-")
     assert f"{len(report.structures)} of the sixty" in card
