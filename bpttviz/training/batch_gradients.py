@@ -14,9 +14,13 @@ from bpttviz.potentials.base import Potential
 from bpttviz.profiling import release_memory
 from bpttviz.structures import StructureError
 from bpttviz.training.draws import Draw
-from bpttviz.training.objectives import Objective
+from bpttviz.training.objectives import Objective, loss_of
 from bpttviz.training.ranks import Ranks, deal
 from bpttviz.training.updates import BatchGradient, LeftOut, gradient_of, peak_bytes
+
+# Atoms that go through a relaxation together. A CPU's cores are busy with as many; on the smaller
+# accelerators every step of as many may keep its graph.
+ATOMS_ON_CPU, ATOMS_ON_DEVICE = 32, 256
 
 
 @dataclass
@@ -48,8 +52,9 @@ class GradientTaker:
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         ranks: the processes.
-        frugal: give freed memory back to the system before each structure: allocators keep some,
-            and more with every structure.
+        most_atoms: structures go through a relaxation together up to so many atoms.
+        frugal: give freed memory back to the system before each relaxation: allocators keep some,
+            and more with every one.
     """
 
     objective: Objective
@@ -57,6 +62,7 @@ class GradientTaker:
     parameters: Sequence[nn.Parameter]
     weights: int
     ranks: Ranks
+    most_atoms: int
     frugal: bool = False
 
     def of(self, batch: RelaxationDataset, draw: Draw) -> BatchGradient:
@@ -68,8 +74,7 @@ class GradientTaker:
         Warns, in the first process, of each structure left out.
         """
         total = [torch.zeros_like(p, dtype=torch.float64) for p in self.parameters]
-        work = [self.objective.work(reference) for reference in batch]
-        mine = deal(work, self.ranks.count)[self.ranks.rank]
+        mine = share_of(batch, self.objective, self.most_atoms, self.ranks)
         shares = self.ranks.gather(lambda: self._share(batch, mine, draw, total))
         losses = {place: loss for share in shares for place, loss in share.losses.items()}
         lost = {place: why for share in shares for place, why in share.left_out.items()}
@@ -86,13 +91,40 @@ class GradientTaker:
             warnings.warn(lost[place], stacklevel=6)
         return result
 
+    def losses(self, validation: RelaxationDataset) -> Tensor:
+        """The loss (B,) of each structure, without gradient; NaN where one has none.
+
+        Raises:
+            TrainingError: another process failed.
+
+        Warns of each structure that cannot be described.
+        """
+        mine = share_of(validation, self.objective, self.most_atoms, self.ranks)
+
+        def values() -> dict[int, float]:
+            found: dict[int, float] = {}
+            for places in mine:
+                losses = _losses(self.objective, self.potential, validation[places])
+                found |= zip(places, losses, strict=True)
+            return found
+
+        with torch.no_grad():
+            found = {
+                place: loss for part in self.ranks.gather(values) for place, loss in part.items()
+            }
+        return torch.tensor([found[place] for place in range(len(validation))], dtype=torch.float64)
+
     def _share(
-        self, batch: RelaxationDataset, places: Sequence[int], draw: Draw, total: Sequence[Tensor]
+        self,
+        batch: RelaxationDataset,
+        groups: Sequence[list[int]],
+        draw: Draw,
+        total: Sequence[Tensor],
     ) -> _Share:
         """Add the gradients of some structures to ``total``."""
         share = _Share()
-        for place in places:
-            self._add(share, batch, place, draw, total)
+        for places in groups:
+            self._add(share, batch, places, draw, total)
         share.peak = peak_bytes(self.potential.device)
         return share
 
@@ -100,21 +132,24 @@ class GradientTaker:
         self,
         share: _Share,
         batch: RelaxationDataset,
-        place: int,
+        places: list[int],
         draw: Draw,
         total: Sequence[Tensor],
     ) -> None:
-        """The gradient of one structure, or why it has none."""
+        """The gradient of structures taken together, or of each where one of them has none."""
         if self.frugal:
             release_memory(self.potential.device)
         try:
-            loss, gradient = gradient_of(
-                self.objective, self.potential, batch[[place]], self.parameters, self.weights, draw
+            losses, gradient = gradient_of(
+                self.objective, self.potential, batch[places], self.parameters, self.weights, draw
             )
         except LeftOut as reason:
-            share.left_out[place] = str(reason)
+            if len(places) == 1:
+                share.left_out[places[0]] = str(reason)
+            for place in places if len(places) > 1 else ():
+                self._add(share, batch, [place], draw, total)
             return
-        share.losses[place] = loss
+        share.losses |= zip(places, losses, strict=True)
         for so_far, more in zip(total, gradient, strict=True):
             so_far += more
         backward = self.objective.backward
@@ -122,28 +157,59 @@ class GradientTaker:
             share.squares[step] = share.squares.get(step, 0.0) + norm**2
 
 
-def validation_losses(
-    objective: Objective, potential: Potential, validation: RelaxationDataset, ranks: Ranks
-) -> Tensor:
-    """The loss (B,) of each structure, without gradient; NaN where it has none. Raises as `of`."""
-    mine = deal([objective.work(reference) for reference in validation], ranks.count)[ranks.rank]
-
-    def losses() -> dict[int, Tensor]:
-        return {
-            place: _validation_loss(objective, potential, validation[[place]]) for place in mine
-        }
-
-    with torch.no_grad():
-        found = {place: loss for part in ranks.gather(losses) for place, loss in part.items()}
-        return torch.stack([found[place] for place in range(len(validation))])
-
-
-def _validation_loss(
-    objective: Objective, potential: Potential, reference: RelaxationDataset
-) -> Tensor:
-    """The loss of one structure, on the CPU; NaN where it has none."""
+def _losses(
+    objective: Objective, potential: Potential, references: RelaxationDataset
+) -> list[float]:
+    """The losses of some structures; NaN where one has none."""
     try:
-        return objective.loss(potential, reference).mean().cpu()
+        return loss_of(objective, potential, references, None).tolist()
     except StructureError as error:
-        warnings.warn(f"a validation has no value: {error}", stacklevel=7)
-        return torch.tensor(torch.nan)
+        if len(references) == 1:
+            warnings.warn(f"a validation has no value: {error}", stacklevel=8)
+            return [torch.nan]
+    return [
+        loss
+        for place in range(len(references))
+        for loss in _losses(objective, potential, references[[place]])
+    ]
+
+
+def share_of(
+    batch: RelaxationDataset, objective: Objective, most_atoms: int, ranks: Ranks
+) -> list[list[int]]:
+    """Places in a batch that this process takes, as groups that go through a relaxation together.
+
+    Small structures leave a processor idle when they go alone. Groups are the same for any number
+    of processes that get one each, so that they round alike.
+    """
+    groups = grouped([len(reference.start.numbers) for reference in batch], most_atoms)
+    if len(groups) < ranks.count:
+        groups = [[place] for place in range(len(batch))]
+    work = [sum(objective.work(batch[place]) for place in places) for places in groups]
+    return [groups[number] for number in deal(work, ranks.count)[ranks.rank]]
+
+
+def most_atoms_on(device: torch.device, planned_for: RelaxationDataset | None) -> int:
+    """Atoms that may go through a relaxation together.
+
+    Args:
+        device: where the potential is.
+        planned_for: relaxations that memory was planned for, the largest of them alone.
+    """
+    most = ATOMS_ON_CPU if device.type == "cpu" else ATOMS_ON_DEVICE
+    if planned_for is not None:
+        most = min(most, max(len(reference.start.numbers) for reference in planned_for))
+    return most
+
+
+def grouped(atoms: Sequence[int], most: int) -> list[list[int]]:
+    """Places, in order, of structures that have at most ``most`` atoms together, or are alone."""
+    groups: list[list[int]] = []
+    room = 0
+    for place, count in enumerate(atoms):
+        if count > room:
+            groups.append([])
+            room = most
+        groups[-1].append(place)
+        room -= count
+    return groups

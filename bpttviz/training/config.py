@@ -45,8 +45,9 @@ class TrainingConfig:
             resident memory on the CPU, of PyTorch's on a GPU. As many steps of a relaxation keep
             their graphs as fit, the others are recomputed: the gradient is the same, faster with
             more memory. Measured on the largest structure before the first update, kept by a
-            resumed run. Structures go through one at a time, so ``batch_size`` needs none. None:
-            as the objective's adjoint says.
+            resumed run. Structures go through one at a time (small ones together, up to the
+            largest one's atoms), so ``batch_size`` needs none. None: as the objective's adjoint
+            says.
 
     Raises:
         TypeError: something that is no number.

@@ -32,7 +32,7 @@ from bpttviz.training.arguments import (
     training_parts,
 )
 from bpttviz.training.average import WeightAverage
-from bpttviz.training.batch_gradients import GradientTaker, validation_losses
+from bpttviz.training.batch_gradients import GradientTaker, most_atoms_on
 from bpttviz.training.checkpoint import all_finite
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.draws import Draw
@@ -101,13 +101,15 @@ class Trainer:
         self._initial = [p.detach().clone() for p in weights] if self.config.l2_sp > 0 else []
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
+        most_atoms = most_atoms_on(trained.device, self.train if self.plan else None)
         self._taker = GradientTaker(
             self.objective,
             trained,
             self.parameters,
             self.weights,
             self.ranks,
-            frugal=self.plan is not None,
+            most_atoms,
+            frugal=bool(self.plan),
         )
         self.ranks.require_same("settings", plain(settings))
         self._found: tuple[int, ...] | None = None
@@ -353,11 +355,11 @@ class Trainer:
         began = time.monotonic()
         state, run, validation = self.progress, self.run, self.validation
         assert validation is not None
+        values = self._taker.losses(validation)
+        # With a member missing the mean would be of other structures: no value at all, then.
+        value = float(values.mean()) if all_finite([values]) else None
+        lost = [n for n, v in zip(validation.names, values, strict=True) if not v.isfinite()]
         with torch.no_grad():
-            values = validation_losses(self.objective, run.potential, validation, self.ranks)
-            # With a member missing the mean would be of other structures: no value at all, then.
-            value = float(values.mean()) if all_finite([values]) else None
-            lost = [n for n, v in zip(validation.names, values, strict=True) if not v.isfinite()]
             measured = self.ranks.from_first(
                 lambda: {
                     name: rounded(measure(run.potential, validation))

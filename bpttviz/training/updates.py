@@ -63,36 +63,37 @@ class BatchGradient:
 def gradient_of(
     objective: Objective,
     potential: Potential,
-    reference: RelaxationDataset,
+    references: RelaxationDataset,
     parameters: Sequence[nn.Parameter],
     weights: int,
     draw: Draw | None = None,
-) -> tuple[float, list[Tensor]]:
-    """Loss of one structure and its gradient, one tensor a parameter.
+) -> tuple[list[float], list[Tensor]]:
+    """The loss of each structure, and the gradient of their sum, one tensor a parameter.
 
     Args:
-        reference: the structure, as a set of one.
+        references: the structures; several go through one relaxation.
         parameters: what is trained: first the potential's, then the rule's.
         weights: how many of them are the potential's.
         draw: where the objective's random numbers come from.
 
     Raises:
-        LeftOut: it diverged, cannot be described, or has no finite or no implicit gradient.
+        LeftOut: one of them diverged, cannot be described, or has no finite or no implicit
+            gradient.
         TrainingError: the loss does not depend on the potential's weights.
     """
-    name = reference.names[0]
+    names = listed(references.names)
     try:
-        loss = loss_of(objective, potential, reference, draw).mean()
-        finite = all_finite([loss])
-        if finite and not loss.requires_grad:
+        losses = loss_of(objective, potential, references, draw)
+        finite = all_finite([losses])
+        if finite and not losses.requires_grad:
             raise TrainingError(
                 f"the loss of {type(objective).__name__} carries no graph to any weight; compute "
                 "it in torch, without detach(), item(), no_grad() or numpy"
             )
-        found = torch.autograd.grad(loss, parameters, allow_unused=True) if finite else ()
+        found = torch.autograd.grad(losses.sum(), parameters, allow_unused=True) if finite else ()
     except (ImplicitError, StructureError) as error:
         # One structure that cannot be used is no reason to lose the others.
-        raise LeftOut(f"{name} was left out of an update: {error}") from error
+        raise LeftOut(f"{names} was left out of an update: {error}") from error
     if finite:
         if weights and all(g is None for g in found[:weights]):
             raise TrainingError(
@@ -104,9 +105,9 @@ def gradient_of(
             torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
         ]
         if all_finite(gradient):
-            return float(loss.detach()), gradient
+            return losses.detach().tolist(), gradient
     raise LeftOut(
-        f"{name} was left out of an update: its relaxation diverged or its gradient "
+        f"{names} was left out of an update: its relaxation diverged or its gradient "
         "is not finite. A smaller step size or learning rate may help."
     )
 

@@ -19,7 +19,7 @@ objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(6))
 """
 CELL = """
 monitor = bv.TrainingMonitor(
-    bv.CHGNet(), train, objective, epochs=4, out="runs/demo", validation=held_out, force_frames=2
+    bv.CHGNet(), train, objective, epochs=3, out="runs/demo", validation=held_out, force_frames=2
 )
 monitor
 """
@@ -137,7 +137,7 @@ def test_resumed_it_ends_as_if_it_had_never_been_stopped(notebook):
     wait_for(notebook, "data.status === 'running'")
     wait_for(notebook, "data.status === 'finished'", timeout=180)
     notebook.python(
-        "whole = bv.finetune(bv.CHGNet(), train, objective, epochs=4, validation=held_out, "
+        "whole = bv.finetune(bv.CHGNet(), train, objective, epochs=3, validation=held_out, "
         "progress=False)"
     )
     same = "[h['loss'] for h in whole.history] == [h['loss'] for h in monitor.run.history]"
@@ -150,8 +150,8 @@ def test_resumed_it_ends_as_if_it_had_never_been_stopped(notebook):
 def test_listeners_are_told_politely(notebook):
     region = view(notebook).locator("[role=status]")
     assert region.get_attribute("aria-live") == "polite"
-    assert region.inner_text().startswith("Training: finished, epoch 4 of 4 done, validation ")
-    assert "Training over 8 updates" in view(notebook).get_attribute("aria-label")
+    assert region.inner_text().startswith("Training: finished, epoch 3 of 3 done, validation ")
+    assert "Training over 6 updates" in view(notebook).get_attribute("aria-label")
 
 
 def test_dark(notebook):

@@ -57,7 +57,14 @@ def test_guided_finds_basins_that_implicit_alone_does_not(tmp_path):
         whole = two_valleys(seed)
         wanted = [whole.training[i] for i in range(0, 12, 2)]
         part = bv.RelaxationDataset(wanted)
-        changed = {**vars(whole), "training": part, "held_out": part, "epochs": 12}
+        changed = {
+            **vars(whole),
+            "training": part,
+            "held_out": part,
+            "epochs": 6,
+            "batch_size": 6,
+            "learning_rate": 0.04,
+        }
         return Problem(**changed)
 
     file = tmp_path / "basins.jsonl"

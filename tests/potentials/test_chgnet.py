@@ -263,8 +263,8 @@ def test_an_atom_that_leaves_is_a_divergence_not_an_abort():
 
 @pytest.mark.slow
 def test_implicit_equals_a_converged_unroll():
-    """At rest in a silicon vacancy. float32 leaves 2 % in the norm; float64 (slow) 4e-5."""
-    reference = bv.load_dataset("si-defects").all["109_vac_Si"]
+    """At rest in layers of antimony, whose height is free; in float32."""
+    reference = bv.load_dataset("crystals").all["310_arsenic_Sb"]
     potential = bv.CHGNet()
     start, end = reference.start, reference.end
     weights = [p for p in potential.parameters() if p.requires_grad]
@@ -285,5 +285,5 @@ def test_implicit_equals_a_converged_unroll():
     rest = start.with_positions(result.final.positions.detach())
     ball = bv.HeavyBall(0.06, 0.8, max_step=None)
     unrolled, _ = gradient(rest, ball, 100, bv.CheckpointedBPTT())
-    assert float(torch.cosine_similarity(at_rest, unrolled, 0)) > 0.99
-    assert float(unrolled.norm() / at_rest.norm()) == pytest.approx(1, abs=0.05)
+    assert float(torch.cosine_similarity(at_rest, unrolled, 0)) > 0.999
+    assert float(unrolled.norm() / at_rest.norm()) == pytest.approx(1, abs=0.01)
