@@ -92,6 +92,7 @@ export class NglStage {
     if (!this.heard.has(stage)) {
       this.heard.add(stage);
       stage.signals.componentAdded.add(() => this.draw(this.state));
+      sharpenLast(stage.viewer);
     }
     // Asked of the stage, not remembered: nglview may have painted it white since.
     const backgroundColor = hex(getComputedStyle(this.el).backgroundColor);
@@ -118,6 +119,18 @@ export class NglStage {
     }
     stage.viewer.requestRender();
   }
+}
+
+/**
+ * NGL draws drafts, and once nothing has moved for half a second a sharp picture. Where the page was
+ * busy for so long that a draft is still due then, it would come last and stay: so one that is due
+ * begins the half second anew.
+ * @param {any} viewer  NGL's
+ */
+function sharpenLast(viewer) {
+  viewer.signals.ticked.add(() => {
+    if (viewer.renderPending) viewer.stats.begin();
+  });
 }
 
 /**
