@@ -2,7 +2,8 @@
 
 The loop does not know whether, or how, anyone differentiates it. Each of its steps may be replayed
 (that is how a checkpoint recomputes): decisions about who moves are made once, without gradient,
-and kept; a replay follows them.
+and kept; a replay follows them. A member that has come to rest, or was given up, leaves the batch:
+the potential is not asked about it again.
 """
 
 from __future__ import annotations
@@ -58,6 +59,21 @@ class StepRecord:
     fmax: Tensor
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What was decided at a step, for a replay to follow.
+
+    Attributes:
+        moving: (B,) bool, members that made it.
+        diverged: (B,) bool, members given up by then.
+        away: (B,) bool, those the potential was not asked about: given up, or at rest before.
+    """
+
+    moving: Tensor
+    diverged: Tensor
+    away: Tensor
+
+
 class Loop:
     """A relaxation in progress.
 
@@ -92,14 +108,20 @@ class Loop:
         self.converged = torch.zeros(count, dtype=torch.bool, device=device)
         self.diverged = torch.zeros(count, dtype=torch.bool, device=device)
         self.divergences: dict[int, Divergence] = {}
-        self._decisions: list[tuple[Tensor, Tensor]] = []  # (moving, diverged) at each step
+        self._decisions: list[_Decision] = []  # at each step
         self._phases = [(0, rule)]  # (first step, rule)
-        self._batches: dict[tuple[bool, ...], Structures] = {}  # without diverged members
+        self._batches: dict[tuple[bool, ...], Structures] = {}  # of those that have not left
 
     @property
     def finished(self) -> bool:
         """Whether every structure has stopped."""
-        return bool((self.converged | self.diverged).all())
+        return self._any_may_stop and bool((self.converged | self.diverged).all())
+
+    @property
+    def _any_may_stop(self) -> bool:
+        """Whether any may have stopped; known without waiting for an accelerator."""
+        tolerances = self.stop.fmax, self.stop.max_displacement
+        return bool(self.divergences) or tolerances != (None, None)
 
     def begin(self) -> State:
         """The state before the first step."""
@@ -137,55 +159,79 @@ class Loop:
     def measure(self, state: State) -> StepRecord:
         """Energy and forces at ``state``, without gradient, moving nothing."""
         with torch.no_grad():
-            prediction, _ = self._evaluate(state.positions, state.step, self.diverged)
-            return self._record(state, prediction)
+            resting = self._resting(state.positions)
+            prediction, _ = self._evaluate(state.positions, state.step, self.diverged | resting)
+            return self._record(state, prediction, resting)
 
     def _step(self, state: State) -> State:
-        replay = state.step < len(self._decisions)
-        diverged = self._decisions[state.step][1] if replay else self.diverged
-        prediction, diverged = self._evaluate(state.positions, state.step, diverged)
-        if replay:
-            moving = self._decisions[state.step][0]
-        else:
-            moving = self._decide(state, prediction, diverged)
+        if state.step < len(self._decisions):
+            decision = self._decisions[state.step]
+            prediction, _ = self._evaluate(state.positions, state.step, decision.away)
+            return self._moved(state, prediction, decision.moving).merged(
+                self._without_graph_of_lost(state, decision.diverged),
+                decision.moving,
+                self._free(decision.moving),
+            )
+        resting = self._resting(state.positions)
+        prediction, away = self._evaluate(state.positions, state.step, self.diverged | resting)
+        moving = self._decide(state, prediction, resting)
+        proposed = self._moved(state, prediction, moving)
+        moving = self._finish(state, proposed, moving)
+        self._decisions.append(_Decision(moving, self.diverged, away | self.diverged))
+        kept = self._without_graph_of_lost(state, self.diverged)
+        return proposed.merged(kept, moving, self._free(moving))
+
+    def _moved(self, state: State, prediction: Prediction, moving: Tensor) -> State:
+        """Where the rule takes everybody; what is not to move is masked afterwards too."""
         # Masking the force as well as the result: a rule may divide by it or remember it.
         forces = torch.where(self._free(moving)[:, None], prediction.forces, 0.0)
         first, rule = next(phase for phase in reversed(self._phases) if phase[0] <= state.step)
         proposed = rule.step(replace(state, step=state.step - first), forces)
         instance_of(f"what {type(rule).__name__}.step() returns", proposed, State, _NEXT)
-        proposed = replace(proposed, step=state.step + 1)
-        if not replay:
-            moving, diverged = self._finish(state, proposed, moving)
-        # No gradient goes back through members that were given up.
-        kept = state.detached(diverged) if bool(diverged.any()) else state
-        return proposed.merged(kept, moving, self._free(moving))
+        return replace(proposed, step=state.step + 1)
+
+    def _without_graph_of_lost(self, state: State, diverged: Tensor) -> State:
+        """No gradient goes back through members that were given up."""
+        return state.detached(diverged) if self.divergences else state
+
+    def _resting(self, positions: Tensor) -> Tensor:
+        """(B,) bool, members stopped by a tolerance at the very place where they were seen last."""
+        if not self.records or not self._any_may_stop:
+            return torch.zeros_like(self.converged)
+        with torch.no_grad():
+            moved = (positions != self.records[-1].positions).any(1).to(positions)
+            return self.converged & (self._largest(moved) == 0)
 
     def _free(self, moving: Tensor) -> Tensor:
         """(N,) bool, the atoms that take this step."""
         return moving[self.structures.structure_index] & ~self.structures.fixed
 
-    def _evaluate(
-        self, positions: Tensor, step: int, diverged: Tensor
-    ) -> tuple[Prediction, Tensor]:
+    def _evaluate(self, positions: Tensor, step: int, away: Tensor) -> tuple[Prediction, Tensor]:
         """Forces, with members that cannot be evaluated given up instead of failing the batch.
+
+        Args:
+            away: (B,) bool, members that have left: their energy is NaN, their forces are zero.
+
+        Returns:
+            The forces, and who is away now.
 
         Raises:
             StructureError: no start in the batch can be evaluated; or a complaint about none of its
                 members.
         """
         while True:
-            kept = (~diverged).nonzero().flatten().tolist()
             try:
-                prediction = self._predict(positions, diverged)
+                prediction = self._predict(positions, away)
             except StructureError as error:
                 if error.index is None:
                     raise
+                kept = (~away).nonzero().flatten().tolist()
                 lost, cause = [kept[error.index]], error.reason
             else:
-                bad = self._not_finite(prediction) & ~diverged
+                bad = self._not_finite(prediction) & ~away
+                if not bool(bad.any()):
+                    return prediction, away
                 lost, cause = bad.nonzero().flatten().tolist(), "energy or forces are not finite"
-                if not lost:
-                    return prediction, diverged
                 if step == 0:
                     cause = (
                         "energy or forces at the start are not finite (NaN or inf); atoms are too "
@@ -193,29 +239,30 @@ class Loop:
                         "learning rate)"
                     )
             for index in lost:
-                diverged = self._give_up(index, Divergence(step, cause, at_start=step == 0))
-            if step == 0 and bool(diverged.all()):
+                self._give_up(index, Divergence(step, cause, at_start=step == 0))
+            away = away | self.diverged
+            if step == 0 and bool(self.diverged.all()):
                 first = min(self.divergences)
                 name = self.structures.names[first]
                 raise StructureError(self.divergences[first].cause, first, name)
 
-    def _predict(self, positions: Tensor, diverged: Tensor) -> Prediction:
-        """Energy and forces of those that are left: a diverged member is no part of the batch.
+    def _predict(self, positions: Tensor, away: Tensor) -> Prediction:
+        """Energy and forces of those that are left.
 
-        Masking its output would not do: the NaN of its inner derivatives would reach the shared
-        parameters as 0 · NaN.
+        Masking the output of a diverged member would not do: the NaN of its inner derivatives
+        would reach the shared parameters as 0 · NaN.
         """
-        if not bool(diverged.any()):
+        if not self._any_may_stop or not bool(away.any()):
             return self.potential(self.structures.with_positions(positions))
-        key = tuple(diverged.tolist())
-        kept = [index for index, lost in enumerate(key) if not lost]
+        key = tuple(away.tolist())
+        kept = [index for index, gone in enumerate(key) if not gone]
         energy = positions.new_full((len(key),), torch.nan)
         forces = torch.zeros_like(positions)
         if not kept:
             return Prediction(energy, forces)
         if key not in self._batches:
             self._batches[key] = self.structures[kept]
-        atoms = (~diverged)[self.structures.structure_index].nonzero().flatten()
+        atoms = (~away)[self.structures.structure_index].nonzero().flatten()
         found = self.potential(self._batches[key].with_positions(positions[atoms]))
         places = torch.tensor(kept, device=energy.device)
         return Prediction(
@@ -225,61 +272,70 @@ class Loop:
 
     def _not_finite(self, prediction: Prediction) -> Tensor:
         with torch.no_grad():
-            bad_atom = (~torch.isfinite(prediction.forces)).any(1)
-            bad = torch.zeros_like(self.diverged).index_put(
-                (self.structures.structure_index[bad_atom],),
-                torch.ones((), dtype=torch.bool, device=bad_atom.device),
-            )
-            return bad | ~torch.isfinite(prediction.energy)
+            bad = (~torch.isfinite(prediction.forces)).any(1).to(prediction.energy)
+            return (self._largest(bad) > 0) | ~torch.isfinite(prediction.energy)
 
-    def _give_up(self, index: int, divergence: Divergence) -> Tensor:
-        """Note a divergence; all that are diverged now (B,)."""
+    def _give_up(self, index: int, divergence: Divergence) -> None:
+        """Note a divergence."""
         self.divergences[index] = divergence
         self.diverged = self.diverged.clone()
         self.diverged[index] = True
-        return self.diverged
 
-    def _decide(self, state: State, prediction: Prediction, diverged: Tensor) -> Tensor:
+    def _decide(self, state: State, prediction: Prediction, resting: Tensor) -> Tensor:
         """Which structures (B,) take this step, noted together with what was seen."""
         with torch.no_grad():
-            record = self._record(state, prediction)
+            record = self._record(state, prediction, resting)
             self.records.append(record)
             if self.stop.fmax is not None:
-                self.converged = self.converged | ((record.fmax < self.stop.fmax) & ~diverged)
-            return ~(self.converged | diverged)
+                slow = (record.fmax < self.stop.fmax) & ~self.diverged
+                self.converged = self.converged | slow
+            return ~(self.converged | self.diverged)
 
-    def _finish(self, state: State, proposed: State, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at the step made: count it, or give a structure up; keep the decision."""
+    def _finish(self, state: State, proposed: State, moving: Tensor) -> Tensor:
+        """Look at the step made: count it, or give a structure up; who has really moved (B,)."""
         with torch.no_grad():
             longest = self._longest(proposed.positions - state.positions)
-            for index in (~torch.isfinite(longest) & moving).nonzero().flatten().tolist():
-                self._give_up(index, Divergence(state.step, "the step is not finite"))
             gone = self._longest(proposed.positions - self.structures.positions)
-            thrown = (gone > self.farthest) & moving & ~self.diverged
-            for index in thrown.nonzero().flatten().tolist():
+            lost = moving & (~torch.isfinite(longest) | (gone > self.farthest))
+            if bool(lost.any()):
+                self._give_up_thrown(state.step, lost, longest, gone)
+                moving = moving & ~self.diverged
+            self.steps = self.steps + moving
+            if self.stop.max_displacement is not None:
+                self.converged = self.converged | (moving & (longest < self.stop.max_displacement))
+            return moving
+
+    def _give_up_thrown(self, step: int, lost: Tensor, longest: Tensor, gone: Tensor) -> None:
+        """Give up those whose step is not finite, or takes an atom too far away."""
+        for index in lost.nonzero().flatten().tolist():
+            cause = "the step is not finite"
+            if bool(torch.isfinite(longest[index])):
                 cause = (
                     f"an atom was thrown {float(gone[index]):.3g} Å from its start (more than "
                     f"{self.farthest:g} Å)"
                 )
-                self._give_up(index, Divergence(state.step, cause))
-            moving = moving & ~self.diverged
-            self.steps = self.steps + moving
-            if self.stop.max_displacement is not None:
-                self.converged = self.converged | (moving & (longest < self.stop.max_displacement))
-            self._decisions.append((moving, self.diverged))
-        return self._decisions[-1]
+            self._give_up(index, Divergence(step, cause))
 
     def _longest(self, displacements: Tensor) -> Tensor:
         """(B,) Å, the longest of each structure's displacements (N, 3); inf where one is NaN."""
-        length = torch.nan_to_num(displacements.norm(dim=1), nan=torch.inf)
-        return segment_max(length, self.structures.structure_index, len(self.structures))
+        return self._largest(torch.nan_to_num(displacements.norm(dim=1), nan=torch.inf))
 
-    def _record(self, state: State, prediction: Prediction) -> StepRecord:
-        forces = prediction.forces.detach()
+    def _largest(self, values: Tensor) -> Tensor:
+        """(B,), the largest of each structure's values (N,)."""
+        return segment_max(values, self.structures.structure_index, len(self.structures))
+
+    def _record(self, state: State, prediction: Prediction, resting: Tensor) -> StepRecord:
+        """What was seen; of those who rest, what was seen when they came to rest."""
+        forces, energy = prediction.forces.detach(), prediction.energy.detach()
+        if self.records and self._any_may_stop:
+            last = self.records[-1]
+            atoms = resting[self.structures.structure_index][:, None]
+            forces = torch.where(atoms, last.forces.to(forces), forces)
+            energy = torch.where(resting, last.energy.to(energy), energy)
         free = torch.where(self.structures.fixed, 0.0, forces.norm(dim=1))
         return StepRecord(
             positions=state.positions.detach(),
-            energy=prediction.energy.detach(),
+            energy=energy,
             forces=forces,
-            fmax=segment_max(free, self.structures.structure_index, len(self.structures)),
+            fmax=self._largest(free),
         )

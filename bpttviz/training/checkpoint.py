@@ -178,7 +178,10 @@ def load_optimizer(
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
     """Whether no number in any of the tensors is NaN or infinite."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    found = [torch.isfinite(tensor).all() for tensor in tensors]
+    # One question to the device, not one a tensor; what is on the CPU (Adam's counts) comes along.
+    place = next((answer.device for answer in found if answer.device.type != "cpu"), None)
+    return not found or bool(torch.stack([answer.to(place) for answer in found]).all())
 
 
 def _kind(tensor: Any) -> str:

@@ -92,6 +92,47 @@ def test_each_structure_stops_by_itself():
         assert torch.allclose(alone.final.positions, result[index].final.positions, atol=1e-12)
 
 
+class Asked(bv.Springs):
+    """Notes how many structures it is asked about."""
+
+    def forward(self, structures):
+        self.asked = [*getattr(self, "asked", []), len(structures)]
+        return super().forward(structures)
+
+
+@pytest.mark.parametrize("limit", [{"fmax": 0.02}, {"max_displacement": 2e-3}])
+def test_who_is_at_rest_leaves_the_batch(limit):
+    stop, rule = bv.StoppingCriterion(500, **limit), bv.GradientDescent(0.1)
+    potential = Asked.frustrated()
+    with torch.no_grad():
+        result = bv.relax(potential, starts(3), rule, stop)
+    assert result.converged.all()
+    assert len(set(result.steps.tolist())) > 1
+    assert sum(potential.asked) == int((result.steps + 1).sum())  # the end is seen, too
+    assert potential.asked[-1] < 3
+    for index, steps in enumerate(result.steps.tolist()):
+        mine = result[index]
+        with torch.no_grad():
+            there = potential(mine.final)
+        for found, end in ((mine.energy, there.energy), (mine.forces, there.forces)):
+            assert torch.allclose(found[steps:], end.expand_as(found[steps:]), atol=1e-12)
+
+
+@pytest.mark.parametrize("adjoint", [bv.FullBPTT(), bv.CheckpointedBPTT(segment_length=3)])
+def test_a_gradient_passes_those_who_left(adjoint):
+    stop, rule = bv.StoppingCriterion(500, fmax=0.02), bv.GradientDescent(0.1)
+    potential, batch = network(), starts(3)
+
+    def gradient(structures):
+        end = bv.relax(potential, structures, rule, stop, adjoint).final
+        away = end.with_positions(end.positions.detach() + 0.1 * structures.positions)
+        loss = bv.delta_q(end, away).sum()
+        return torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, potential.parameters())])
+
+    together, alone = gradient(batch), sum(gradient(batch[index]) for index in range(3))
+    assert float((together - alone).norm() / alone.norm()) < 1e-9
+
+
 def test_a_small_displacement_stops_too():
     with torch.no_grad():
         result = bv.relax(

@@ -75,9 +75,15 @@ class BackwardRecord:
             are no variables of the map. None: all.
     """
 
-    sensitivity: dict[int, float] = field(default_factory=dict)
     solutions: list[Solution] = field(default_factory=list)
     free: Tensor | None = None
+    _norms: dict[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def sensitivity(self) -> dict[int, float]:
+        """Read from the device when it is asked for, not at every step."""
+        found = torch.stack([*self._norms.values()]).tolist() if self._norms else []
+        return dict(zip(self._norms, found, strict=True))
 
     @classmethod
     def of(cls, loop: Loop) -> BackwardRecord:
@@ -91,7 +97,7 @@ class BackwardRecord:
 
         def note(gradient: Tensor) -> None:
             free = gradient if self.free is None else gradient[self.free]
-            self.sensitivity[state.step] = float(free.detach().norm())
+            self._norms[state.step] = free.detach().norm()
 
         state.positions.register_hook(note)
         # A view, as forces are derivatives with respect to what the potential is given: that
