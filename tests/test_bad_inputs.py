@@ -263,6 +263,7 @@ CALLS = {
     "Structures.to": lambda: {"self": two()},
     "Report.from_csv": lambda: {"path": path_of_report()},
     "Report.to_csv": lambda: {"self": report()},
+    "Report.to_chemiscope": lambda: {"self": report(), "path": "ends.json"},
     "load_run": lambda: {"path": run().path},
     "Run.export": lambda: {"self": run(), "folder": "exported"},
     "benchmark": lambda: {"potential": springs(), "data": splits(), "out": "benchmark", "folds": 2,
@@ -550,6 +551,7 @@ SPECIAL = {
     ("Report", "rest_paths"): but("None", "an empty list", "a dict"),
     ("Report", "references"): but("None", "an empty list", "a dict"),
     ("Report", "rests"): but("None", "an empty list", "a dict"),
+    ("Report", "force_errors"): but("None", "an empty list", "a dict"),
     ("Report.column", "name"): A_NAME,
     **{
         (f"Report.{method}", "potential"): A_NAME
@@ -580,6 +582,7 @@ SPECIAL = {
     ("Report.to_csv", "path"): but(
         "None", "a string", "bytes", nowhere="no/such/folder/x.csv", a_folder="."
     ),
+    ("Report.to_chemiscope", "path"): A_FILE.plus(kind="ends.csv"),
     ("benchmark", "data"): object_of(splits),
     ("benchmark", "recipe"): object_of(PaperRecipe, optional=True),
     ("benchmark", "folds"): COUNT.without("None").plus(one=1),

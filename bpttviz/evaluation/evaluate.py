@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -69,8 +70,7 @@ def evaluate(
     if not len(references):
         raise ValueError("evaluate needs at least one reference relaxation")
     how = _protocol(rule, stop, relaxer, from_start, batch_size)
-    if noise_floor is not None:
-        noise_floor = not_negative("noise_floor", noise_floor)
+    noise_floor = None if noise_floor is None else not_negative("noise_floor", noise_floor)
     labels = mapping_of("labels", {} if labels is None else labels, str, '{"fine-tuned": "ends"}')
     out = None if out is None else file_path("out", out)
     with nullcontext() if out is None else FolderLock(out):
@@ -78,13 +78,20 @@ def evaluate(
         found = _measure_all(potentials, references, table, how, progress)
     return Report(
         table.ordered(),
-        {key: one.relaxation for key, one in found.items() if one.relaxation is not None},
+        _each(found, "relaxation"),
         {r.name: r.end for r in references},
-        {key: one.rest for key, one in found.items() if one.rest is not None},
+        _each(found, "rest"),
         noise_floor,
         labels,
-        {key: one.rest_path for key, one in found.items() if one.rest_path is not None},
+        _each(found, "rest_path"),
+        _each(found, "force_errors"),
     )
+
+
+def _each(found: Mapping[tuple[str, str], Measured], part: str) -> dict[tuple[str, str], Any]:
+    """One part of what was found, where there is one."""
+    values = {key: getattr(one, part) for key, one in found.items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _measure_all(

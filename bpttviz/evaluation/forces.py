@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,7 +16,12 @@ from bpttviz.potentials.base import Potential
 
 @dataclass(frozen=True)
 class ForceMeasures:
-    """How wrong forces are on the frames of one reference; each figure as in `StructureResult`."""
+    """How wrong forces are on the frames of one reference; each figure as in `StructureResult`.
+
+    Attributes:
+        by_atom: (N,) eV/Å, the mean absolute error of each atom's components over all frames; NaN
+            for held atoms. None where there is nothing to tell.
+    """
 
     force_mae: float = float("nan")
     force_slope: float = float("nan")
@@ -25,6 +30,7 @@ class ForceMeasures:
     force_mae_far: float = float("nan")
     force_mae_weak: float = float("nan")
     force_mae_strong: float = float("nan")
+    by_atom: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 def force_measures(
@@ -51,6 +57,8 @@ def force_measures(
     p = _predicted(potential, reference, batch_size)[:, free]
     t = reference.trajectory.forces.numpy()[:, free]  # (frames, atoms, 3)
     error = np.abs(p - t).mean(axis=2)
+    by_atom = np.full(len(free), np.nan)
+    by_atom[free] = error.mean(axis=0)
     weak = np.linalg.norm(t, axis=2) < WEAK
     distance = distance_from_defect(reference.end)
     nowhere = np.zeros_like(weak)
@@ -65,6 +73,7 @@ def force_measures(
         force_mae_far=_mean(error, far),
         force_mae_weak=_mean(error, weak),
         force_mae_strong=_mean(error, ~weak),
+        by_atom=by_atom,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import torch
 
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
@@ -51,6 +52,7 @@ class Measured:
     relaxation: Relaxation | None = None
     rest: Structures | None = None
     rest_path: RestPath | None = None
+    force_errors: np.ndarray | None = None  # (N,) eV/Å, of each atom over the labelled frames
 
 
 def measure(
@@ -77,11 +79,13 @@ def measure(
         path = paths[place]
         way = delta_q(reference.start, reference.end, potential.places_matter)
         known = asdict(forces[place]) | extras[place] | {"dq_start": float(way)}
+        by_atom = known.pop("by_atom")
         if path is None:
             why = f"{UNDESCRIBED}: {refused[place]}"
-            measured.append(Measured(_row(name, reference, why, known)))
+            one = Measured(_row(name, reference, why, known))
         else:
-            measured.append(_of_path(potential, name, reference, path, rests.get(place), known))
+            one = _of_path(potential, name, reference, path, rests.get(place), known)
+        measured.append(replace(one, force_errors=by_atom))
     return measured
 
 

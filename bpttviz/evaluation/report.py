@@ -19,7 +19,7 @@ from bpttviz._checks import (
     whole,
 )
 from bpttviz._files import write_atomic
-from bpttviz.evaluation import words
+from bpttviz.evaluation import chemiscope, words
 from bpttviz.evaluation.metrics import HEADINGS, StructureResult
 from bpttviz.evaluation.rest_path import RestPath
 from bpttviz.evaluation.statistics import PairedComparison, compare, log_ratios
@@ -44,6 +44,8 @@ class Report:
             it is not known.
         labels: what each potential learned from, for the table ("ends", "frames with forces").
         rest_paths: (potential, structure) → the way from X_K to X_rest, as some of its frames.
+        force_errors: (potential, structure) → the mean absolute force error (N,) of each atom over
+            the reference's frames, eV/Å; NaN for atoms that were held.
 
     Raises:
         TypeError: rows, paths or structures that are none.
@@ -59,6 +61,7 @@ class Report:
         noise_floor: float | None = None,
         labels: Mapping[str, str] | None = None,
         rest_paths: Mapping[tuple[str, str], RestPath] | None = None,
+        force_errors: Mapping[tuple[str, str], np.ndarray] | None = None,
     ):
         hint = "{(potential, structure): ...}, from evaluate"
         self.rows = tuple(sequence_of("rows", rows, StructureResult, "report.rows"))
@@ -75,6 +78,9 @@ class Report:
         )
         self.rest_paths = mapping_of(
             "rest_paths", {} if rest_paths is None else rest_paths, RestPath, hint
+        )
+        self.force_errors = mapping_of(
+            "force_errors", {} if force_errors is None else force_errors, np.ndarray, hint
         )
         self._rows: dict[tuple[str, str], StructureResult] = {}
         for row in self.rows:
@@ -301,6 +307,7 @@ class Report:
             self.noise_floor if self.noise_floor is not None else other.noise_floor,
             {**self.labels, **other.labels},
             {**self.rest_paths, **other.rest_paths},
+            {**self.force_errors, **other.force_errors},
         )
 
     def subset(self, structures: Sequence[str]) -> Report:
@@ -321,6 +328,19 @@ class Report:
         if path is not None:
             write_atomic(file_path("path", path), table)
         return table
+
+    def to_chemiscope(self, path: str | Path) -> Path:
+        """Write reference ends and reached ends as a data set for https://chemiscope.org.
+
+        Ends are points of a map, force error against endpoint error; atoms have their distance to
+        the reference end (and an arrow), share of ΔQ² and force error. Returns the path.
+
+        Raises:
+            TypeError, ValueError: a path that does not end with .json or .json.gz; or the report is
+                empty, or was read from a table, which keeps no structures.
+            OSError: it cannot be written.
+        """
+        return chemiscope.write(self, file_path("path", path))
 
     def _ends(self, before: str | None, after: str | None) -> tuple[str, str]:
         """Names of the potentials to compare: the first and the last where none are given."""

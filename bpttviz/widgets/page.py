@@ -31,7 +31,7 @@ def page(title: str, body: str) -> str:
         "h1 { font-size: 1.2em; }\n"
         "@media (prefers-color-scheme: dark) "
         "{ body { color: #e6e6e6; background: #151515; } }</style>\n"
-        f"</head>\n<body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
+        f"</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 

@@ -59,7 +59,7 @@ def test_any_name_can_be_shown_and_none_becomes_code(chromium, tmp_path, widget,
     assert shown.picture().png()
     opened = Opened(chromium, shown.save_html(tmp_path / "page.html"))
     opened.page.wait_for_function(
-        "document.querySelector('[class^=bpttviz-]') && !document.querySelector('body > div > img')"
+        "document.querySelector('[class^=bpttviz-]') && !document.querySelector('main > div > img')"
     )
     for target in opened.page.locator("[role=option], canvas").all()[:2]:
         target.dispatch_event("pointerenter")

@@ -31,7 +31,7 @@ class BackwardFlow {
     this.charts = new FlowCharts((moment) => this.choose(moment));
     this.phase = tag("p", { class: "phase", role: "status" });
     this.list = tag("ol", { class: "atoms" });
-    this.listTitle = tag("h4", {});
+    this.listTitle = tag("p", { class: "list-title" });
     this.card = tag("p", { class: "card" });
     this.scale = tag("p", { class: "scale" });
     this.el = tag("section", { class: "bpttviz-flow", role: "group", "aria-label": this.flow.words },

@@ -21,7 +21,7 @@
  * @property {([number, number] | null)[][][]} paths   stage, walker, step
  * @property {string} ground              base64, or ""
  */
-import { css, mix, rgb } from "../shared/colour.js";
+import { css, inkOn, mix, rgb } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
 
 const SHORT = { "arrives": "in", "too short": "short", "beyond the stable step": "beyond" };
@@ -80,8 +80,9 @@ function cellButton(data, index, metric, chosen, choose) {
   if (level !== null) {
     const end = rgb(level < 0 ? data.colours.better : data.colours.worse);
     const part = 0.08 + 0.92 * Math.abs(level);
-    element.style.background = css(mix([255, 255, 255], end, part));
-    element.style.color = part > 0.62 ? "#fff" : "#111";
+    const paper = mix([255, 255, 255], end, part);
+    element.style.background = css(paper);
+    element.style.color = inkOn(paper);
   }
   element.addEventListener("click", () => choose(index));
   element.addEventListener("keydown", (event) => onKey(event, element, choose, index));

@@ -46,3 +46,17 @@ export function colourAt(scale, part) {
 export function css(colour, alpha = 1) {
   return `rgba(${colour.map(Math.round).join(",")},${alpha})`;
 }
+
+/**
+ * Black or white, whichever is easier to read on a colour: one of them has a contrast of 4.5 to any.
+ * Luminance and contrast are those of WCAG 2.
+ * @param {RGB} colour
+ */
+export function inkOn(colour) {
+  const [r, g, b] = colour.map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  return (luminance + 0.05) ** 2 > 1.05 * 0.05 ? "#000" : "#fff";
+}
