@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,6 +79,30 @@ def memory_peak(device: str | torch.device = "cpu") -> int:
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM") if _STATUS.exists() else _peak_since_birth()
+
+
+def clock(device: str | torch.device = "cpu") -> float:
+    """Seconds on the clock, when all that a device was asked to do is done."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def time_spent(job: Callable[[], object], device: str | torch.device = "cpu") -> dict[str, float]:
+    """Seconds that a job takes: on the clock, and of the processor, this process's alone.
+
+    Returns:
+        ``seconds`` on the clock; ``user``, computing; ``system``, in the system's kernel (which
+        hands out memory, for example).
+    """
+    began, before = clock(device), os.times()
+    job()
+    ended, after = clock(device), os.times()
+    return {
+        "seconds": ended - began,
+        "user": after.user - before.user,
+        "system": after.system - before.system,
+    }
 
 
 def release_memory(device: str | torch.device = "cpu") -> None:

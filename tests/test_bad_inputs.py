@@ -305,6 +305,10 @@ CALLS = {
         "costs": [{"mode": "full", "steps": 2, "peak_bytes": 1e8, "seconds": 1.0},
                   {"mode": "full", "steps": 4, "peak_bytes": 2e8, "seconds": 2.0}],
     },
+    "plotting.plot_growth": lambda: {
+        "rows": [{"size": {"series": "steps", "steps": k}, "seconds": k, "growth_bytes": 1e6 * k}
+                 for k in (5, 10)],
+    },
     "plotting.plot_curves": lambda: {
         "values": {"a": ([1.0, 2.0], [1.0, 2.0])}, "x_label": "x", "y_label": "y",
     },
@@ -605,6 +609,7 @@ SPECIAL = {
         "a string", "bytes", nowhere="no/such/x.gif", a_folder="."
     ),
     ("plotting.plot_costs", "costs"): but(mixed=[{}], words=["x"]),
+    ("plotting.plot_growth", "rows"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_curves", "values"): but(
         nothing={}, empty={"a": ([], [])}, uneven={"a": ([1], [1, 2])}
     ),
@@ -924,6 +929,12 @@ cost --steps -5 --out {out}
 cost --steps 5 5 --repeats 0 --out {out}
 cost --steps x --out {out}
 cost --out {xyz}
+speed --rows magic --out {out}
+speed --repeats 0 --out {out}
+speed --structures 0 --out {out}
+speed --fmax nan --rows rest --out {out}
+speed --mace nowhere.model --rows steps --out {out}
+speed --out {xyz}
 basins --seeds 0 --out {out}
 basins --seeds -1 --out {out}
 basins --problem magic --out {out}

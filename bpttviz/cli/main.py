@@ -24,6 +24,7 @@ from bpttviz.cli import (
     relax,
     reproduce,
     solutions,
+    speed,
     trial,
 )
 from bpttviz.cli.errors import sentence
@@ -37,6 +38,7 @@ COMMANDS = {
     "reproduce": reproduce,
     "trial": trial,
     "cost": cost,
+    "speed": speed,
     "gradient": gradient,
     "basins": basins,
     "answers": answers,

@@ -12,7 +12,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from bpttviz.distances import delta_q, force_error
 from bpttviz.evaluation.tables import format_table
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
-from bpttviz.profiling import Meter, memory_now
+from bpttviz.profiling import Meter, clock, memory_now, time_spent
 from bpttviz.relaxation.adjoints.base import Adjoint
 from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
 from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
@@ -135,7 +134,7 @@ def format_costs(costs: Sequence[dict], paired: dict | None = None) -> str:
         format_table(cost_table(costs), rule=False),
     ]
     if paired:
-        lines += ["", *_format_paired(paired)]
+        lines += ["", format_paired(paired)]
     return "\n".join(lines)
 
 
@@ -163,8 +162,8 @@ def _cell(result: dict | None) -> str:
     return f"{peak:.0f}, {result['seconds']:.1f} s"
 
 
-def _format_paired(paired: dict) -> list[str]:
-    """Ratios to the floor, and where the time goes."""
+def format_paired(paired: dict) -> str:
+    """What `measure_paired` returns, in words: ratios to the floor, and where the time goes."""
     floor = paired["force_loss"]
     lines = [f"one gradient through K = {paired['steps']} steps / K force-loss passes"]
     for mode in ("full", "checkpointed"):
@@ -175,7 +174,7 @@ def _format_paired(paired: dict) -> list[str]:
             f"{system:.2f} s a gradient go to the system, for memory"
         )
     parts = ", ".join(f"{name} {1e3 * s:.0f} ms" for name, s in paired["parts"].items())
-    return [*lines, f"  where the time goes, one evaluation: {parts}"]
+    return "\n".join([*lines, f"  where the time goes, one evaluation: {parts}"])
 
 
 def _ratios(spent: Sequence[dict], floor: Sequence[dict], kind: str) -> str:
@@ -254,16 +253,16 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
     ) -> tuple[float, float]:
         """Seconds of an evaluation, and of its backward pass."""
         frame = start.with_positions(positions)
-        began = _clock(device)
+        began = clock(device)
         if not graph:
             with torch.no_grad():
                 potential(frame)
-            return _clock(device) - began, 0.0
+            return clock(device) - began, 0.0
         forces = potential(frame).forces
-        middle = _clock(device)
+        middle = clock(device)
         error = force_error(forces, torch.zeros_like(forces), start.structure_index, 1).sum()
         torch.autograd.grad(error, wanted, allow_unused=True)
-        return middle - began, _clock(device) - middle
+        return middle - began, clock(device) - middle
 
     def all_force_losses() -> None:
         """K force-loss passes."""
@@ -278,7 +277,7 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
         job()
     for _ in range(int(repeats)):
         for name, job in jobs.items():
-            result[name].append(_spent(job, device))
+            result[name].append(time_spent(job, device))
     without, with_graph, to_parameters, to_both = [], [], [], []
     for x in path[: max(5, len(path))]:
         without.append(force_loss(x, parameters, graph=False)[0])
@@ -294,24 +293,6 @@ def _paired(steps: str, repeats: str, device: str) -> dict:
         "backward to parameters and positions": statistics.median(to_both),
     }
     return result
-
-
-def _spent(job: Callable[[], object], device: str) -> dict[str, float]:
-    """Seconds on the clock, and of the processor: computing, and in the system's kernel."""
-    began, before = _clock(device), os.times()
-    job()
-    ended, after = _clock(device), os.times()
-    return {
-        "seconds": ended - began,
-        "user": after.user - before.user,
-        "system": after.system - before.system,
-    }
-
-
-def _clock(device: str) -> float:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 if __name__ == "__main__":  # a fresh process of `measure_costs` or `measure_paired`

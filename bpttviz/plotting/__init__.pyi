@@ -9,6 +9,7 @@ from .error_plane_figure import plot_error_plane as plot_error_plane
 from .figure import AccessibleFigure as AccessibleFigure
 from .gradients import plot_costs as plot_costs
 from .gradients import plot_gradient as plot_gradient
+from .gradients import plot_growth as plot_growth
 from .heat_maps import Ways as Ways
 from .heat_maps import plot_heat_maps as plot_heat_maps
 from .landscapes import WalkerPath as WalkerPath

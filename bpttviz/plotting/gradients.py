@@ -74,6 +74,46 @@ def plot_costs(costs: Sequence[dict], limit: float = 2e9) -> AccessibleFigure:
     return picture
 
 
+def plot_growth(rows: Sequence[dict]) -> AccessibleFigure:
+    """How one gradient's time and memory grow: a panel each for atoms, structures and steps.
+
+    Args:
+        rows: what `bpttviz.experiments.growth.measure_growth` returns.
+
+    Raises:
+        TypeError, ValueError: something else, or a series with fewer than two sizes.
+    """
+    given = sequence_of("rows", rows, Mapping, "measure_growth(...)")
+    if not given or not all({"size", "seconds", "growth_bytes"} <= row.keys() for row in given):
+        raise ValueError("rows must be what measure_growth returns, with a size at least")
+    series = list(dict.fromkeys(row["size"]["series"] for row in given))
+    picture = AccessibleFigure((3.4 * len(series), 3.6))
+    words = []
+    for axes, name in zip(np.atleast_1d(picture.subplots(1, len(series))), series, strict=True):
+        mine = [row for row in given if row["size"]["series"] == name]
+        grown = [row["size"][name] for row in mine]
+        if len(set(grown)) < 2:
+            raise ValueError(f"the series {name!r} has one size only: nothing grows")
+        despine(axes)
+        for place, (what, unit, scale) in enumerate(
+            (("seconds", "time / s", 1.0), ("growth_bytes", "memory / GB", 1e-9))
+        ):
+            values = [max(row[what] * scale, 1e-6) for row in mine]
+            slope = float(np.polyfit(np.log(grown), np.log(values), 1)[0])
+            label = f"{unit}, exponent {slope:.2f}"
+            axes.plot(grown, values, label=label, **curve_style(place))
+            words.append(f"{unit.split(' /')[0]} over {name} {slope:.2f}")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(grown))
+        axes.xaxis.set_major_formatter(FixedFormatter([str(x) for x in grown]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("steps, K" if name == "steps" else name)
+        axes.legend(frameon=False, fontsize=9)
+    picture.alt_text = "How one gradient grows, exponents of power laws: " + "; ".join(words)
+    return picture
+
+
 def plot_gradient(
     diagnoses: Mapping[str, GradientDiagnosis],
     factors: Mapping[str, Sequence[float]] | None = None,

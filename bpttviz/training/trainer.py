@@ -102,14 +102,9 @@ class Trainer:
         self.metrics: Metrics = {}
         self.saved_at = time.monotonic()
         most_atoms = most_atoms_on(trained.device, self.train if self.plan else None)
+        frugal = self.plan is not None
         self._taker = GradientTaker(
-            self.objective,
-            trained,
-            self.parameters,
-            self.weights,
-            self.ranks,
-            most_atoms,
-            frugal=bool(self.plan),
+            self.objective, trained, self.parameters, self.weights, self.ranks, most_atoms, frugal
         )
         self.ranks.require_same("settings", plain(settings))
         self._found: tuple[int, ...] | None = None

@@ -1,0 +1,134 @@
+"""How fast we are beside others: each piece of work timed in turn with theirs, in one run.
+
+Ratios are taken between neighbours in time, as a machine is never the same for long. On a CPU what
+counts is the processor's time (another program may have the clock), on a GPU the clock's.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import bpttviz
+from bpttviz._files import write_atomic
+from bpttviz.evaluation.tables import format_table
+from bpttviz.experiments.speed_work import Pair, Work
+
+PEERS = ("torch", "chgnet", "mace-torch", "torch-sim-atomistic", "numpy")
+
+
+def measure_speed(works: Sequence[Work], file: str | Path, repeats: int = 3) -> list[dict]:
+    """Time each piece of work beside its relative.
+
+    Args:
+        works: the rows; one that is in the file already, from this machine, is not done again.
+        file: JSON, written after each row.
+        repeats: timings of each, in turn, after an untimed first one.
+
+    Returns:
+        One dict a row: name, against, target; ``ours`` and ``theirs``, seconds of each repetition;
+        ``apart``, how far the results are from each other; or ``skipped`` and why. The first dict
+        is the machine's.
+
+    Raises:
+        ValueError: the file is of another machine, or of none.
+    """
+    file, here = Path(file), machine()
+    rows: list[dict] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else [here]
+    if not rows or rows[0] != here:
+        raise ValueError(
+            f"{file} was measured on another machine or with other versions; timings are compared "
+            "within one machine only: give another file"
+        )
+    done = {row["name"] for row in rows[1:] if "skipped" not in row}
+    for work in works:
+        if work.name in done:
+            continue
+        rows = [row for row in rows if row.get("name") != work.name]
+        rows.append(_row(work, repeats))
+        write_atomic(file, json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def _row(work: Work, repeats: int) -> dict:
+    row: dict[str, Any] = {
+        "name": work.name,
+        "against": work.against,
+        "target": work.target,
+        "settings": {k: str(v) for k, v in vars(work).items()},
+    }
+    reason = work.missing()
+    if reason is not None:
+        return {**row, "skipped": reason}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pair = work.prepare()
+        first = pair.ours(), pair.theirs()  # untimed: what is loaded or compiled on first use
+        if pair.apart is not None:
+            row["apart"] = pair.apart(*first)
+        row |= _timed(work, pair, repeats)
+    return row
+
+
+def _timed(work: Work, pair: Pair, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each repetition, ours and theirs in turn."""
+    spent: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(repeats):
+        spent["ours"].append(work.seconds(pair.ours))
+        spent["theirs"].append(pair.times * work.seconds(pair.theirs))
+    return spent
+
+
+def speed_table(rows: Sequence[dict]) -> str:
+    """The rows as a table: medians, how many times as fast with its spread, and the targets."""
+    lines = []
+    for row in rows[1:]:
+        line = {"work": row["name"], "against": row["against"], "target": f"{row['target']:g}×"}
+        if "skipped" in row:
+            line |= {"ours / s": "-", "theirs / s": "-", "ratio": row["skipped"], "apart": ""}
+        else:
+            ratios = [b / a for a, b in zip(row["ours"], row["theirs"], strict=True)]
+            middle = statistics.median(ratios)
+            line |= {
+                "ours / s": f"{statistics.median(row['ours']):.2f}",
+                "theirs / s": f"{statistics.median(row['theirs']):.2f}",
+                "ratio": f"{middle:.2f}× ({min(ratios):.2f} to {max(ratios):.2f})",
+                "apart": "" if "apart" not in row else f"{row['apart']:.0e}",
+            }
+        lines.append(line)
+    return format_table(pd.DataFrame(lines), rule=False)
+
+
+def machine() -> dict[str, Any]:
+    """What timings depend on beside the work: processor, threads and versions."""
+    versions = {"bpttviz": bpttviz.__version__, "python": platform.python_version()}
+    for name in PEERS:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": versions,
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux gives it, or what Python knows."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

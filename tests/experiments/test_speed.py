@@ -1,0 +1,93 @@
+"""Timings beside others: taken in turn, kept, and never mixed between machines."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from bpttviz.experiments import speed
+from bpttviz.experiments.growth import Size, exponent, measure_growth, silicon_of
+from bpttviz.experiments.speed_work import FixedSteps, OnDevice, Pair, ToRest, Work
+from bpttviz.plotting.gradients import plot_growth
+
+
+@dataclass(frozen=True)
+class Counting(Work):
+    """Counts; theirs counts three times as far."""
+
+    name = "counting"
+    against = "more of it"
+    target = 2.0
+
+    def prepare(self):
+        def count(times):
+            return sum(i * i for i in range(times))
+
+        return Pair(lambda: count(300_000), lambda: count(900_000), lambda a, b: float(b > a))
+
+
+class Absent(Counting):
+    name = "absent"
+    needs = ("no_such_package_anywhere",)
+
+
+def test_rows_are_timed_in_turn_and_kept(tmp_path):
+    file = tmp_path / "speed.json"
+    rows = speed.measure_speed([Counting(), Absent()], file, repeats=3)
+    assert [row.get("name") for row in rows] == [None, "counting", "absent"]
+    assert len(rows[1]["ours"]) == len(rows[1]["theirs"]) == 3
+    assert 1.5 < sum(rows[1]["theirs"]) / sum(rows[1]["ours"]) < 6
+    assert rows[1]["apart"] == 1
+    assert rows[2]["skipped"] == "no_such_package_anywhere is not installed"
+    text = speed.speed_table(rows)
+    assert "counting" in text
+    assert "no_such_package_anywhere" in text
+    before = file.read_text()
+    assert speed.measure_speed([Counting()], file) == rows
+    assert file.read_text() == before
+    other = json.loads(before)
+    other[0]["processor"] = "an abacus"
+    file.write_text(json.dumps(other))
+    with pytest.raises(ValueError, match="another machine"):
+        speed.measure_speed([Counting()], file)
+
+
+@pytest.mark.slow
+def test_both_ways_to_rest_end_at_the_same_places(tmp_path):
+    (_, row) = speed.measure_speed([ToRest(1, fmax=0.5, steps=12)], tmp_path / "s.json", repeats=1)
+    assert row["apart"] < 1e-3
+    assert min(*row["ours"], *row["theirs"]) > 0
+
+
+def test_what_is_not_here_is_said():
+    if not torch.cuda.is_available():
+        assert OnDevice().missing() == "no CUDA device here"
+    missing = FixedSteps().missing()
+    assert missing is None or "not installed" in missing
+
+
+@pytest.mark.slow
+def test_growth_is_measured_once_and_fitted(tmp_path):
+    sizes = [Size("structures", atoms=8, structures=n, steps=1) for n in (1, 6)]
+    rows = measure_growth(tmp_path / "growth.json", sizes)
+    assert [row["size"]["structures"] for row in rows] == [1, 6]
+    assert measure_growth(tmp_path / "growth.json", sizes) == rows
+    assert rows[1]["seconds"] > rows[0]["seconds"] > 0
+    figure = plot_growth(rows)
+    assert "over structures" in figure.alt_text
+    assert len(figure.png()) > 5000
+    with pytest.raises(ValueError, match="two sizes"):
+        exponent(rows, "atoms", "seconds")
+
+
+def test_the_exponent_is_that_of_a_power_law():
+    rows = [
+        {"size": vars(Size("steps", steps=k)), "seconds": 0.3 * k**1.5, "growth_bytes": 7}
+        for k in (5, 10, 80)
+    ]
+    assert exponent(rows, "steps", "seconds") == pytest.approx(1.5)
+    assert exponent(rows, "steps", "growth_bytes") == pytest.approx(0)
+    with pytest.raises(ValueError, match="8, 64, 216"):
+        silicon_of(100)
+    assert [len(silicon_of(n)[0].numbers) for n in (8, 64, 216)] == [8, 64, 216]
