@@ -40,9 +40,8 @@ def finetune(
     Structures go through one at a time (small ones together, up to 32 atoms on a CPU, 256
     elsewhere), whatever the ``batch_size``; ``memory="1.5GB"`` sets a limit (`TrainingConfig`).
     Ctrl-C, or ``stop_when``, ends training between two steps of either pass: the run so far is
-    returned, and with ``out`` it is on disk; the same call resumes it, to the same result (on the
-    CPU bit by bit, where the potential adds up in a fixed order; several threads do not for
-    float32 ``x[index]``).
+    returned, and with ``out`` it is on disk; the same call resumes it, to the same result (on one
+    CPU thread bit by bit; on several where the potential does not add up float32 ``x[index]``).
 
     Args:
         potential: the pretrained potential; it is left as it is.
