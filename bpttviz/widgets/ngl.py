@@ -9,13 +9,19 @@ import nglview
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from bpttviz.plotting.palette import DISTANCE, GHOST, SKY
+from bpttviz.plotting.palette import DISTANCE, GHOST, SKY, TEXT
 from bpttviz.plotting.scene import RADIUS, cell_edges, minority, view
 from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.payload import extent, images
 
+BOND = "#9b9b9b"
+LARGEST_SPHERE = 0.8  # Å, as drawn: hardly an element has a larger one
 FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
-ARROW_CORNERS = 30  # as in player/arrow_mesh.js
+# Spheres of which only the far half is seen, from within, without shades.
+FAR_HALF = {
+    "radius_type": "covalent", "disable_impostor": True, "sphere_detail": 2, "side": "back",
+    "use_interior_color": True,
+}  # fmt: skip
 
 
 class Atoms(nglview.Structure):
@@ -69,6 +75,8 @@ def _window() -> nglview.NGLWidget:
     pane.layout.width = "100%"
     # No fog: it would pale the colours, and paleness means a small distance here.
     pane.stage.set_parameters(camera_fov=FIELD_OF_VIEW, fog_near=100, fog_far=1000)
+    # Soft: a shadow must not look like a greater distance.
+    pane.stage.set_parameters(light_intensity=0.85, ambient_intensity=0.45)
     return pane
 
 
@@ -91,10 +99,14 @@ def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> Non
         "radius_type": "covalent",
     }  # fmt: skip
     pane.add_representation("spacefill", component=0, radius_scale=RADIUS, **coloured)
-    # A little smaller, so that a ghost shows only where its atom is not at its place.
+    # What is behind a sphere's middle, and a little larger: that leaves an outline of it.
     pane.add_representation(
-        "spacefill", component=1, color=GHOST, opacity=0.4, depth_write=False,
-        radius_type="covalent", radius_scale=0.9 * RADIUS,
+        "spacefill", component=0, color=TEXT, radius_scale=1.07 * RADIUS, **FAR_HALF
+    )
+    # Only the far half, so that a ghost shows nothing but where its atom is not at its place.
+    pane.add_representation(
+        "spacefill", component=1, color=GHOST, radius_scale=RADIUS, opacity=0.6,
+        depth_write=False, **FAR_HALF,
     )  # fmt: skip
     if len(of):
         # Small and pale: neither to be taken for atoms of the cell, nor to hide them.
@@ -110,11 +122,11 @@ def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> Non
     # NGL's own unit cell is orange whatever one asks for; its cylinders are slow in software.
     if len(beams := box(cell_edges(path))):
         pane._add_shape([["mesh", beams.round(3).tolist(), [0.6] * len(beams)]], name="cell")
-    # Room for as many triangles as arrowMesh in player/arrow_mesh.js makes: moved there before it
-    # is seen. Few digits: all of this is text in a saved notebook.
-    corners = np.repeat(start.round(1), ARROW_CORNERS, axis=0)
-    colours = np.tile(np.round(to_rgb(SKY), 2), (len(corners), 1))
-    pane._add_shape([["mesh", corners.ravel().tolist(), colours.ravel().tolist()]], name="arrows")
+    # What moves is made in the browser, in the place and the colour of a single triangle: all that
+    # is here is text in a saved notebook.
+    for name, colour in (("bonds", BOND), ("empty sites", GHOST), ("arrows", SKY)):
+        corner = [*path.reference[0].round(2).tolist()] * 3
+        pane._add_shape([["mesh", corner, np.tile(to_rgb(colour), 3).round(2).tolist()]], name=name)
     pane.control.orient(camera(path))
 
 
@@ -146,8 +158,16 @@ def camera(path: AlignedTrajectory) -> list[float]:
     Both panes start from the same one: nglview fits each to its own atoms, which differ.
     """
     middle, reach = extent(path)
-    # The sphere around everything would just touch the pane; corners leave room to come nearer.
-    distance = 0.8 * reach / np.sin(np.radians(FIELD_OF_VIEW / 2))
+    points = np.concatenate([path.reference, path.positions[0], cell_edges(path).reshape(-1, 3)])
+    half = np.radians(FIELD_OF_VIEW / 2)
+    distance = reach / np.sin(half)
+    for _ in range(4):  # what is nearer looks larger, so the middle of the picture has to be found
+        seen = (points - middle) @ view().T
+        shown = seen[:, :2] / (distance - seen[:, 2:])
+        middle = middle + distance * (shown.min(0) + shown.max(0)) / 2 @ view()[:2]
+        # Everything fits as it is seen first; turned, a corner may touch the frame, no more.
+        aside = np.abs(seen[:, :2]).max(1) + LARGEST_SPHERE
+        distance = max((seen[:, 2] + aside / np.tan(half)).max(), 0.85 * reach / np.sin(half))
     matrix = np.eye(4)
     # As NGL reads it: a rotation scaled by the camera's distance, and minus what it looks at. Its
     # camera looks along z where ours looks against it: half a turn about the vertical.

@@ -8,10 +8,12 @@ from io import BytesIO
 import browser
 import numpy as np
 import pytest
+from ase.data import covalent_radii
 from browser import keep
 from PIL import Image
 
 from bpttviz.plotting import trajectory
+from bpttviz.plotting.scene import RADIUS, empty_sites
 
 pytestmark = pytest.mark.browser
 
@@ -35,9 +37,9 @@ def notebook(chromium, tiny_report, tmp_path_factory):
 
 
 def wait_for_panes(notebook):
-    """Wait for a pane's five components: atoms, ghosts, periodic images, cell, arrows."""
+    """Wait for a pane's components: atoms, ghosts, images, cell, bonds, empty sites, arrows."""
     for number in (0, 1):
-        notebook.wait_until(f"compare.viewer.views[{number}].n_components", 5, timeout=60)
+        notebook.wait_until(f"compare.viewer.views[{number}].n_components", 7, timeout=60)
 
 
 def pane(notebook, number):
@@ -164,6 +166,36 @@ def test_the_slider_moves_both_panes_in_step(notebook, tiny_report):
     keep("compare-end", notebook.page.screenshot())
     notebook.python("compare.step = 1")
     wait_for_step(notebook, paths, 1)
+
+
+MESHES = """async () => {
+    const { stage } = document.querySelector(".bpttviz-player").bpttvizPlayer;
+    const [[view]] = await stage.views();
+    const corners = (repr) => Array.from(repr.bufferList[0].geometry.attributes.position.array);
+    const named = (name) => view.stage.compList.find((component) => component.name === name);
+    const outline = named(stage.comparison.structure).reprList
+        .find(({ repr }) => repr.getParameters().side === "back").repr;
+    const meshes = ["bonds", "empty sites"].map((name) => named(name).reprList[0].repr);
+    return [...meshes, outline].map(corners);
+}"""
+
+
+def test_bonds_and_outlines_go_with_the_atoms_and_the_vacancy_is_drawn(notebook, tiny_report):
+    paths = trajectory.trajectory_pair(tiny_report, "000_vac_Si")
+    for step in (0, 3):
+        notebook.python(f"compare.step = {step}")
+        wait_for_step(notebook, paths, step)
+        atoms = np.array(notebook.page.evaluate(SHOWN)[0])
+        bonds, sites, outline = map(np.array, notebook.page.evaluate(MESHES))
+        rods = bonds.reshape(-1, 36, 3)
+        rods = rods[np.ptp(rods, axis=1).max(1) > 0]  # the others only fill the buffer
+        assert 120 < len(rods) < 220  # two an atom, and halves of those that cross a face
+        begin = rods[:, ::6].mean(1)  # one corner of each of its six sides
+        nearest = np.linalg.norm(begin[:, None] - atoms, axis=2).min(1)
+        np.testing.assert_allclose(nearest, 0.9 * RADIUS * covalent_radii[14], atol=2e-3)
+        np.testing.assert_allclose(outline.reshape(len(atoms), -1, 3).mean(1), atoms, atol=2e-3)
+        (site,) = empty_sites(paths[0])
+        np.testing.assert_allclose(sites.reshape(-1, 3).mean(0), site, atol=0.01)
 
 
 def test_play_advances_both_panes_in_step(notebook, tiny_report):

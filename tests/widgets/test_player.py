@@ -10,6 +10,9 @@ import made_up
 import nbformat
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
 from matplotlib.figure import Figure
 from nbconvert import HTMLExporter
 from pages import Opened, notebook_with
@@ -17,7 +20,7 @@ from PIL import Image
 
 from bpttviz import widgets
 from bpttviz.plotting import trajectory
-from bpttviz.plotting.scene import Scene
+from bpttviz.plotting.scene import RADIUS, Scene
 from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.teaching.examples import finetune_landscape, landscape_examples
@@ -273,6 +276,21 @@ class TestModules:
             "M0.0 1.0L1.0 2.0M3.0 4.0"
         )
 
+    def test_a_clock_set_going_twice_runs_once(self, module):
+        """Paused and set going again before the next frame."""
+        frames = module(
+            "const clock = Object.assign(new m.Clock((at, sign) => at + sign, 50), { rate: 60 });"
+            "let shown = 0;"
+            "const go = () => { clock.toggle(); m.run(clock, document.body, () => { shown++; }); };"
+            "go(); clock.toggle(); go();"
+            "let frames = 0;"
+            "return new Promise((done) => { const count = () => { if (++frames < 20)"
+            " requestAnimationFrame(count); else done([frames, shown, clock.step]); };"
+            " requestAnimationFrame(count); });"
+        )
+        assert 3 < frames[1] <= frames[0]
+        assert frames[1] == frames[2]
+
     def test_bonds(self, module):
         positions = np.random.default_rng(0).uniform(0, 5, (30, 3))
         pairs = module(
@@ -284,16 +302,57 @@ class TestModules:
         assert len(expected) > 5
         np.testing.assert_array_equal(np.reshape(pairs, (-1, 2)), expected)
 
-    def test_arrows_for_nglview_have_their_tips_where_they_point(self, module):
-        from bpttviz.widgets.ngl import ARROW_CORNERS
+    def test_bonds_that_leave_the_cell_end_halfway_or_at_an_image(self, module, report):
+        """Against the nearest images of a crystal with one other atom, worked out here."""
+        payload = with_text_for_bytes(compare(report).player.payload)
+        path = compare(report).paths[0]
+        atoms = Atoms(path.symbols, path.positions[0], cell=path.cell, pbc=True)
+        reach = covalent_radii[atoms.numbers]
+        pairs, vectors = {True: [], False: []}, {True: [], False: []}
+        for i, j, shift, way in zip(*neighbor_list("ijSD", atoms, 3.2), strict=True):
+            if np.linalg.norm(way) < 1.25 * (reach[i] + reach[j]) and (shift.any() or i < j):
+                pairs[shift.any()].append((i, j))
+                vectors[shift.any()].append(way)
+        ends = module(
+            "const c = new m.Comparison(given), at = c.paths[0].at(0).positions;"
+            "const { ends, pale } = m.bondsOf(c, at, at, false);"
+            "return [Array.from(ends), pale]",
+            payload,
+        )
+        segments, halves = np.reshape(ends[0], (-1, 2, 3)), np.array(ends[1])
+        assert min(len(pairs[False]), len(pairs[True])) > 10
+        for crossing in (False, True):
+            first, last = np.transpose(pairs[crossing])
+            ways, radii = np.array(vectors[crossing]), 0.9 * RADIUS * reach
+            length = np.linalg.norm(ways, axis=1, keepdims=True)
+            begin = path.positions[0][first] + radii[first, None] * ways / length
+            stop = 0.5 if crossing else 1 - radii[last, None] / length
+            expected = np.stack([begin, path.positions[0][first] + stop * ways], axis=1)
+            found = segments[halves == crossing]
+            assert len(found) == len(expected)
+            apart = np.abs(found[:, None] - expected[None]).max((2, 3))
+            assert apart.min(1).max() < 1e-3
+            assert apart.min(0).max() < 1e-3
 
+    def test_rods_are_round_and_reach_from_end_to_end(self, module):
+        mesh = module(
+            "const { position, normal } = m.rodMesh(given, 0.1);"
+            "return [Array.from(position), Array.from(normal)]",
+            [0, 0, 1, 0, 0, 4],
+        )
+        position, normal = (np.reshape(x, (-1, 3)) for x in mesh)
+        assert set(position[:, 2].tolist()) == {1, 4}
+        np.testing.assert_allclose(position[:, :2], 0.1 * normal[:, :2], atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-6)
+
+    def test_arrows_for_nglview_have_their_tips_where_they_point(self, module):
         tails, tips = [0, 0, 0, 1, 1, 1], [2, 0, 0, 1, 1, 1]  # the second has no length
         mesh = module(
             "const { position, normal } = m.arrowMesh(...given.map((x) => new Float32Array(x)));"
             "return [Array.from(position), Array.from(normal)]",
             [tails, tips],
         )
-        position, normal = (np.reshape(x, (2, ARROW_CORNERS, 3)) for x in mesh)
+        position, normal = (np.reshape(x, (2, -1, 3)) for x in mesh)
         assert position[0, :, 0].max() == pytest.approx(2)
         assert position[0, :, 0].min() == pytest.approx(0)
         assert np.abs(position[0, :, 1:]).max() < 0.3

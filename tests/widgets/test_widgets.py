@@ -54,8 +54,8 @@ class TestCompareRelaxations:
         assert (compare.structure, compare.step) == (second, 0)
         assert compare.paths[0].structure == compare.player.payload["structure"] == second
         for view in compare.viewer.views:
-            # the relaxing structure, its ghost, its images, the cell, the arrows
-            assert len(view._ngl_component_ids) == 5
+            # the relaxing structure, its ghost, its images, cell, bonds, empty sites, arrows
+            assert len(view._ngl_component_ids) == 7
         compare.structure = first
         assert compare.children[0].children[0].value == first
 
@@ -78,6 +78,21 @@ class TestCompareRelaxations:
         ]
         assert len(orientations[0]) == 1
         np.testing.assert_allclose(orientations[0], orientations[1])
+
+    def test_the_camera_sees_the_whole_cell_and_no_less_than_it_could(self, tiny_report):
+        from bpttviz.plotting.scene import cell_edges
+        from bpttviz.widgets.ngl import FIELD_OF_VIEW, camera
+
+        path = CompareRelaxations(tiny_report).paths[0]
+        matrix = np.reshape(camera(path), (4, 4)).T
+        distance = np.cbrt(abs(np.linalg.det(matrix[:3, :3])))
+        points = np.concatenate([path.positions[0], cell_edges(path).reshape(-1, 3)])
+        seen = (points + matrix[:3, 3]) @ matrix[:3, :3].T / distance
+        # NGL's eye looks along z, from as far behind what it looks at as the matrix is large.
+        filled = (
+            np.abs(seen[:, :2]) / (distance + seen[:, 2:]) / np.tan(np.radians(FIELD_OF_VIEW / 2))
+        )
+        assert 0.8 < filled.max() < 1
 
     def test_the_structure_text_holds_atoms_and_colours(self, tiny_report):
         from bpttviz.widgets.ngl import pdb

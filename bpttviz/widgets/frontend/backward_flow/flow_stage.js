@@ -1,12 +1,12 @@
 /** The player's canvas, with one pane: atoms coloured by their arrows, which are forces or dL/dX. */
-import { CanvasStage, bondsBetween } from "../player/canvas_stage.js";
+import { bondsOf } from "../player/bonds.js";
+import { CanvasStage } from "../player/canvas_stage.js";
 import { PanePainter } from "../player/pane_painter.js";
 import { ghostSphere, solidSphere } from "../player/sprites.js";
 import { colourAt, rgb } from "../shared/colour.js";
 import { lengths } from "./flow.js";
 
 const FLOW_SHADES = 40;
-const REACH = 1.25;       // atoms nearer than this times the sum of their radii are joined
 const SHORTEST_SEEN = 0.25; // Å, as drawn
 const STILL = 4;          // pixels that the pointer may move in a click
 const SEE_THROUGH = 0.8;  // of the grey outlines
@@ -31,7 +31,6 @@ export class FlowStage extends CanvasStage {
     this.spheres = flow.colours.map((scale) => Array.from({ length: FLOW_SHADES },
       (_, k) => solidSphere(colourAt(scale, k / (FLOW_SHADES - 1)))));
     this.ring = ghostSphere(flow.ghost);
-    this.radiiOf = Float32Array.from(flow.species, (kind) => flow.radii[kind]);
     const [canvas] = this.canvases;
     canvas.setAttribute("aria-label", `${flow.words}. Arrow keys turn it, plus and minus zoom, 0 goes back.`);
     /** @type {[number, number] | null} */
@@ -64,12 +63,11 @@ export class FlowStage extends CanvasStage {
     const vectors = flow.vectorsAt(shown.step, shown.way);
     const sizes = lengths(vectors);
     const largest = flow.longestArrow(shown.step, shown.way, shown.equal);
-    const radii = this.radiiOf.map((radius) => flow.drawn * radius);
     const bodies = {
-      key: "", gone: false, positions, ghosts: flow.reference, radii,
+      key: "", gone: false, positions, ghosts: flow.reference, radii: flow.sizes,
       distances: new Float32Array(flow.atoms), arrows: { from: positions, to: positions },
       sprites: sizes.map((size) => this.spheres[shown.way][Math.round((FLOW_SHADES - 1) * Math.min(size / largest, 1))]),
-      bonds: bondsBetween(positions, this.radiiOf.map((radius) => REACH * radius)),
+      bonds: bondsOf(flow, positions, positions, false),
     };
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
@@ -134,7 +132,7 @@ export class FlowStage extends CanvasStage {
     for (let atom = 0; this.seen && atom < this.flow.atoms; atom++) {
       const k = 3 * atom;
       const away = Math.hypot(painter.x(this.seen[k]) - x * painter.ratio, painter.y(this.seen[k + 1]) - y * painter.ratio);
-      if (away < Math.max(this.flow.drawn * this.radiiOf[atom] * painter.size, 6) && this.seen[k + 2] > depth) {
+      if (away < Math.max(this.flow.sizes[atom] * painter.size, 6) && this.seen[k + 2] > depth) {
         [found, depth] = [atom, this.seen[k + 2]];
       }
     }

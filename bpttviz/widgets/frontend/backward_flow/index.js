@@ -2,7 +2,7 @@
  * A relaxation forward, then its gradient backward through it, on one clock. `render` is for
  * anywidget, `mount` for a page without a kernel.
  */
-import { Clock } from "../player/clock.js";
+import { Clock, run } from "../player/clock.js";
 import { button, setText, tag, toggleButton } from "../shared/dom.js";
 import { OfflineModel, listen } from "../shared/model.js";
 import { onThemeChange } from "../shared/theme.js";
@@ -99,17 +99,10 @@ class BackwardFlow {
   togglePlay() {
     this.clock.toggle();
     this.show();
-    let before = performance.now();
-    const tick = (/** @type {number} */ now) => {
-      if (!this.clock.playing || !this.el.isConnected) return;
-      if (this.clock.advance(now - before)) {
-        this.show();
-        this.tell(this.clock.step);
-      }
-      before = now;
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
+    run(this.clock, this.el, () => {
+      this.show();
+      this.tell(this.clock.step);
+    });
   }
 
   show() {

@@ -2,8 +2,8 @@
 import { colourAt } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
 import { onThemeChange } from "../shared/theme.js";
+import { bondsOf } from "../player/bonds.js";
 import { Camera } from "../player/camera.js";
-import { bondsBetween } from "../player/canvas_stage.js";
 import { Comparison } from "../player/comparison.js";
 import { PanePainter } from "../player/pane_painter.js";
 import { emptySite, ghostSphere, solidSphere } from "../player/sprites.js";
@@ -15,7 +15,6 @@ import { emptySite, ghostSphere, solidSphere } from "../player/sprites.js";
  */
 
 const TONES = 24;
-const BOND_LENGTH = 1.25; // times the sum of covalent radii
 
 export class Thumbnail {
   /** @param {Object<string, Still>} stills  by structure */
@@ -67,7 +66,7 @@ export class Thumbnail {
     painter.paint(Float32Array.from(still.cell.flat()), {
       key: "", gone: false, positions, ghosts: comparison.reference, radii: comparison.sizes,
       sprites: Array.from(distances, (far) => spheres[Math.min(Math.round((far / still.limit) * last), last)]),
-      bonds: bondsBetween(positions, comparison.sizes.map((size) => (BOND_LENGTH / comparison.drawn) * size)),
+      bonds: bondsOf(comparison, positions, positions, false),
       arrows: { from: new Float32Array(), to: new Float32Array() },
     }, { ghost: ghostSphere(still.ghost), vacancy: emptySite(still.ghost), arrows: false, lost: "" });
     this.caption.textContent = frame

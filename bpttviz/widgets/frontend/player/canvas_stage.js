@@ -1,12 +1,12 @@
 /** Atoms on a canvas: two panes with one camera; no library. */
 import { colourAt } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
+import { bondsOf } from "./bonds.js";
 import { Camera } from "./camera.js";
 import { PanePainter } from "./pane_painter.js";
 import { emptySite, ghostSphere, solidSphere } from "./sprites.js";
 
-const SHADES = 48;       // colours between 0 and the end of the scale
-const BOND_REACH = 1.25; // atoms nearer than this times the sum of their radii are joined by a line
+const SHADES = 48; // colours between 0 and the end of the scale
 
 /**
  * @typedef {Object} StageState
@@ -15,27 +15,6 @@ const BOND_REACH = 1.25; // atoms nearer than this times the sum of their radii 
  * @property {boolean} images
  * @property {number} exaggeration  how many times as far from the reference atoms are drawn
  */
-
-/**
- * Pairs of bodies that touch, by index.
- * @param {Float32Array} positions  n × 3
- * @param {Float32Array} radii
- */
-export function bondsBetween(positions, radii) {
-  const pairs = [];
-  const count = radii.length;
-  for (let i = 0; i < count; i++) {
-    const [x, y, z] = [positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]];
-    for (let j = i + 1; j < count; j++) {
-      const reach = radii[i] + radii[j];
-      const dx = positions[3 * j] - x;
-      if (dx > reach || dx < -reach) continue;
-      const dy = positions[3 * j + 1] - y, dz = positions[3 * j + 2] - z;
-      if (dx * dx + dy * dy + dz * dz < reach * reach) pairs.push(i, j);
-    }
-  }
-  return pairs;
-}
 
 /** Two panes side by side. The pointer or the arrow keys turn both; the wheel (with Ctrl) zooms. */
 export class CanvasStage {
@@ -184,17 +163,15 @@ export class CanvasStage {
     const { positions, distances } = path.at(state.step, state.exaggeration);
     const all = (/** @type {Float32Array} */ values, each = 1) =>
       (state.images ? comparison.withImages(values, each) : values);
-    const radii = all(comparison.sizes);
-    const places = all(positions, 3);
     // Bonds are those of the atoms where they are, not where they are drawn.
-    const known = state.exaggeration === 1 ? places : all(path.at(state.step).positions, 3);
+    const known = state.exaggeration === 1 ? positions : path.at(state.step).positions;
     const shade = (/** @type {number} */ distance) =>
       Math.min(Math.round((distance / comparison.limit) * (SHADES - 1)), SHADES - 1);
     return (this.bodies[index] = {
-      key, gone, positions: places, ghosts: all(comparison.reference, 3), radii,
+      key, gone, positions: all(positions, 3), ghosts: all(comparison.reference, 3), radii: all(comparison.sizes),
       arrows: comparison.arrows(positions, distances, Math.max(comparison.magnified, state.exaggeration)),
       sprites: Array.from(all(distances), (distance) => (gone ? this.grey : this.sprites[shade(distance)])),
-      bonds: bondsBetween(known, radii.map((radius) => (BOND_REACH / comparison.drawn) * radius)),
+      bonds: bondsOf(comparison, known, positions, state.images),
     });
   }
 }

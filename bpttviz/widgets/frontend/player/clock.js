@@ -16,6 +16,7 @@ export class Clock {
     this.loop = true;
     this.rate = 5; // steps a second
     this.waited = 0; // ticks since the last step came up
+    this.runs = 0; // how often it was set going
     /** @type {number[]} */
     this.pauses = []; // steps that stay as long as the last one does
   }
@@ -56,4 +57,23 @@ export class Clock {
     this.step = atEnd ? 0 : this.neighbour(this.step, 1);
     return true;
   }
+}
+
+/**
+ * Let a clock run for as long as it plays and its view is in the page. Paused and set going again
+ * before the next frame, it would run twice as fast: only the last call goes on.
+ * @param {Clock} clock
+ * @param {HTMLElement} el
+ * @param {() => void} show  another step has come, or playing has ended
+ */
+export function run(clock, el, show) {
+  const mine = ++clock.runs;
+  let before = performance.now();
+  const tick = (/** @type {number} */ now) => {
+    if (!clock.playing || !el.isConnected || clock.runs !== mine) return;
+    if (clock.advance(now - before)) show();
+    before = now;
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
 }

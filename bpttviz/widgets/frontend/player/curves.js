@@ -29,7 +29,7 @@ const QUANTITIES = [
 
 /** @typedef {import("./comparison.js").RelaxationPath} RelaxationPath */
 
-const SHARE_OF_MAP = 0.55; // of the axis, at least
+const SHARE_OF_MAP = [0.55, 0.72]; // of the axis: at least, at most
 
 /**
  * A panel's parts that follow the clock.
@@ -95,7 +95,8 @@ export class Curves {
 
   get shareOfMap() {
     const { steps, mapSteps, goesOn } = this.comparison ?? { steps: 1, mapSteps: 1, goesOn: false };
-    return goesOn ? Math.max(SHARE_OF_MAP, mapSteps / steps) : 1;
+    const [least, most] = SHARE_OF_MAP;
+    return goesOn ? Math.min(Math.max(least, mapSteps / steps), most) : 1;
   }
 
   /**
@@ -129,7 +130,7 @@ export class Curves {
     const levels = paths.map((path) => (key === "deltaQ" ? path.deltaQAtRest : null));
     const { y, ticks } = scaleOf([...paths.flatMap((path) => path[key]), ...levels].filter(isKnown), axis);
     const words = paths.map((path) => describe(path, key, unit)).join("; ");
-    const below = goesOn ? ["0", "", `+${steps - mapSteps}`] : ["0", "step", String(steps)];
+    const below = goesOn ? ["0", "", `rest, +${steps - mapSteps}`] : ["0", "step", String(steps)];
     const picture = emptyPanel(title, `${words}.`, ticks, y, /** @type {[string, string, string]} */ (below));
     picture.dataset.quantity = key;
     if (goesOn) picture.append(...this.endOfMap(mapSteps));
@@ -170,7 +171,6 @@ export class Curves {
     return [
       svg("line", { class: "end-of-map", x1: at, x2: at, y1: PLOT.top, y2: PLOT.bottom }),
       words((PLOT.left + at) / 2, "step"), words(at, `K=${mapSteps}`),
-      words((at + PLOT.right) / 2 + 4, "to rest"),
     ];
   }
 

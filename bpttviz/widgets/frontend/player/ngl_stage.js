@@ -2,17 +2,20 @@
  * Moves the atoms of nglview's panes from within the browser: a frame costs no message to or from
  * the kernel. nglview's own views are built by Python (ngl.py); here they are only found again.
  */
-import { arrowMesh } from "./arrow_mesh.js";
+import { bondsOf } from "./bonds.js";
+import { arrowMesh, dashedRings, rodMesh } from "./meshes.js";
+import { VACANCY_SIZE } from "./pane_painter.js";
 
 const NGL_PATIENCE = 15000; // milliseconds to wait for nglview to appear before giving it up
 const PALE_OPACITY = 0.25;  // opacity of atoms that are no longer where they are shown
+const BOND_RADIUS = 0.09, RING_RADIUS = 0.05; // Å
 
 /**
  * Drives one `NGLWidget` a path.
  *
- * Components are known by name: the structure's own (its atoms), "images", "arrows"; whatever
- * else is in a pane (ghost, cell) stays as it is. A pane that is not there yet gets its frame when
- * it arrives.
+ * Components are known by name: the structure's own (its atoms), "images", and the meshes "bonds",
+ * "arrows", "empty sites"; whatever else is in a pane (ghost, cell) stays as it is. A pane that is
+ * not there yet gets its frame when it arrives.
  */
 export class NglStage {
   /**
@@ -87,7 +90,7 @@ export class NglStage {
    * @param {number} index  of the path
    */
   drawView(view, index) {
-    const { comparison, state } = this;
+    const { comparison } = this;
     const { stage } = view;
     if (!this.heard.has(stage)) {
       this.heard.add(stage);
@@ -97,27 +100,41 @@ export class NglStage {
     // Asked of the stage, not remembered: nglview may have painted it white since.
     const backgroundColor = hex(getComputedStyle(this.el).backgroundColor);
     if (stage.getParameters().backgroundColor !== backgroundColor) stage.setParameters({ backgroundColor });
-    const path = comparison.paths[index];
-    const { positions, distances } = path.at(state.step, state.exaggeration);
-    for (const component of stage.compList) {
-      if (component.name === comparison.structure) {
-        dim(component, path.gone(state.step));
-        moveAtoms(component, positions, distances);
-      } else if (component.name === "images") {
-        component.setVisibility(state.images);
-        if (state.images) {
-          moveAtoms(component, comparison.withImages(positions, 3).subarray(positions.length),
-               comparison.withImages(distances).subarray(distances.length));
-        }
-      } else if (component.name === "arrows") {
-        component.setVisibility(state.arrows && !path.gone(state.step));
-        if (state.arrows) {
-          const times = Math.max(comparison.magnified, state.exaggeration);
-          moveArrows(component, comparison.arrows(positions, distances, times));
-        }
-      }
-    }
+    for (const component of stage.compList) this.drawComponent(component, comparison.paths[index]);
     stage.viewer.requestRender();
+  }
+
+  /**
+   * @param {any} component  NGL's
+   * @param {import("./comparison.js").RelaxationPath} path
+   */
+  drawComponent(component, path) {
+    const { comparison, state } = this;
+    const { step, exaggeration, images } = state;
+    const { positions, distances } = path.at(step, exaggeration);
+    const gone = path.gone(step);
+    if (component.name === comparison.structure) {
+      dim(component, gone);
+      moveAtoms(component, positions, distances);
+    } else if (component.name === "images") {
+      component.setVisibility(images);
+      if (images) {
+        moveAtoms(component, comparison.withImages(positions, 3).subarray(positions.length),
+          comparison.withImages(distances).subarray(distances.length));
+      }
+    } else if (component.name === "bonds") {
+      // Bonds are those of the atoms where they are, not where they are drawn.
+      const known = exaggeration === 1 ? positions : path.at(step).positions;
+      dim(component, gone);
+      setMesh(component, rodMesh(bondsOf(comparison, known, positions, images).ends, BOND_RADIUS));
+    } else if (component.name === "empty sites") {
+      setMesh(component, rodMesh(dashedRings(comparison.vacancies, VACANCY_SIZE), RING_RADIUS));
+    } else if (component.name === "arrows") {
+      component.setVisibility(state.arrows && !gone);
+      if (!state.arrows) return;
+      const { from, to } = comparison.arrows(positions, distances, Math.max(comparison.magnified, exaggeration));
+      setMesh(component, arrowMesh(from, to));
+    }
   }
 }
 
@@ -143,17 +160,40 @@ function moveAtoms(component, positions, distances) {
   const { structure } = component;
   if (structure?.atomStore?.count !== distances.length) return; // of another structure: on its way out
   structure.updatePosition(positions);
+  // NGL moves spheres that are made of triangles only where it turns their normals, too.
+  component.eachRepresentation((/** @type {any} */ { repr }) => {
+    for (const buffer of repr.bufferList) buffer.updateNormals = true;
+  });
   structure.atomStore.bfactor.set(distances);
   component.updateRepresentations({ position: true, color: true });
 }
 
 /**
- * Arrows are moved, not made anew: that took most of a second a frame.
+ * Another mesh in a shape's only buffer, in that one's colour: buffers made anew took most of a
+ * second a frame. The room that a smaller mesh leaves is filled with triangles of no size.
  * @param {any} component  NGL's
- * @param {{from: Float32Array, to: Float32Array}} arrows
+ * @param {import("./meshes.js").Mesh} mesh
  */
-function moveArrows(component, { from, to }) {
-  component.reprList[0]?.repr.bufferList[0]?.setAttributes(arrowMesh(from, to));
+function setMesh(component, { position, normal }) {
+  const buffer = component.reprList[0]?.repr.bufferList[0];
+  if (!buffer) return; // on its way
+  const { attributes } = buffer.geometry;
+  const room = attributes.position.array.length;
+  if (position.length > room) {
+    const colour = attributes.color.array.slice(0, 3);
+    buffer.setAttributes({
+      position, normal,
+      color: Float32Array.from(position, (_, at) => colour[at % 3]),
+      ...(attributes.primitiveId && { primitiveId: new Float32Array(position.length / 3) }),
+    });
+  } else {
+    const full = [position, normal].map((part) => {
+      const all = new Float32Array(room);
+      all.set(part);
+      return all;
+    });
+    buffer.setAttributes({ position: full[0], normal: full[1] });
+  }
 }
 
 /**

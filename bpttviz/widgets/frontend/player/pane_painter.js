@@ -8,7 +8,7 @@
  * @property {Float32Array} ghosts      their places in the reference
  * @property {Float32Array} radii       as drawn, Å
  * @property {HTMLCanvasElement[]} sprites
- * @property {number[]} bonds           pairs, one after the other
+ * @property {import("./bonds.js").Bonds} bonds
  * @property {{from: Float32Array, to: Float32Array}} arrows  n × 3 each, Å; none where they meet
  *
  * @typedef {(x: Float32Array) => Float32Array} Project
@@ -19,7 +19,7 @@ const FILL = 0.97;  // of a pane for what is seen in it
 const PALE = 0.35;  // opacity of periodic images
 /** A bond as a rod: its dark rim, its body, the light on it; colours and widths in Å. @type {[string, number][]} */
 const BOND_STROKES = [["#4d4d4d", 0.2], ["#9b9b9b", 0.14], ["#c4c4c4", 0.05]];
-const VACANCY_SIZE = 0.6; // Å, radius of an empty site
+export const VACANCY_SIZE = 0.6; // Å, radius of an empty site
 
 const ATOM = 0, GHOST = 1, BOND = 2, VACANCY = 3; // what is drawn from back to front
 
@@ -122,8 +122,9 @@ export class PanePainter {
   paintBodies(bodies, atoms, ghost, vacancy) {
     const { context, comparison } = this;
     const ghosts = this.project(bodies.ghosts), sites = this.project(comparison.vacancies);
-    for (const [, kind, k] of fromBackToFront(bodies, atoms, ghosts, sites)) {
-      if (kind === BOND) this.paintBond(bodies, atoms, bodies.bonds[k], bodies.bonds[k + 1]);
+    const bonds = this.project(bodies.bonds.ends);
+    for (const [, kind, k] of fromBackToFront(bodies, atoms, ghosts, sites, bonds)) {
+      if (kind === BOND) this.paintBond(bonds.subarray(6 * k, 6 * k + 6), bodies.bonds.pale[k]);
       else if (kind === VACANCY) {
         context.globalAlpha = 1;
         this.stamp(vacancy, VACANCY_SIZE, sites, k);
@@ -147,23 +148,15 @@ export class PanePainter {
   }
 
   /**
-   * From surface to surface: its middle decides what it hides, so its ends must not reach in.
-   * @param {Bodies} bodies
-   * @param {Float32Array} atoms  projected
-   * @param {number} i
-   * @param {number} j
+   * @param {Float32Array} ends  two points, projected
+   * @param {boolean} pale
    */
-  paintBond(bodies, atoms, i, j) {
-    const { context, comparison } = this;
-    const length = Math.hypot(...[0, 1, 2].map((part) => atoms[3 * j + part] - atoms[3 * i + part]));
-    const [first, last] = [0.9 * bodies.radii[i] / length, 1 - 0.9 * bodies.radii[j] / length];
-    if (first >= last) return;
-    const between = (/** @type {number} */ part, /** @type {number} */ place) =>
-      atoms[3 * i + part] + place * (atoms[3 * j + part] - atoms[3 * i + part]);
-    context.globalAlpha = i < comparison.atoms && j < comparison.atoms ? 1 : PALE;
+  paintBond(ends, pale) {
+    const { context } = this;
+    context.globalAlpha = pale ? PALE : 1;
     context.beginPath();
-    context.moveTo(this.x(between(0, first)), this.y(between(1, first)));
-    context.lineTo(this.x(between(0, last)), this.y(between(1, last)));
+    context.moveTo(this.x(ends[0]), this.y(ends[1]));
+    context.lineTo(this.x(ends[3]), this.y(ends[4]));
     for (const [colour, width] of BOND_STROKES) {
       context.strokeStyle = colour;
       context.lineWidth = width * this.size;
@@ -264,16 +257,15 @@ export class PanePainter {
  * @param {Float32Array} atoms   projected
  * @param {Float32Array} ghosts  projected
  * @param {Float32Array} sites   projected
+ * @param {Float32Array} bonds   projected, two points each
  */
-function fromBackToFront(bodies, atoms, ghosts, sites) {
+function fromBackToFront(bodies, atoms, ghosts, sites, bonds) {
   const items = [];
   for (let k = 0; 3 * k < sites.length; k++) items.push([sites[3 * k + 2], VACANCY, k]);
   for (let k = 0; k < bodies.radii.length; k++) {
     items.push([atoms[3 * k + 2], ATOM, k], [ghosts[3 * k + 2] - BEHIND, GHOST, k]);
   }
-  for (let k = 0; k < bodies.bonds.length; k += 2) {
-    const [i, j] = [bodies.bonds[k], bodies.bonds[k + 1]];
-    items.push([(atoms[3 * i + 2] + atoms[3 * j + 2]) / 2, BOND, k]);
-  }
+  // From surface to surface, so a bond's middle decides what it hides.
+  for (let k = 0; 6 * k < bonds.length; k++) items.push([(bonds[6 * k + 2] + bonds[6 * k + 5]) / 2, BOND, k]);
   return items.sort((a, b) => a[0] - b[0]);
 }

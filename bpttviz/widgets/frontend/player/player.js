@@ -4,7 +4,7 @@
  */
 import { button, setText, tag, toggleButton } from "../shared/dom.js";
 import { CanvasStage } from "./canvas_stage.js";
-import { Clock } from "./clock.js";
+import { Clock, run } from "./clock.js";
 import { Comparison, lastNotAfter } from "./comparison.js";
 import { Curves } from "./curves.js";
 import { NglStage } from "./ngl_stage.js";
@@ -199,17 +199,10 @@ export class Player {
     this.clock.toggle();
     this.tell.step?.(this.clock.step);
     this.show();
-    let before = performance.now();
-    const tick = (/** @type {number} */ now) => {
-      if (!this.clock.playing || !this.el.isConnected) return;
-      if (this.clock.advance(now - before)) {
-        this.show();
-        this.tell.step?.(this.clock.step);
-      }
-      before = now;
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
+    run(this.clock, this.el, () => {
+      this.show();
+      this.tell.step?.(this.clock.step);
+    });
   }
 
   show() {
