@@ -110,6 +110,7 @@ from .widgets.error_plane import ErrorPlane as ErrorPlane
 from .widgets.foggy_valley import FoggyValley as FoggyValley
 from .widgets.lessons import open_lesson as open_lesson
 from .widgets.picture_slider import picture_slider as picture_slider
+from .widgets.playground import Playground as Playground
 from .widgets.robustness_map import RobustnessMap as RobustnessMap
 from .widgets.training_monitor import TrainingMonitor as TrainingMonitor
 

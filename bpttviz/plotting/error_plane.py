@@ -22,7 +22,8 @@ QUADRANTS = {
 }
 PARADOX = QUADRANTS[True, False]
 KEPT_RIGHT = "endpoint kept right"  # within the resolution before and after
-MEANINGS = (*QUADRANTS.values(), KEPT_RIGHT)
+UNCHANGED = "unchanged"
+MEANINGS = (*QUADRANTS.values(), KEPT_RIGHT, UNCHANGED)
 FAR = 0.4  # of the axis (or of a factor e): a noise floor further below is no longer in view
 
 # What becomes of "before": a potential; several, each a layer; or layers by title, each a potential
@@ -50,6 +51,8 @@ class Arrow:
     @property
     def meaning(self) -> str:
         """One of `MEANINGS`."""
+        if self.points[0] == self.points[-1]:
+            return UNCHANGED
         if self.kept_right:
             return KEPT_RIGHT
         (x0, _), (x1, _) = self.points[0], self.points[-1]

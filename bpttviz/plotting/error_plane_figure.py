@@ -30,7 +30,7 @@ STYLES: dict[tuple[bool, bool], tuple[str, Line]] = {
 LOOK: dict[str, tuple[str, Line]] = {
     error_plane.QUADRANTS[key]: style for key, style in STYLES.items()
 }
-LOOK[error_plane.KEPT_RIGHT] = (GREY, "solid")
+LOOK[error_plane.KEPT_RIGHT] = LOOK[error_plane.UNCHANGED] = (GREY, "solid")
 # The quarter's name in more lines and more: shares of the plane that they take, width and height.
 NAMES = {
     (0.54, 0.095): "the paradox: {}, {}\n(where the mean goes, seen from where it was)",

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import anywidget
+import numpy as np
 import traitlets
 from traitlets.utils.bunch import Bunch
 
@@ -115,6 +116,29 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             )
         return proposal["value"]
 
+    def update(
+        self,
+        report: Report,
+        before: str | None = None,
+        after: error_plane.After | None = None,
+        least: np.ndarray | None = None,
+    ) -> None:
+        """Show another report, to the last of its potentials, while a training goes on, say.
+
+        Args:
+            report, before, after: as of the class.
+            least: (2, 2) [force, endpoint] × (low, high) that the axes show at least.
+        """
+        self.plane = error_plane.error_plane_data(report, before, after)
+        self.report = report
+        with self.hold_sync():
+            if self.selected not in ("", *report.structures):
+                self.selected = ""
+            self.set_trait("data", _plane_payload(self.plane, report, least))
+            titles = [layer.title for layer in self.plane.layers]
+            self.shown = [title for title in titles if title in self.shown] or titles
+            self.stage = self.plane.stages
+
     def link(self, compare: CompareRelaxations) -> ErrorPlane:
         """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa.
 
@@ -177,7 +201,9 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         return [layer.until(self.stage) for layer in chosen]
 
 
-def _plane_payload(data: error_plane.ErrorPlaneData, report: Report) -> dict:
+def _plane_payload(
+    data: error_plane.ErrorPlaneData, report: Report, least: np.ndarray | None = None
+) -> dict:
     """The plane for the front end: numbers, words and colours, nothing left to work out."""
     potentials = [data.before, *(p for layer in data.layers for p in layer.potentials)]
     result = {
@@ -198,6 +224,9 @@ def _plane_payload(data: error_plane.ErrorPlaneData, report: Report) -> dict:
     }
     if data.structures:
         limits = data.limits()
+        if least is not None:
+            low, high = np.minimum(limits, least)[:, 0], np.maximum(limits, least)[:, 1]
+            limits = np.stack([low, high], axis=1)
         result["limits"] = limits.tolist()
         result["ticks"] = [error_plane.ticks(low, high) for low, high in limits]
     return result

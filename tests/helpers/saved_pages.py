@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bpttviz.widgets import Canvas
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.page import fragment, page
 from bpttviz.widgets.prediction import ENTRY
+from bpttviz.widgets.recipe_form import Field
 
 
 def error_plane():
@@ -83,6 +85,32 @@ def prediction(path: Path) -> Path:
     return path
 
 
+def playground():
+    """Errors and atoms of two structures, without a potential to train."""
+    return bv.Playground.of(made_up.report(cells=1, steps=6, names=("left", "right")))
+
+
+def recipe(path: Path) -> Path:
+    """The playground's form, with a number that was refused; no saved page has it."""
+    state = {
+        "title": "Recipe", "values": {"steps": 4, "rate": 0.01}, "disabled": False, "name": "form",
+        "problems": {"steps": "steps (K) must be a whole number of at least 1, got 0"},
+        "state": "Another recipe begins anew.", "fields": [
+            asdict(Field("steps", "K", "steps of the map", 1, 40, 1)),
+            asdict(Field("rate", "learning rate", "of Adam", 0.001, 0.1, 0.25, logarithmic=True)),
+        ],
+    }  # fmt: skip
+    entry = "recipe_form/index.js"
+    script = (
+        f'{bundle(entry, "shared/model.js")}\nconst el = document.createElement("div");\n'
+        f'document.querySelector("main").append(el);\n'
+        f"render({{ model: new OfflineModel({json.dumps(state)}), el }});"
+    )
+    style = f"<style>{stylesheet(entry)}</style>"
+    path.write_text(page("Recipe", f'{style}<script type="module">{script}</script>'))
+    return path
+
+
 def saved(make: Callable) -> Callable[[Path], Path]:
     return lambda path: make().save_html(path)
 
@@ -99,4 +127,9 @@ PAGES: dict[str, Callable[[Path], Path]] = {
     "RobustnessMap": saved(robustness),
     "linked": linked,
     "prediction": prediction,
+    "Playground": saved(playground),
+    "Playground, of a table": saved(
+        lambda: bv.Playground.of(bv.shipped_report("si-defects/chgnet-fold-0"))
+    ),
+    "RecipeForm": recipe,
 }

@@ -110,8 +110,8 @@ class TestFrontEnd:
     @pytest.mark.parametrize("entry", ENTRIES)
     def test_every_widget_can_be_bundled_and_asks_for_nothing(self, entry):
         text, styles = bundle(entry, "shared/mount_unless_live.js"), stylesheet(entry)
-        assert len(ENTRIES) == 7
-        assert re.search(r"^export (default|function render)", text, re.MULTILINE)
+        assert len(ENTRIES) == 9
+        assert re.search(r"^export (default|function (render|mount))", text, re.MULTILINE)
         both = text + styles
         assert not re.search(r"^import\b|^export .*\bfrom [\"']|^@import", both, re.MULTILINE)
         assert not re.search(

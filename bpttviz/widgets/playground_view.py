@@ -1,0 +1,169 @@
+"""`PlaygroundView`: errors and atoms side by side, of what was measured."""
+
+from __future__ import annotations
+
+import html
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from bpttviz.evaluation.report import Report
+from bpttviz.plotting import error_plane
+from bpttviz.plotting.figure import AccessibleFigure
+from bpttviz.plotting.trajectory import trajectory_pair
+from bpttviz.widgets.error_plane import ErrorPlane
+from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
+from bpttviz.widgets.player import Player
+from bpttviz.widgets.recipe_form import Field, RecipeForm
+from bpttviz.widgets.static import SelfContained
+
+ENTRY = "playground/index.js"
+LOOK = "bpttviz-playground"  # by which stylesheets know that there is little room
+WITHOUT_PATHS = "without-paths"  # and that there are errors alone
+MOST_BYTES = 1_000_000  # of atoms' paths in a page
+
+STORED = (
+    "Stored: all of this was measured before. There is no potential here, so nothing can be "
+    "trained; bv.Playground(potential, training, held_out) trains one."
+)
+NO_PATHS = (
+    "No atoms to show: this report is a table, which keeps errors but not the paths of atoms. "
+    "bv.evaluate keeps them where it is called without out=."
+)
+NOT_HERE = "The paths of this structure are not in this page, which is to stay small."
+
+
+class PlaygroundView(SelfContained, ipywidgets.VBox):
+    """What was measured before and after a training: `Playground` without a potential to train.
+
+    Get it from `Playground.of`.
+
+    Args:
+        report, before, after: as of `ErrorPlane`.
+        fields, recipe: of the form below. None: a sentence in its place.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        before: str | None = None,
+        after: error_plane.After | None = None,
+        fields: Sequence[Field] = (),
+        recipe: dict[str, float] | None = None,
+    ):
+        super().__init__()
+        self.add_class(LOOK)
+        self._place = ""  # of the static picture, once it is displayed
+        self.plane = ErrorPlane(report, before, after)
+        self.form = RecipeForm(fields, recipe or {}, self._wanted)
+        self.form.state = STORED
+        self.player: Player | None = None
+        self._without = ipywidgets.HTML(f"<p>{html.escape(NO_PATHS)}</p>")
+        self._without.add_class("no-atoms")
+        self._right, self._below = ipywidgets.VBox(), ipywidgets.Box([self.form])
+        above = ipywidgets.Box([self.plane, self._right])
+        above.add_class("above")
+        self._below.add_class("below-both")
+        self._show_atoms()
+        if self.player is None:
+            self.add_class(WITHOUT_PATHS)
+        self.plane.observe(lambda _: self._show_atoms(), "selected")
+        self.children = [above, self._below]
+
+    @property
+    def report(self) -> Report:
+        """What is shown."""
+        return self.plane.report
+
+    def picture(self) -> AccessibleFigure:
+        """The error plane so far as a static figure with alternative text."""
+        return self.plane.picture()
+
+    def heading(self) -> str:
+        return "Playground: " + self.plane.heading()
+
+    def view(self) -> dict:
+        """Errors and atoms, as many structures' paths as `MOST_BYTES` hold."""
+        plane = self.plane
+        first = plane.selected or next(iter(plane.plane.structures), "")
+        atoms, room = {}, MOST_BYTES
+        for name in dict.fromkeys([first, *plane.plane.structures]):
+            payload = self._payload(name)
+            if payload is None:
+                continue
+            atoms[name] = with_text_for_bytes(payload)
+            room -= len(json.dumps(atoms[name]))
+            if room < 0:
+                del atoms[name]
+                break
+        data = {
+            "plane": plane.view()["data"],
+            "atoms": atoms,
+            "first": first,
+            "missing": NOT_HERE if atoms else NO_PATHS,
+            "words": STORED,
+        }
+        return {"entry": ENTRY, "data": data, "live": self.form.name}
+
+    def show(
+        self,
+        report: Report,
+        before: str,
+        after: error_plane.After,
+        least: np.ndarray | None = None,
+    ) -> None:
+        """Show another report; arguments as of `ErrorPlane.update`."""
+        self.plane.update(report, before, after, least)
+        self._show_atoms()
+
+    def _wanted(self, name: str, value: float | str) -> None:
+        """The form asks for another number; here it has none to ask for."""
+
+    def _payload(self, name: str) -> dict | None:
+        """Both paths of a structure, as the player takes them; None where they are not known."""
+        before, after = self._ends()
+        try:
+            return comparison_payload(
+                trajectory_pair(self.report, name, before, after), self.report
+            )
+        except KeyError:
+            return None
+
+    def _ends(self) -> tuple[str, str]:
+        """Names of the potentials that arrows begin and end with."""
+        plane = self.plane.plane
+        return plane.before, plane.layers[-1].potentials[-1]
+
+    def _show_atoms(self) -> None:
+        name = self.plane.selected or next(iter(self.report.structures), "")
+        payload = self._payload(name) if name else None
+        if payload is None:
+            self._right.children = [self._without]
+            return
+        if self.player is None:
+            self.player = Player(payload=payload, step=payload["steps"])
+            self.remove_class(WITHOUT_PATHS)
+        else:
+            step, at_rest = self.player.step, self.player.step >= self.player.payload["steps"]
+            with self.player.hold_sync():
+                self.player.payload = payload
+                self.player.step = payload["steps"] if at_rest else min(step, payload["steps"])
+        if self._right.children != (self.player,):
+            self._right.children = [self.player]
+
+    def _show_static(self, **options: Any) -> None:
+        self._place = f"bpttviz-{uuid.uuid4().hex}"
+        super()._show_static(display_id=self._place, **options)
+
+    def _update_static(self, caption: str) -> None:
+        """Put what is known now in place of what was first displayed, if anything was."""
+        if self._place:
+            self.caption = caption
+            super()._show_static(display_id=self._place, update=True)
+
+    def __repr__(self) -> str:
+        return f"<Playground, stored> {self.plane.plane.describe()}"
