@@ -939,6 +939,10 @@ speed --structures 0 --out {out}
 speed --fmax nan --rows rest --out {out}
 speed --mace nowhere.model --rows steps --out {out}
 speed --out {xyz}
+submit --out {out}
+submit --each seeds --out {out} -- magic --seeds 1
+submit --each seeds --out {out} -- trial --parts test
+submit --each seeds --gpus -1 --out {out} -- trial --seeds 0
 basins --seeds 0 --out {out}
 basins --seeds -1 --out {out}
 basins --problem magic --out {out}

@@ -25,6 +25,7 @@ from bpttviz.cli import (
     reproduce,
     solutions,
     speed,
+    submit,
     trial,
 )
 from bpttviz.cli.errors import sentence
@@ -39,6 +40,7 @@ COMMANDS = {
     "trial": trial,
     "cost": cost,
     "speed": speed,
+    "submit": submit,
     "gradient": gradient,
     "basins": basins,
     "answers": answers,
