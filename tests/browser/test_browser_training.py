@@ -15,7 +15,7 @@ import torch, bpttviz as bv
 torch.set_num_threads(1)
 of_64 = [r for r in bv.load_dataset("si-defects").all if len(r.start.positions) == 64]
 train, held_out = bv.RelaxationDataset(of_64[:2]), bv.RelaxationDataset(of_64[2:3])
-objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(6))
+objective = bv.EndpointLoss(bv.GradientDescent(0.06), bv.StoppingCriterion(4))
 """
 CELL = """
 monitor = bv.TrainingMonitor(
@@ -75,10 +75,10 @@ def test_live_updates_flow_while_it_trains(notebook):
     wait_for(notebook, "data.updates >= 1 && data.left !== null")
     assert notebook.python("print(6 * 7)") == "42"  # the kernel is free meanwhile
     shown = told(notebook)
-    assert shown["gradient"]["profiles"][0][0] == list(range(1, 7))
+    assert shown["gradient"]["profiles"][0][0] == list(range(1, 5))
     assert shown["memory"] > 1e8
     dots = view(notebook).locator("svg circle.dot")
-    assert dots.count() >= 1 + 6  # an update's loss, a gradient's steps
+    assert dots.count() >= 1 + 4  # an update's loss, a gradient's steps
     keep("training-running", view(notebook).screenshot())
 
 
@@ -86,8 +86,8 @@ def test_live_updates_flow_while_it_trains(notebook):
 def test_a_click_on_stop_stops_within_two_seconds(notebook, passed):
     if told(notebook)["status"] != "running":
         press(notebook, "Resume training")
-    # After 7 forces forward (6 steps, and the end) come the replayed ones.
-    steps = {"forward": "data.pulse[0] >= 2 && data.pulse[0] <= 5", "backward": "data.pulse[0] > 9"}
+    # After 5 forces forward (4 steps, and the end) come the replayed ones.
+    steps = {"forward": "data.pulse[0] >= 1 && data.pulse[0] <= 3", "backward": "data.pulse[0] > 6"}
     wait_for(notebook, f"data.status === 'running' && {steps[passed]}")
     before = notebook.page.evaluate("performance.now()")
     press(notebook, "Stop training")
