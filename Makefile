@@ -54,7 +54,7 @@ demo: $(STAMP)
 	@mkdir -p build/pictures && cp notebooks/pictures/00_quickstart.png build/pictures/
 	$(THREAD) $(BIN)/python -m papermill notebooks/00_quickstart.ipynb build/quickstart.ipynb \
 	  --kernel python3 --log-output -p out build
-	$(BIN)/python -m nbconvert --to html --output quickstart.html build/quickstart.ipynb
+	$(BIN)/python notebooks/site/page_of.py build/quickstart.ipynb build/quickstart.html
 	@echo "Done: open build/quickstart.html"
 
 test: $(STAMP)

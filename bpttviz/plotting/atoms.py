@@ -161,7 +161,7 @@ def plot_parity(
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.set_title(f"{plain(label)}\nmean error {error:.3f} eV/Å", fontsize=10, color=TEXT)
         axes.set_xlabel(f"{plain(reference)} / eV/Å")
-        axes.legend(fontsize=8.5, frameon=False, loc="upper left")
+        axes.legend(fontsize=9, frameon=False, loc="upper left")
         words.append(f"{label}: slope {slope:.2f}, mean absolute error {error:.3f} eV/Å")
     panels[0].set_ylabel("predicted / eV/Å")
     picture.alt_text = f"Predicted against {reference} force components. " + "; ".join(words) + "."

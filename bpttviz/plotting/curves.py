@@ -66,7 +66,7 @@ def plot_curves(
         axes.set_ylim(bottom=bottom)
         axes.annotate(
             plain(floor[1]), (1, floor[0]), (-4, -3), textcoords="offset points", ha="right",
-            va="top", xycoords=("axes fraction", "data"), fontsize=8.5, color=TEXT, style="italic",
+            va="top", xycoords=("axes fraction", "data"), fontsize=9, color=TEXT, style="italic",
         )  # fmt: skip
         words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
     axes.set_xlabel(x_label)

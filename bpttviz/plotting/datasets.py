@@ -92,7 +92,7 @@ def _draw_distances(
         axes.plot(far, places, mark, color=colour, ms=5, mec="white", mew=0.5)
     if noise_floor:
         axes.axvline(noise_floor, color=GREY, ls="dashed", lw=1)
-        axes.text(noise_floor, -0.8, " noise floor", fontsize=8, color=GREY)
+        axes.text(noise_floor, -0.8, " noise floor", fontsize=9, color=GREY)
     axes.tick_params(labelleft=False)
     axes.set_xlim(left=0)
     axes.set_xlabel("ΔQ, start to end / amu$^{1/2}$ Å")

@@ -80,11 +80,11 @@ def plot_error_plane(
     _logarithmic(axes, limits)
     _draw(axes, data, limits)
     axes.legend(  # below: inside, it would hide arrows or the quarter's name
-        handles=_legend(data), loc="upper left", bbox_to_anchor=(-0.02, -0.11), ncols=2, fontsize=8,
+        handles=_legend(data), loc="upper left", bbox_to_anchor=(-0.02, -0.11), ncols=2, fontsize=9,
         frameon=False,
     )  # fmt: skip
     if notes:
-        picture.supxlabel(plain("; ".join(notes)), fontsize=8, color=GREY)
+        picture.supxlabel(plain("; ".join(notes)), fontsize=9, color=GREY)
     picture.alt_text = data.describe()
     return picture
 
@@ -149,7 +149,7 @@ def _noise_floor(axes: Axes, floor: float, limits: np.ndarray) -> None:
         axes.axhspan(limits[1, 0], floor, color=GREY, alpha=0.15, lw=0)
     else:
         words, height, va = f"↓ noise floor: {floor:.2g}", limits[1, 0], "bottom"
-    axes.text(limits[0, 0], height, f" {words}", fontsize=8, va=va, color=TEXT, alpha=0.75)
+    axes.text(limits[0, 0], height, f" {words}", fontsize=9, va=va, color=TEXT, alpha=0.75)
 
 
 def _arrow(
@@ -211,7 +211,7 @@ def _name_the_paradox(axes: Axes, data: error_plane.ErrorPlaneData, limits: np.n
     axes.annotate(
         NAMES[width, height].format(*error_plane.PARADOX.split(", ")),
         (left + width / 2, bottom + height / 2), xycoords="axes fraction", ha="center", va="center",
-        fontsize=8.5, style="italic", color=BLUE, zorder=7,
+        fontsize=9, style="italic", color=BLUE, zorder=7,
         path_effects=[withStroke(linewidth=3, foreground="white")],
     )  # fmt: skip
 
@@ -254,7 +254,7 @@ def _means(axes: Axes, data: error_plane.ErrorPlaneData) -> None:
         axes.plot(*tip, "D", ms=6, color=colour, mec="white", mew=0.6, zorder=6)
         if len(data.layers) > 1:
             axes.annotate(
-                plain(layer.title), tip, (7, 5), textcoords="offset points", fontsize=8.5,
+                plain(layer.title), tip, (7, 5), textcoords="offset points", fontsize=9,
                 weight="bold", color=colour, zorder=7,
                 path_effects=[withStroke(linewidth=3, foreground="white")],
             )  # fmt: skip

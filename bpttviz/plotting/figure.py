@@ -14,8 +14,11 @@ from bpttviz.plotting.palette import GREY, TEXT
 
 # Light becomes dark and the other way round, then hues are turned back: blue stays blue. White is
 # left a little above black, as JupyterLab's background is. Paper is white: it is for screens only.
+# The course's pictures in Markdown cells, whose files are numbered, go along: a notebook cannot
+# style them itself, and JupyterLab tells them nothing of its theme.
 DARK = (
-    '<style>@media screen {[data-jp-theme-light="false"] img.bpttviz-picture '
+    '<style>@media screen {[data-jp-theme-light="false"] :is(img.bpttviz-picture, '
+    '.jp-RenderedMarkdown :is(img[src*="/pictures/0"], img[src*="/pictures/1"])) '
     "{filter: invert(0.93) hue-rotate(180deg)}}</style>"
 )
 

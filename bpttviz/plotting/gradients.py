@@ -58,7 +58,7 @@ def plot_costs(costs: Sequence[dict], limit: float = 2e9) -> AccessibleFigure:
     memory.axhline(limit / 1e9, color=GREY, linewidth=1)
     memory.annotate(
         f"{limit / 1e9:g} GB", (memory.get_xlim()[0], limit / 1e9), xytext=(3, 3),
-        textcoords="offset points", fontsize=8, color=TEXT,
+        textcoords="offset points", fontsize=9, color=TEXT,
     )  # fmt: skip
     memory.legend(frameon=False, fontsize=9)
     for axes in picture.axes:
@@ -207,7 +207,7 @@ def _size_axes(axes: Axes, limits: tuple[float, float] | None) -> None:
         axes.annotate(
             word, (1, edge), (-4, 3 if end > edge else -3), textcoords="offset points",
             xycoords=("axes fraction", "data"), ha="right", va="bottom" if end > edge else "top",
-            fontsize=8.5, color=TEXT, style="italic",
+            fontsize=9, color=TEXT, style="italic",
         )  # fmt: skip
     axes.set_ylim(low, high)
     axes.set_title(

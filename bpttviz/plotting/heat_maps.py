@@ -116,7 +116,7 @@ def _table(
         if np.isfinite(ratio):
             dark = abs(logs[row, column]) > 0.62 * span
             axes.text(
-                column, row, format_percent(ratio), ha="center", va="center", fontsize=8,
+                column, row, format_percent(ratio), ha="center", va="center", fontsize=9,
                 color="white" if dark else TEXT,
             )  # fmt: skip
     axes.set_xticks(range(len(columns)), [f"{x:g}" for x in columns])
@@ -143,8 +143,8 @@ def _draw(axes: Axes, ways: Ways) -> str:
     for goal in np.unique(np.asarray(ways.goals), axis=0):
         axes.plot(*goal, "*", **star)
     axes.set(xlim=ways.window[0], ylim=ways.window[1], xlabel=ways.axes[0], ylabel=ways.axes[1])
-    axes.xaxis.label.set_fontsize(8.5)
-    axes.yaxis.label.set_fontsize(8.5)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
     axes.set_title(plain(ways.title), loc="left", fontsize=9, color=TEXT)
     axes.grid(color=GREY, alpha=0.2)
     return f"{ways.title}: {len(ways.before)} ways before (dashed) and after (solid)."

@@ -211,8 +211,8 @@ def _colour_bar(
     picture: AccessibleFigure, surface: ScalarMappable, panels: np.ndarray, label: str
 ) -> None:
     bar = picture.colorbar(surface, ax=list(panels), shrink=0.8, pad=0.02, aspect=25)
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     bar.outline.set_visible(False)
 
 

@@ -81,7 +81,7 @@ def _bars(axes: Axes, report: Report, column: str, order: np.ndarray) -> None:
                 row = report.row(potential, names[index])
                 lost = " diverged" if row.diverged else " did not come to rest"
                 reason = " cannot be described" if row.undescribed else lost
-                axes.text(0, place, reason, va="center", fontsize=7, color=TEXT)
+                axes.text(0, place, reason, va="center", fontsize=9, color=TEXT)
 
 
 def plot_relaxation(
@@ -95,7 +95,7 @@ def plot_relaxation(
         panels, ("energy since start / eV", "largest force / eV/Å", DELTA_Q), strict=True
     ):
         despine(axes)
-        axes.set_ylabel(label, fontsize=8)
+        axes.set_ylabel(label, fontsize=9)
     for p, colour, marker in zip(paths, POTENTIALS, ("o", "s"), strict=False):
         steps = np.arange(p.steps + 1)
         style = {"color": colour, "marker": marker, "ms": 3, "lw": 1.4}
@@ -108,7 +108,7 @@ def plot_relaxation(
         if p.lost:
             panels[2].annotate(
                 plain(p.lost), (p.last, p.delta_q[p.last]), (0, 10), textcoords="offset points",
-                fontsize=8, color=colour,
+                fontsize=9, color=colour,
             )  # fmt: skip
     if all((p.fmax[np.isfinite(p.fmax)] > 0).all() for p in paths):
         panels[1].set_yscale("log")
@@ -170,7 +170,7 @@ def animate_relaxations(
     after: str | None = None,
     duration: int = 180,
 ) -> str:
-    """Write a GIF of both relaxations on one clock, with ΔQ against the step below.
+    """Write a GIF, 960 × 640, of both relaxations on one clock, with ΔQ against the step below.
 
     Args:
         report: what was measured.
@@ -189,9 +189,8 @@ def animate_relaxations(
     path, duration = file_path("path", path), whole("duration", duration)
     paths = trajectory.trajectory_pair(report, structure, before, after)
     longest = max(p.steps for p in paths)
-    picture = AccessibleFigure((7.6, 5.6))
-    picture.set_dpi(75)  # with few colours and thinned frames: small enough for a page
-    upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(3.1, 1))[:, 0]
+    picture = AccessibleFigure((9.6, 6.4))  # 960 pixels: to be read on a projector, too
+    upper, lower = picture.subfigures(2, 1, squeeze=False, height_ratios=(2.9, 1))[:, 0]
     scenes = _side_by_side(report, paths, 0, upper)
     markers, now = _clock(lower.subplots(), paths, report.noise_floor)
     canvas = FigureCanvasAgg(picture)
@@ -228,7 +227,10 @@ def _clock(axes: Axes, paths: Paths, noise_floor: float | None) -> tuple[list[Li
     axes.set_ylabel("ΔQ / amu$^{1/2}$ Å", fontsize=9)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
+    # Above the frame: wherever it stood inside, a curve could come to lie under it.
+    axes.legend(
+        fontsize=9, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0
+    )
     return markers, axes.axvline(0, color=GREY, lw=0.8)
 
 

@@ -87,7 +87,7 @@ class Scene:
             (
                 atom,
                 axes.text(
-                    0, 0, path.symbols[atom], ha="center", va="center", fontsize=8, zorder=3,
+                    0, 0, path.symbols[atom], ha="center", va="center", fontsize=9, zorder=3,
                     fontweight="bold", color=TEXT,
                 ),
             )
@@ -188,8 +188,8 @@ def colour_bar(figure: Figure | SubFigure, panels: Any, limit: float, label: str
         ScalarMappable(Normalize(0, limit), COLOURS), ax=panels, shrink=0.7, pad=0.02,
         extend="max", aspect=25,
     )  # fmt: skip
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=9)
     bar.outline.set_visible(False)
 
 

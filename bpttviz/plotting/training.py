@@ -70,7 +70,7 @@ def _losses(axes: Axes, run: Run) -> None:
         axes.plot(*(best or ((), ())), "o", ms=11, mfc="none", mec=TEXT, label="best")
     axes.set_ylabel(summary.loss_label(run).replace("^½", "$^{1/2}$"))
     if losses or validation:
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=9, frameon=False)
 
 
 def _ways_back(axes: Axes, ways: Sequence[summary.GradientProfile]) -> None:

@@ -45,7 +45,7 @@ def plot_unrolled(steps: int = 3) -> AccessibleFigure:
         _box(graph, t, -0.75, f"$g_{t}$", VERMILION)
         if t < steps:
             _arrow(graph, (t + 0.24, 0.75), (t + 0.76, 0.75), BLUE)
-            graph.text(t + 0.5, 0.87, "step", ha="center", fontsize=8.5, color=TEXT)
+            graph.text(t + 0.5, 0.87, "step", ha="center", fontsize=9, color=TEXT)
             _arrow(graph, (t + 0.76, -0.75), (t + 0.24, -0.75), VERMILION, dashed=True)
             _arrow(graph, (t + 0.5, 1.33), (t + 0.5, 1.06), GREY)
             _arrow(graph, (t + 0.5, -0.83), (t + 0.5, -1.28), GREY, dashed=True)
@@ -59,7 +59,7 @@ def plot_unrolled(steps: int = 3) -> AccessibleFigure:
     _arrow(graph, (steps + 0.24, 0.75), (steps + 0.76, 0.75), BLUE)
     _arrow(graph, (steps + 1, 0.5), (steps + 0.26, -0.72), VERMILION, dashed=True)
     graph.text(steps + 0.76, -0.4, "$dL/dX_K$", fontsize=9, color=TEXT)
-    graph.text(steps + 1, 1.13, "the end only", ha="center", fontsize=8.5, color=TEXT)
+    graph.text(steps + 1, 1.13, "the end only", ha="center", fontsize=9, color=TEXT)
     _words(words)
     picture.alt_text = (
         f"A relaxation of K = {steps} steps, unrolled. Above, from left to right: structures X_0 "
@@ -116,6 +116,6 @@ def _words(axes: Axes) -> None:
         for n, formula in enumerate(formulas, 1):
             axes.text(0, y - 0.09 * n, formula, va="top", fontsize=10.5, color=TEXT)
         axes.text(
-            0, y - 0.09 * len(formulas) - 0.1, code, va="top", fontsize=8.5, color=TEXT,
+            0, y - 0.09 * len(formulas) - 0.1, code, va="top", fontsize=9, color=TEXT,
             family="monospace", linespacing=1.35,
         )  # fmt: skip

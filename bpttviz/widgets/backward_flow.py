@@ -33,6 +33,9 @@ class BackwardFlow(SelfContained, anywidget.AnyWidget):
     what each step adds to dL/dθ. A click on an atom, or on its name, follows it: its forces, its
     share of the gradient and of ΔQ². Works without a kernel too.
 
+    Keys: left and right go a moment, Home and End to the ends, space plays, Escape lets the atom
+    go; in the pane the arrow keys turn it, plus and minus zoom, 0 goes back.
+
         bv.BackwardFlow(bv.stored_gradient("005_tet_Si"))
         bv.BackwardFlow(bv.trace_gradient(potential, start, end, rule, stop))
 

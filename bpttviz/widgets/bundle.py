@@ -2,9 +2,9 @@
 
 No bundler and no Node: the files import one another by relative paths, `bundle` follows those
 imports, takes each file once, in the order in which they need one another, and leaves the import
-lines out. What is left is one module. So that this means the same as the separate modules did,
-files do not rename what they import, and no two of them define the same name at their top level:
-both are refused.
+lines out, and the comments that stand on lines of their own. What is left is one module. So that
+this means the same as the separate modules did, files do not rename what they import, and no two of
+them define the same name at their top level: both are refused.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ IMPORT = re.compile(
     r"|import\b)\s*[\"'](?P<path>[^\"']+)[\"'];?[ \t]*\n",
     re.MULTILINE,
 )
+# What is written for readers of the files only: half of some.
+COMMENT = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
 CSS_IMPORT = re.compile(r"^@import\s+[\"'](?P<path>[^\"']+)[\"'];[ \t]*\n", re.MULTILINE)
 DECLARATION = re.compile(
     r"^(?:export\s+)?(?:default\s+)?(?:(?:async\s+)?function\b\s*\*?\s*|class\s+)(?P<one>[\w$]+)"
@@ -52,7 +54,7 @@ def bundle(*entries: str) -> str:
                     f"{_short(path)} and {_short(owners[name])} both define {name} at their top "
                     "level; in one module that cannot be: rename one of them"
                 )
-    return "\n".join(IMPORT.sub("", text) for text in files.values())
+    return "\n".join(COMMENT.sub("", IMPORT.sub("", text)) for text in files.values())
 
 
 def stylesheet(entry: str) -> str:

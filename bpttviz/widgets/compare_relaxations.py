@@ -26,7 +26,11 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     step; a click on a curve goes there. After the map's last step, K, the clock goes on to rest,
     through the frames that the report has of that way. On demand: arrows from every atom to its
     place in the reference end, atoms repeated beyond the cell's faces, and displacements drawn
-    larger than they are. An empty site of the crystal is drawn as a dashed circle.
+    larger than they are. A click on an atom tells how far it is from its place by step, its share
+    of ΔQ² and its force error. An empty site of the crystal is drawn as a dashed circle.
+
+    Keys: left and right go a step, Home and End to the ends, k to K, space plays, Escape lets the
+    atom go; in a pane the arrow keys turn both, plus and minus zoom, 0 goes back.
 
     In a page without a kernel (nbconvert, `save_html`) the same player stands in for the widget.
 
@@ -47,6 +51,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
             of the way to rest. A path that has ended, or was given up, stays at its last frame.
         arrows, images: whether displacement arrows, and periodic images, are shown.
         exaggeration: how many times as far from the reference end atoms are drawn, 1 to 20.
+        atom: index of the atom that is told about; -1: none.
         paths: the two `bpttviz.plotting.trajectory.AlignedTrajectory` (not a trait).
 
     Raises:
@@ -62,6 +67,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     arrows = traitlets.Bool(False)
     images = traitlets.Bool(False)
     exaggeration = traitlets.Int(1, min=1, max=20)
+    atom = traitlets.Int(-1)
 
     def __init__(
         self,
@@ -99,7 +105,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
             *([self._above] if views else []),
             self.player,
         ]
-        for name in ("step", "arrows", "images", "exaggeration"):
+        for name in ("step", "arrows", "images", "exaggeration", "atom"):
             traitlets.link((self, name), (self.player, name))
         self.player.observe(self._without_panes, "missing")
         self.observe(lambda _: self._load(), ["structure", "before", "after"])
@@ -119,6 +125,16 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     @traitlets.validate("before", "after")
     def _known_potential(self, proposal: Bunch) -> str:
         return _one_of("potential", proposal["value"], self.report.potentials)
+
+    @traitlets.validate("atom")
+    def _some_atom(self, proposal: Bunch) -> int:
+        count = len(self.paths[0].symbols)
+        if not -1 <= proposal["value"] < count:
+            raise traitlets.TraitError(
+                f"no atom {proposal['value']} in {self.structure}; there are 0 to {count - 1}, and "
+                "-1 for none"
+            )
+        return proposal["value"]
 
     @traitlets.validate("step")
     def _on_the_clock(self, proposal: Bunch) -> int:
@@ -154,6 +170,8 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     def _load(self) -> None:
         """Show the chosen structure and pair from the start."""
+        if self.player.payload.get("structure", self.structure) != self.structure:
+            self.atom = -1
         self.paths = trajectory.trajectory_pair(
             self.report, self.structure, self.before, self.after
         )

@@ -45,6 +45,8 @@ def comparison_payload(
     after = {step for rest in rests if rest for step in rest["steps"]} - {last}
     return {
         **contents(paths[0]),
+        "symbols": sorted(set(paths[0].symbols)),
+        "masses": report.reference(paths[0].structure).masses.cpu().numpy().round(3).tolist(),
         "mapSteps": last,
         "steps": max([last, *after]),
         "kept": [*kept.tolist(), *sorted(after)],
@@ -147,6 +149,7 @@ def _path(
 ) -> dict:
     moved = (path.positions - path.reference)[kept[kept <= path.last]]
     rest = report.row(path.potential, path.structure).dq_rest
+    forces = report.force_errors.get((path.potential, path.structure))
     return {
         "potential": path.potential,
         "colour": colour,
@@ -157,6 +160,7 @@ def _path(
         "fmax": _numbers(path.fmax),
         "deltaQ": _numbers(path.delta_q),
         "deltaQAtRest": float(f"{rest:.5g}") if np.isfinite(rest) else None,
+        "forceErrors": None if forces is None else _numbers(forces),
     }
 
 

@@ -28,6 +28,7 @@ class Player(anywidget.AnyWidget):
         arrows: whether arrows go from every atom to its place in the reference end.
         images: whether atoms are repeated beyond the cell's faces.
         exaggeration: how many times as far from the reference end atoms are drawn, 1 to 20.
+        atom: index of the atom that is told about; -1: none.
         views: model ids of nglview's widgets, which then show the atoms in place of the canvas.
         missing: True once the browser found that it cannot show those; the canvas took over.
         name: by which a page finds the player again.
@@ -41,6 +42,7 @@ class Player(anywidget.AnyWidget):
     arrows = traitlets.Bool(False).tag(sync=True)
     images = traitlets.Bool(False).tag(sync=True)
     exaggeration = traitlets.Int(1, min=1, max=20).tag(sync=True)
+    atom = traitlets.Int(-1).tag(sync=True)
     views = traitlets.List(traitlets.Unicode()).tag(sync=True)
     missing = traitlets.Bool(False).tag(sync=True)
     name = traitlets.Unicode().tag(sync=True)

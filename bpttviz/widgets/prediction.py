@@ -15,7 +15,7 @@ ENTRY = "prediction/index.js"
 
 
 class PredictionForm(anywidget.AnyWidget):
-    """Buttons or a field for one `Prediction`, which it keeps up to date.
+    """Buttons (arrow keys choose) or a field for one `Prediction`, which it keeps up to date.
 
     Args:
         prediction: what is asked.

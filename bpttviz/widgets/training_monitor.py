@@ -102,6 +102,8 @@ class TrainingMonitor(TrainingView):
         monitor                  # the cell is free again while it trains
         run = await monitor      # in a later cell: the run, as finetune returns it
 
+    The button has Enter and space, as every button.
+
     A stop takes effect between two steps of the relaxation or of its backward pass, and leaves a
     run that resumes to the same result. Running the cell again shows the training that goes on (or
     what the folder holds) instead of beginning another one.

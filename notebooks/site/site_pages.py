@@ -16,6 +16,7 @@ import bpttviz as bv
 from bpttviz.teaching.glossary import GLOSSARY
 
 PACKAGE = Path(bv.__file__).parent
+KEYS = Path(__file__).with_name("keys.rst")
 STUB = re.compile(r"^from \.(?P<room>\w+)[\w.]* import (?P<name>\w+) as (?P=name)$", re.MULTILINE)
 PICTURE = re.compile(r'<img src="data:image/png;base64,(?P<data>[^"]+)" alt="(?P<alt>[^"]*)"')
 SECTION = "## What fine-tuning on it gave"
@@ -163,7 +164,8 @@ def reference() -> dict[str, str]:
         module = "bpttviz.plotting" if room == "plotting" else "bpttviz"
         names = sorted(drawn if room == "plotting" else rooms[room], key=str.lower)
         entries = "\n\n".join(_entry(module, name) for name in names)
-        pages[f"{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{entries}\n"
+        keys = f"\n{read(KEYS)}" if room == "widgets" else ""
+        pages[f"{room}.rst"] = f"{title}\n{'=' * len(title)}\n\n{entries}\n{keys}"
         lines = "\n".join(_line(module, name) for name in names)
         overview.append(f"## [{title}]({room}.rst)\n\n{lines}\n")
     listed = "\n".join(name.removesuffix(".rst") for name in pages)

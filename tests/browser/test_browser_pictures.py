@@ -19,9 +19,19 @@ def test_a_picture_follows_the_theme(chromium, light):
     axes.fill_between([0, 1], [1, 1], color=BLUE)
     axes.set_axis_off()
     page = chromium.new_page()
-    page.set_content(f'<body data-jp-theme-light="{light}">{picture.to_html()}</body>')
-    shown = page.locator("img").screenshot()
+    opening = (
+        '<div class="jp-RenderedMarkdown"><img id="a" src="/files/pictures/00_a.png" alt="">'
+        '<img id="b" src="/files/photo.png" alt=""></div>'
+    )
+    body = f'<body data-jp-theme-light="{light}">{picture.to_html()}{opening}</body>'
+    page.set_content(body)
+    shown = page.locator("img.bpttviz-picture").screenshot()
+    filters = [
+        page.locator(name).evaluate("e => getComputedStyle(e).filter") for name in ("#a", "#b")
+    ]
     page.close()
+    # The course's picture in a Markdown cell goes along; a reader's own stays what it is.
+    assert [f != "none" for f in filters] == [light == "false", False]
     seen = np.array(Image.open(BytesIO(shown)).convert("RGB"), int)
     corner, middle = seen[2, 2], seen[len(seen) // 2, len(seen[0]) // 2]
     assert corner.max() < 40 if light == "false" else corner.min() == 255

@@ -2,6 +2,8 @@
 
 import browser
 import pytest
+import saved_pages
+from pages import Opened
 
 import bpttviz as bv
 from bpttviz.teaching.prediction import Prediction
@@ -65,3 +67,20 @@ def test_in_a_browser(chromium, choices, told, checked):
             told, checked, "stored", "Where <b>to</b>?", 0
         ]  # fmt: skip
     assert ".bpttviz-prediction" in stylesheet(ENTRY)
+
+
+@pytest.mark.browser
+def test_it_is_answered_by_keyboard_alone(chromium, tmp_path):
+    opened = Opened(chromium, saved_pages.PAGES["prediction"](tmp_path / "page.html"))
+    press = opened.page.keyboard.press
+    press("Tab")
+    press("ArrowDown")
+    assert opened.page.get_by_label("there").is_checked()
+    skip = opened.page.get_by_role("button", name="skip: Where")
+    assert skip.is_hidden()  # it is answered
+    press("Tab")  # to the number
+    opened.page.keyboard.type("2.5")
+    press("Tab")
+    assert opened.page.get_by_role("button", name="skip: How far").is_hidden()
+    assert opened.errors == []
+    opened.context.close()

@@ -1,6 +1,7 @@
 /** Atoms on a canvas: two panes with one camera; no library. */
 import { colourAt } from "../shared/colour.js";
 import { tag } from "../shared/dom.js";
+import { paintRing } from "./atom_details.js";
 import { bondsOf } from "./bonds.js";
 import { Camera } from "./camera.js";
 import { PanePainter } from "./pane_painter.js";
@@ -14,6 +15,7 @@ const SHADES = 48; // colours between 0 and the end of the scale
  * @property {boolean} arrows
  * @property {boolean} images
  * @property {number} exaggeration  how many times as far from the reference atoms are drawn
+ * @property {number} [atom]  that is ringed, if any
  */
 
 /** Two panes side by side. The pointer or the arrow keys turn both; the wheel (with Ctrl) zooms. */
@@ -142,9 +144,12 @@ export class CanvasStage {
   drawNow() {
     this.canvases.forEach((canvas, index) => {
       const { comparison, state } = this;
-      new PanePainter(canvas, comparison, this.camera, state.images).paint(this.cell, this.bodiesOf(index), {
+      const painter = new PanePainter(canvas, comparison, this.camera, state.images), bodies = this.bodiesOf(index);
+      painter.paint(this.cell, bodies, {
         ghost: this.ghost, vacancy: this.vacancy, arrows: state.arrows, lost: comparison.paths[index].lost,
       });
+      const { atom = -1 } = state;
+      if (atom >= 0) paintRing(painter, bodies.positions, comparison.sizes[atom], atom);
     });
     this.drawn++;
   }

@@ -24,6 +24,7 @@
  * @property {(number | null)[]} deltaQ   amu^½ Å to the reference
  * @property {number | null} deltaQAtRest amu^½ Å
  * @property {PayloadRest | null} [rest]
+ * @property {(number | null)[] | null} [forceErrors]  eV/Å, of every atom
  *
  * @typedef {Object} Payload
  * @property {string} structure
@@ -34,6 +35,8 @@
  * @property {number[]} radii   covalent ones, Å, one a species
  * @property {number} drawn     what part of them a sphere has
  * @property {Packed} species   uint8, one an atom
+ * @property {string[]} [symbols]  of the species
+ * @property {number[]} [masses]   amu, of every atom
  * @property {[number, string][]} labels  atoms to name
  * @property {Packed} reference float32: atoms × 3, Å
  * @property {number[][]} [vacancies] Å, where atoms of the crystal are missing
@@ -72,6 +75,7 @@ export class RelaxationPath {
     this.last = packed.last;
     this.lost = packed.lost;
     this.deltaQAtRest = packed.deltaQAtRest;
+    this.forceErrors = packed.forceErrors;
     this.reference = reference;
     this.mapSteps = mapSteps;
     /** Whether the last frame is at rest; false where the way there is not known. */
@@ -166,6 +170,9 @@ export class Comparison {
     this.radii = payload.radii;
     this.drawn = payload.drawn;
     this.labels = payload.labels;
+    /** Of the species; and of every atom, amu. Pictures do without both. */
+    this.symbols = payload.symbols ?? [];
+    this.masses = payload.masses ?? [];
     this.vacancies = Float32Array.from((payload.vacancies ?? []).flat());
     this.cell = payload.cell;
     this.middle = payload.middle;

@@ -40,10 +40,11 @@ export function render({ model, el }) {
   };
   const set = () => player.set({
     arrows: model.get("arrows"), images: model.get("images"), exaggeration: model.get("exaggeration"),
+    atom: model.get("atom"),
   });
   const stopListening = listen(model, [
     ["change:payload", load], ["change:step", go], ["change:arrows", set], ["change:images", set],
-    ["change:exaggeration", set],
+    ["change:exaggeration", set], ["change:atom", set],
   ]);
 
   const views = model.get("views");

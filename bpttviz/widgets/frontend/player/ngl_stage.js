@@ -32,6 +32,8 @@ export class NglStage {
     /** @type {number | null} */
     this.due = null;
     this.drawn = 0; // how often, for those who measure it
+    /** @type {((atom: number) => void) | null} an atom was clicked */
+    this.onPick = null;
     /** @type {any[] | null} */
     this.models = null;
     /** @type {import("./comparison.js").Comparison | null} */
@@ -95,6 +97,9 @@ export class NglStage {
     if (!this.heard.has(stage)) {
       this.heard.add(stage);
       stage.signals.componentAdded.add(() => this.draw(this.state));
+      stage.signals.clicked.add((/** @type {any} */ picked) => {
+        if (picked?.atom && picked.component?.name === this.comparison?.structure) this.onPick?.(picked.atom.index);
+      });
       sharpenLast(stage.viewer);
     }
     // Asked of the stage, not remembered: nglview may have painted it white since.

@@ -3,6 +3,7 @@
  * `NglStage` (nglview's, moved from here).
  */
 import { button, setText, tag, toggleButton } from "../shared/dom.js";
+import { AtomDetails, pickByClick } from "./atom_details.js";
 import { CanvasStage } from "./canvas_stage.js";
 import { Clock, run } from "./clock.js";
 import { Comparison, lastNotAfter } from "./comparison.js";
@@ -14,7 +15,7 @@ const RATES = [[2.5, "½×"], [5, "1×"], [10, "2×"], [20, "4×"], [60, "max"]]
 
 const MOST_EXAGGERATED = 20; // times as far from the reference as atoms can be drawn
 
-/** @typedef {{arrows: boolean, images: boolean, exaggeration: number}} Options */
+/** @typedef {{arrows: boolean, images: boolean, exaggeration: number, atom: number}} Options */
 
 export class Player {
   /**
@@ -30,7 +31,7 @@ export class Player {
     this.stage = null;
     this.clock = new Clock((at, sign) => this.comparison?.neighbour(at, sign) ?? at, 0);
     /** @type {Options} */
-    this.options = { arrows: false, images: false, exaggeration: 1 };
+    this.options = { arrows: false, images: false, exaggeration: 1, atom: -1 };
     this.panes = tag("div", { class: "panes" });
     this.readouts = tag("div", { class: "readouts" });
     this.curvesBox = tag("div", { class: "curves" });
@@ -39,8 +40,11 @@ export class Player {
     this.exaggeratedWords = tag("span", { class: "warning" });
     this.notes = tag("div", { class: "notes", role: "alert" });
     this.curves = new Curves(this.curvesBox, (step) => this.choose(step));
+    this.atomDetails = new AtomDetails(this.curves, (atom) => this.pick(atom));
+    pickByClick(this.panes, () => this.stage, (atom) => this.pick(atom));
     this.el = tag("section", { class: "bpttviz-player", role: "group" },
-      this.panes, this.readouts, this.transport(), this.viewOptions(), this.curvesBox, this.legend, this.notes);
+      this.panes, this.readouts, this.transport(), this.viewOptions(), this.curvesBox,
+      this.atomDetails.el, this.legend, this.notes);
     this.el.addEventListener("keydown", (event) => this.onKey(event));
     Object.assign(this.el, { bpttvizPlayer: this }); // for tests and the console
     el.replaceChildren(this.el);
@@ -55,6 +59,7 @@ export class Player {
     this.stage?.destroy();
     this.stage = stage;
     this.panes.hidden = stage instanceof NglStage;
+    if (stage instanceof NglStage) stage.onPick = (atom) => this.pick(atom);
     if (this.comparison) {
       stage.load(this.comparison);
       this.show();
@@ -66,6 +71,7 @@ export class Player {
    * @param {number} [step]
    */
   load(payload, step = 0) {
+    if (payload.structure !== this.comparison?.structure) this.options.atom = -1;
     this.comparison = new Comparison(payload);
     this.clock.playing = false;
     this.clock.last = this.comparison.steps;
@@ -84,6 +90,7 @@ export class Player {
     this.notes.replaceChildren(...notes.map((note) => tag("p", {}, note)));
     this.stage?.load(this.comparison);
     this.curves.load(this.comparison);
+    this.atomDetails.load(this.comparison);
     this.show();
   }
 
@@ -157,7 +164,7 @@ export class Player {
       ...(vacancies.length ? [tag("span", {}, empty, " an empty site")] : []),
       this.arrowWords, this.exaggeratedWords,
       ...(goesOn ? [tag("span", {}, "after K: on to rest, by another algorithm")] : []),
-      tag("span", { class: "hint" }, "drag to turn both panes"),
+      tag("span", { class: "hint" }, "drag to turn both panes, click an atom to follow it"),
     ];
   }
 
@@ -171,6 +178,11 @@ export class Player {
     this.set(options);
     this.tell.step?.(this.clock.step);
     for (const [name, value] of Object.entries(options)) this.tell.option?.(name, value);
+  }
+
+  /** @param {number} atom  to tell about; once more, or -1: none */
+  pick(atom) {
+    this.choose(this.clock.step, { atom: atom === this.options.atom ? -1 : atom });
   }
 
   /**
@@ -231,6 +243,7 @@ export class Player {
     this.exaggeratedWords.hidden = exaggeration === 1;
     setText(this.exaggeratedWords, `atoms are drawn ${exaggeration} times as far from the reference end as they are`);
     this.curves.show(step);
+    this.atomDetails.show(this.options.atom, step, clock.playing);
     this.stage?.draw({ step, ...this.options });
   }
 
@@ -246,6 +259,7 @@ export class Player {
     const to = this.stepOf(event.key);
     if (to !== undefined) this.choose(to);
     else if (event.key === " " && !isButton) this.togglePlay();
+    else if (event.key === "Escape" && this.options.atom >= 0) this.pick(-1);
     else {
       // Enter and space press a button as everywhere; the notebook must not see them.
       if (isButton && (event.key === " " || event.key === "Enter")) event.stopPropagation();

@@ -5,6 +5,7 @@
  * Only `answer` and `skipped` are written here.
  */
 import { tag } from "../shared/dom.js";
+import { listen } from "../shared/model.js";
 
 /** @typedef {import("../shared/model.js").Model} Model */
 
@@ -72,9 +73,8 @@ export function render({ model, el }) {
     skip.hidden = Boolean(answer) || model.get("skipped");
     status.textContent = model.get("status");
   };
-  model.on("change:answer change:skipped change:status", update);
   update();
-  return () => model.off("change:answer change:skipped change:status", update);
+  return listen(model, [["change:answer", update], ["change:skipped", update], ["change:status", update]]);
 }
 
 export default { render };
