@@ -38,11 +38,12 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         report: what was measured.
         structure: number or name of the first one to show.
         before, after: names of two potentials; by default the report's first and last.
-        viewer: what shows the atoms: `bpttviz.widgets.Canvas` (the player's own) or
-            `bpttviz.widgets.ngl.NGLPanes`. By default nglview, in which atoms can also be picked
-            and measured; the canvas where nglview cannot be imported, and also where its front
-            end turns out to be missing in the browser (VS Code and Colab without it): only the
-            browser knows, so it decides there, and Python hears of it.
+        viewer: what shows the atoms: by default `bpttviz.widgets.Canvas()`, the player's own. It
+            needs neither a graphics card nor another extension, looks the same in a saved page,
+            and adds nothing to what a notebook keeps. `bpttviz.widgets.NGLPanes()` shows the same
+            in nglview's windows, in which atoms can also be picked and measured; where its front
+            end is missing in the browser (VS Code and Colab without it) the canvas takes over:
+            only the browser knows, so it decides there, and Python hears of it.
 
     Attributes:
         structure: name of the structure shown (a trait: set, observe or link it; so are all here).
@@ -83,7 +84,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         first = report.row(before, structure).structure
         report.row(after, first)
         super().__init__()
-        self.viewer = _default_viewer() if viewer is None else _checked_viewer(viewer)
+        self.viewer = Canvas() if viewer is None else _checked_viewer(viewer)
         self.set_trait("structure", first)
         self.set_trait("before", before)
         self.set_trait("after", after)
@@ -189,17 +190,9 @@ def _checked_viewer(viewer: Viewer) -> Viewer:
         kind = f"the class {name}" if isinstance(viewer, type) else name
         raise TypeError(
             f"viewer must be an object such as bpttviz.widgets.Canvas() or "
-            f"bpttviz.widgets.ngl.NGLPanes(), got {kind}"
+            f"bpttviz.widgets.NGLPanes(), got {kind}"
         )
     return viewer
-
-
-def _default_viewer() -> Viewer:
-    try:
-        from bpttviz.widgets.ngl import NGLPanes  # slow to load, and not always there
-    except ImportError:
-        return Canvas()
-    return NGLPanes()
 
 
 def _one_of(what: str, name: str, known: list[str]) -> str:

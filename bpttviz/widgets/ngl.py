@@ -9,7 +9,7 @@ import nglview
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from bpttviz.plotting.palette import DISTANCE, GHOST, SKY, TEXT
+from bpttviz.plotting.palette import DISTANCE, GHOST, SKY
 from bpttviz.plotting.scene import RADIUS, cell_edges, minority, view
 from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.payload import extent, images
@@ -17,11 +17,6 @@ from bpttviz.widgets.payload import extent, images
 BOND = "#9b9b9b"
 LARGEST_SPHERE = 0.8  # Å, as drawn: hardly an element has a larger one
 FIELD_OF_VIEW = 22.0  # degrees: little perspective, so that a displacement looks its size anywhere
-# Spheres of which only the far half is seen, from within, without shades.
-FAR_HALF = {
-    "radius_type": "covalent", "disable_impostor": True, "sphere_detail": 2, "side": "back",
-    "use_interior_color": True,
-}  # fmt: skip
 
 
 class Atoms(nglview.Structure):
@@ -99,14 +94,11 @@ def _load(pane: nglview.NGLWidget, path: AlignedTrajectory, limit: float) -> Non
         "radius_type": "covalent",
     }  # fmt: skip
     pane.add_representation("spacefill", component=0, radius_scale=RADIUS, **coloured)
-    # What is behind a sphere's middle, and a little larger: that leaves an outline of it.
+    # Only the far half, seen from within, so that a ghost shows nothing but where its atom is not.
     pane.add_representation(
-        "spacefill", component=0, color=TEXT, radius_scale=1.07 * RADIUS, **FAR_HALF
-    )
-    # Only the far half, so that a ghost shows nothing but where its atom is not at its place.
-    pane.add_representation(
-        "spacefill", component=1, color=GHOST, radius_scale=RADIUS, opacity=0.6,
-        depth_write=False, **FAR_HALF,
+        "spacefill", component=1, color=GHOST, opacity=0.6, depth_write=False, side="back",
+        use_interior_color=True, radius_type="covalent", radius_scale=RADIUS,
+        disable_impostor=True, sphere_detail=1,
     )  # fmt: skip
     if len(of):
         # Small and pale: neither to be taken for atoms of the cell, nor to hide them.

@@ -17,6 +17,11 @@ from bpttviz.plotting.scene import RADIUS, empty_sites
 
 pytestmark = pytest.mark.browser
 
+NGLVIEW = (
+    "from bpttviz.widgets import NGLPanes\n"
+    "compare = bv.CompareRelaxations(report, viewer=NGLPanes())"
+)
+
 
 @pytest.fixture(scope="module")
 def notebook(chromium, tiny_report, tmp_path_factory):
@@ -26,7 +31,7 @@ def notebook(chromium, tiny_report, tmp_path_factory):
         "import pickle, bpttviz as bv\nreport = pickle.load(open('report.pkl', 'rb'))",
         "report.rest_paths = {}  # the clock ends with the map",
         "plane = bv.ErrorPlane(report)\nplane",
-        "compare = bv.CompareRelaxations(report)\nplane.link(compare)\ncompare",
+        f"{NGLVIEW}\nplane.link(compare)\ncompare",
     ]
     with browser.jupyterlab(folder) as (address, token):
         opened = browser.Notebook(chromium, folder, address, token, cells)
@@ -126,6 +131,27 @@ def test_both_panes_show_atoms(notebook):
     keep("compare-start", notebook.page.screenshot())
 
 
+SELECTORS = """(width) => {
+    const player = document.querySelector(".bpttviz-player");
+    const all = player.closest(".widget-vbox");
+    all.style.width = width;
+    const boxes = [...all.querySelectorAll(".widget-dropdown")]
+        .map((one) => one.getBoundingClientRect());
+    const { right } = all.getBoundingClientRect();
+    all.style.width = "";
+    return boxes.map((box) => [box.top, box.width, right - box.right]);
+}"""
+
+
+def test_the_selectors_stand_in_one_row_in_a_narrow_cell_too(notebook):
+    for width in ("", "700px"):
+        tops, widths, left = np.transpose(notebook.page.evaluate(SELECTORS, width))
+        assert len(tops) == 3
+        assert np.ptp(tops) == 0
+        assert widths.min() > 150
+        assert left.min() >= 0
+
+
 SHOWN = """async () => {
     const { stage } = document.querySelector(".bpttviz-player").bpttvizPlayer;
     return (await stage.views()).map(([view]) => {
@@ -173,27 +199,23 @@ MESHES = """async () => {
     const [[view]] = await stage.views();
     const corners = (repr) => Array.from(repr.bufferList[0].geometry.attributes.position.array);
     const named = (name) => view.stage.compList.find((component) => component.name === name);
-    const outline = named(stage.comparison.structure).reprList
-        .find(({ repr }) => repr.getParameters().side === "back").repr;
-    const meshes = ["bonds", "empty sites"].map((name) => named(name).reprList[0].repr);
-    return [...meshes, outline].map(corners);
+    return ["bonds", "empty sites"].map((name) => corners(named(name).reprList[0].repr));
 }"""
 
 
-def test_bonds_and_outlines_go_with_the_atoms_and_the_vacancy_is_drawn(notebook, tiny_report):
+def test_bonds_go_with_the_atoms_and_the_vacancy_is_drawn(notebook, tiny_report):
     paths = trajectory.trajectory_pair(tiny_report, "000_vac_Si")
     for step in (0, 3):
         notebook.python(f"compare.step = {step}")
         wait_for_step(notebook, paths, step)
         atoms = np.array(notebook.page.evaluate(SHOWN)[0])
-        bonds, sites, outline = map(np.array, notebook.page.evaluate(MESHES))
+        bonds, sites = map(np.array, notebook.page.evaluate(MESHES))
         rods = bonds.reshape(-1, 36, 3)
         rods = rods[np.ptp(rods, axis=1).max(1) > 0]  # the others only fill the buffer
         assert 120 < len(rods) < 220  # two an atom, and halves of those that cross a face
         begin = rods[:, ::6].mean(1)  # one corner of each of its six sides
         nearest = np.linalg.norm(begin[:, None] - atoms, axis=2).min(1)
         np.testing.assert_allclose(nearest, 0.9 * RADIUS * covalent_radii[14], atol=2e-3)
-        np.testing.assert_allclose(outline.reshape(len(atoms), -1, 3).mean(1), atoms, atol=2e-3)
         (site,) = empty_sites(paths[0])
         np.testing.assert_allclose(sites.reshape(-1, 3).mean(0), site, atol=0.01)
 
@@ -322,7 +344,7 @@ def test_where_nglview_has_no_front_end_the_canvas_takes_over(chromium, tiny_rep
     cells = [
         "import pickle, bpttviz as bv\nreport = pickle.load(open('report.pkl', 'rb'))",
         "report.rest_paths = {}  # the clock ends with the map",
-        "compare = bv.CompareRelaxations(report)\ncompare",
+        f"{NGLVIEW}\ncompare",
     ]
     with browser.jupyterlab(tmp_path) as (address, token):
         opened = browser.Notebook(chromium, tmp_path, address, token, cells)

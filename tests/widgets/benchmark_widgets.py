@@ -1,6 +1,6 @@
 """Frame rates of the widgets in JupyterLab in a headless, software-rendered Chromium.
 
-    python tests/widgets/benchmark_widgets.py [seconds a measurement]
+    python tests/widgets/benchmark_widgets.py [seconds a measurement] [part of a widget's name]
 
 Not a test: frame rates depend on the machine and on what else it is doing, and are printed to be
 read. Beside them stands what depends less on others: the processor time that Chromium spent, over
@@ -22,12 +22,13 @@ import sys
 sys.path.insert(0, {HELPERS!r})
 import made_up, bpttviz as bv
 from bpttviz.widgets import Canvas
+from bpttviz.widgets.ngl import NGLPanes
 small, large = made_up.report(), made_up.report(cells=4, steps=200)
 """
 PLAYERS = {  # what is shown -> the cell that shows it
-    "nglview, 64 atoms": "bv.CompareRelaxations(small)",
+    "nglview, 64 atoms": "bv.CompareRelaxations(small, viewer=NGLPanes())",
     "canvas, 64 atoms": "bv.CompareRelaxations(small, viewer=Canvas())",
-    "nglview, 512 atoms": "bv.CompareRelaxations(large)",
+    "nglview, 512 atoms": "bv.CompareRelaxations(large, viewer=NGLPanes())",
     "canvas, 512 atoms": "bv.CompareRelaxations(large, viewer=Canvas())",
 }
 DRAGGED = {  # widgets that are drawn while the pointer moves: (selector, cell)
@@ -86,14 +87,34 @@ def play(notebook, seconds: float) -> dict[str, str]:
     page.locator(".bpttviz-player").scroll_into_view_if_needed()
     page.wait_for_timeout(4000)  # nglview goes on building after its first frame
     results = {}
-    for name, on in (("plain", False), ("arrows and images", True)):
-        options = {"arrows": on, "images": on}
+    for name, options in (
+        ("plain", {"arrows": False, "images": False}),
+        ("arrows", {"arrows": True, "images": False}),
+        ("arrows and images", {"arrows": True, "images": True}),
+    ):
         page.evaluate(PLAY, [1, options])  # what is shown for the first time takes longer
         before = processor_time()
         frames, took = page.evaluate(PLAY, [seconds, options])
         spent = 1000 * (processor_time() - before) / frames
         results[name] = f"{frames / took:.1f} frames/s, {spent:.0f} ms of processor each"
+    page.evaluate(PLAY, [0, {"arrows": True, "images": False}])
+    before = processor_time()
+    rate = drag(notebook, ".jp-OutputArea canvas:not(.still) >> visible=true >> nth=0", seconds)
+    spent = 1000 * (processor_time() - before) / (rate * seconds)
+    results["dragged, with arrows"] = f"{rate:.1f} frames/s, {spent:.0f} ms of processor each"
     return results
+
+
+def weight(notebook) -> str:
+    """Of what a notebook and a page keep of a widget, kB."""
+    sizes = notebook.python(
+        "import json, ipywidgets\n"
+        "state = ipywidgets.Widget.get_manager_state()['state']\n"
+        "own = {m for m, s in state.items() if 'ngl' in str(s['model_module'])}\n"
+        "kept = sum(len(json.dumps(state[m])) for m in own)\n"
+        "print(kept // 1000, widget.save_html('page.html').stat().st_size // 1000)"
+    ).split()
+    return f"{sizes[0]} kB in the notebook beside the player's own; its page {sizes[1]} kB"
 
 
 def drag(notebook, selector: str, seconds: float) -> float:
@@ -113,7 +134,7 @@ def drag(notebook, selector: str, seconds: float) -> float:
     return page.evaluate("1000 * window.painted / (performance.now() - window.counted)")
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, only: str) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         browser.chromium() as chromium,
@@ -121,13 +142,18 @@ def main(seconds: float) -> None:
     ):
         folder = Path(folder)
         for name, cell in PLAYERS.items():
+            if only not in name:
+                continue
             notebook = open_cell(chromium, folder, address, token, cell)
             notebook.run()
             rates = play(notebook, seconds)
             lines = [f"  {what}: {rate}" for what, rate in rates.items()]
+            lines.append(f"  {weight(notebook)}")
             print(name, *lines, sep="\n", flush=True)
             notebook.page.close()
         for name, (selector, cell) in DRAGGED.items():
+            if only not in name:
+                continue
             notebook = open_cell(chromium, folder, address, token, cell)
             notebook.run()
             rate = drag(notebook, selector, seconds)
@@ -136,4 +162,5 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    seconds, only, *_ = [*sys.argv[1:], *("5", "")[len(sys.argv) - 1 :]]
+    main(float(seconds), only)

@@ -10,7 +10,7 @@ import pytest
 from traitlets import TraitError
 
 from bpttviz.plotting import trajectory
-from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane
+from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, NGLPanes
 
 LOOK = "application/vnd.jupyter.widget-view+json"
 
@@ -47,7 +47,7 @@ class TestCompareRelaxations:
         assert compare.player.images
 
     def test_choosing_a_structure_loads_it_from_its_start(self, tiny_report):
-        compare = CompareRelaxations(tiny_report)
+        compare = CompareRelaxations(tiny_report, viewer=NGLPanes())
         compare.step = 3
         first, second = tiny_report.structures
         compare.children[0].children[0].value = second
@@ -69,7 +69,7 @@ class TestCompareRelaxations:
         assert "disturbed on the left" in compare.picture().alt_text
 
     def test_the_cameras_start_alike_and_are_linked(self, tiny_report):
-        views = CompareRelaxations(tiny_report).viewer.views
+        views = CompareRelaxations(tiny_report, viewer=NGLPanes()).viewer.views
         assert views[0]._synced_model_ids == [views[1].model_id]
         assert views[1]._synced_model_ids == [views[0].model_id]
         orientations = [
@@ -131,7 +131,7 @@ class TestCompareRelaxations:
         assert compare.steps == 0
         assert compare.player.payload["notes"] == ["Only one frame: nothing to play."]
 
-    def test_without_nglview_the_canvas_takes_its_place(self, tiny_report, monkeypatch):
+    def test_the_canvas_is_the_default_and_needs_no_nglview(self, tiny_report, monkeypatch):
         monkeypatch.setitem(sys.modules, "nglview", None)  # as if it were not installed
         monkeypatch.delitem(sys.modules, "bpttviz.widgets.ngl", raising=False)
         compare = CompareRelaxations(tiny_report)
@@ -142,7 +142,7 @@ class TestCompareRelaxations:
         assert compare.player.payload["structure"] == compare.structure
 
     def test_panes_that_the_browser_cannot_show_are_taken_away(self, tiny_report):
-        compare = CompareRelaxations(tiny_report)
+        compare = CompareRelaxations(tiny_report, viewer=NGLPanes())
         assert compare.children[1].layout.display is None
         compare.player.missing = True  # as the browser reports it
         assert compare.children[1].layout.display == "none"

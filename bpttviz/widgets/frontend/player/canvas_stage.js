@@ -16,6 +16,7 @@ const SHADES = 48; // colours between 0 and the end of the scale
  * @property {boolean} images
  * @property {number} exaggeration  how many times as far from the reference atoms are drawn
  * @property {number} [atom]  that is ringed, if any
+ * @property {boolean} [playing]    whether the next step is due soon
  */
 
 /** Two panes side by side. The pointer or the arrow keys turn both; the wheel (with Ctrl) zooms. */

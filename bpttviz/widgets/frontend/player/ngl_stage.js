@@ -8,6 +8,7 @@ import { VACANCY_SIZE } from "./pane_painter.js";
 
 const NGL_PATIENCE = 15000; // milliseconds to wait for nglview to appear before giving it up
 const PALE_OPACITY = 0.25;  // opacity of atoms that are no longer where they are shown
+const NEVER_SHARP = -1;      // a level of sampling, in NGL's words
 const BOND_RADIUS = 0.09, RING_RADIUS = 0.05; // Å
 
 /**
@@ -28,6 +29,7 @@ export class NglStage {
     this.ids = ids;
     this.el = el;
     this.heard = new WeakSet();
+    /** @type {import("./canvas_stage.js").StageState} */
     this.state = { step: 0, arrows: false, images: false, exaggeration: 1 };
     /** @type {number | null} */
     this.due = null;
@@ -92,7 +94,7 @@ export class NglStage {
    * @param {number} index  of the path
    */
   drawView(view, index) {
-    const { comparison } = this;
+    const { comparison, state } = this;
     const { stage } = view;
     if (!this.heard.has(stage)) {
       this.heard.add(stage);
@@ -102,6 +104,9 @@ export class NglStage {
       });
       sharpenLast(stage.viewer);
     }
+    // The sharp picture costs as much as a dozen drafts: none between two steps.
+    if (state.playing) stage.viewer.sampleLevel = NEVER_SHARP;
+    else if (stage.viewer.sampleLevel === NEVER_SHARP) stage.viewer.sampleLevel = stage.getParameters().sampleLevel;
     // Asked of the stage, not remembered: nglview may have painted it white since.
     const backgroundColor = hex(getComputedStyle(this.el).backgroundColor);
     if (stage.getParameters().backgroundColor !== backgroundColor) stage.setParameters({ backgroundColor });
@@ -165,10 +170,6 @@ function moveAtoms(component, positions, distances) {
   const { structure } = component;
   if (structure?.atomStore?.count !== distances.length) return; // of another structure: on its way out
   structure.updatePosition(positions);
-  // NGL moves spheres that are made of triangles only where it turns their normals, too.
-  component.eachRepresentation((/** @type {any} */ { repr }) => {
-    for (const buffer of repr.bufferList) buffer.updateNormals = true;
-  });
   structure.atomStore.bfactor.set(distances);
   component.updateRepresentations({ position: true, color: true });
 }

@@ -244,7 +244,7 @@ export class Player {
     setText(this.exaggeratedWords, `atoms are drawn ${exaggeration} times as far from the reference end as they are`);
     this.curves.show(step);
     this.atomDetails.show(this.options.atom, step, clock.playing);
-    this.stage?.draw({ step, ...this.options });
+    this.stage?.draw({ step, playing: clock.playing, ...this.options });
   }
 
   /** @param {KeyboardEvent} event */
