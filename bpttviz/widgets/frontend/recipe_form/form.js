@@ -30,6 +30,11 @@ class Row {
     this.input = tag("input", { type: "text", inputmode: "decimal", id, autocomplete: "off", "aria-describedby": `${id}-words` });
     this.words = tag("span", { class: "words", id: `${id}-words`, role: "status" });
     this.el = tag("div", { class: "row" }, tag("label", { for: id }, label), this.slider, this.input, this.words);
+    this.busy = false; // the reader is at it: what arrives meanwhile must not take it away
+    for (const control of [this.slider, this.input]) {
+      control.addEventListener("input", () => { this.busy = true; });
+      for (const done of ["change", "blur"]) control.addEventListener(done, () => { this.busy = false; });
+    }
     this.slider.addEventListener("input", () => this.write(this.chosen));
     this.slider.addEventListener("change", () => ask(String(this.chosen)));
     this.input.addEventListener("change", () => ask(this.input.value));
@@ -54,7 +59,7 @@ class Row {
    * @param {boolean} disabled
    */
   show(value, problem, disabled) {
-    if (!problem) {
+    if (!problem && !this.busy) {
       this.slider.value = String(this.field.logarithmic ? Math.log10(value) : value);
       this.write(value);
     }
