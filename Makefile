@@ -45,7 +45,7 @@ define environment
 endef
 
 $(STAMP): pyproject.toml constraints.txt bpttviz/__init__.py Makefile
-	$(call environment,.venv,constraints.txt,test$(comma)mace$(comma)site)
+	$(call environment,.venv,constraints.txt,test$(comma)mace$(comma)diep$(comma)matgl$(comma)site)
 
 $(SEVENNET)/.installed: pyproject.toml constraints.txt constraints-sevennet.txt bpttviz/__init__.py
 	$(call environment,$(SEVENNET),constraints-sevennet.txt,test$(comma)sevennet)

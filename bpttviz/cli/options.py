@@ -26,6 +26,8 @@ NAMES = """\
   sevennet:FILE                         a SevenNet checkpoint of your own
   mace:FILE                             a MACE model file; needs --trust, as opening one runs code
   mace:small, mace:medium, ...          a MACE foundation model, downloaded (extra "mace")
+  diep, diep:FOLDER                     DIEP; its weights come with the package (extra "diep")
+  matgl:FOLDER, matgl:NAME              a folder of matgl's, or a name from its hub (extra "matgl")
   painn, transformer                    the small potentials that come with bpttviz
   FOLDER                                a run of `finetune`"""
 

@@ -133,6 +133,24 @@ def _sevennet(which: str, device: str, trusted: bool, head: str | None) -> Poten
     return PotentialEntry(SevenNet(device=device, modality=head))
 
 
+def _diep(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
+    """The DIEP that comes with its package, or a folder of one's own."""
+    from bpttviz.potentials.pretrained.diep import DIEP
+
+    return PotentialEntry(DIEP(which or None, device), caveat="" if which else R2SCAN)
+
+
+def _matgl(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
+    """A folder that matgl wrote, or a name from its hub."""
+    from bpttviz.potentials.pretrained.matgl import MatGL
+
+    if not which:
+        raise ValueError(
+            "matgl is many potentials: write matgl:FOLDER, or matgl:NAME with a name from its hub"
+        )
+    return PotentialEntry(MatGL(which, device), caveat=R2SCAN if "r2scan" in which.lower() else "")
+
+
 def _mace(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
     """A MACE file, or a foundation model by name."""
     from bpttviz.potentials.pretrained.mace import MACE
@@ -210,6 +228,8 @@ FAMILIES: dict[str, Callable[[str, str, bool, str | None], PotentialEntry]] = {
     "chgnet": _chgnet,
     "sevennet": _sevennet,
     "mace": _mace,
+    "diep": _diep,
+    "matgl": _matgl,
     "painn": _student("painn"),
     "transformer": _student("transformer"),
 }

@@ -98,6 +98,33 @@ def require_finite(structures: Structures) -> None:
         raise _complaint(structures, index, "has positions that are not finite")
 
 
+def require_neighbours(
+    structures: Structures, first: torch.Tensor, cutoff: float, model: str
+) -> None:
+    """Refuse an atom without any neighbour.
+
+    Args:
+        structures: the batch.
+        first: (E,) the first atom of every edge, of the flat batch.
+        cutoff: within which neighbours were searched, Å.
+        model: what cannot describe it, as "this DIEP".
+
+    Raises:
+        StructureError: names the first such atom, counted in its structure.
+    """
+    _require_structures(structures)
+    lonely = torch.bincount(first, minlength=len(structures.numbers)) == 0
+    if bool(lonely.any()):
+        found = int(lonely.nonzero()[0])
+        index = int(structures.structure_index[found])
+        raise _complaint(
+            structures,
+            index,
+            f"atom {found - sum(structures.counts[:index])} has no neighbour within {cutoff:g} Å; "
+            f"{model} cannot describe an isolated atom",
+        )
+
+
 def require_sizes(structures: Structures, size: int, explanation: str) -> None:
     """Refuse a structure of another number of atoms.
 

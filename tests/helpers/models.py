@@ -1,5 +1,7 @@
 """Small potentials for tests: sound ones of our own, and those that extras bring."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from ase.build import bulk
@@ -71,6 +73,42 @@ def small_mace(dtype=torch.float64, heads=("Default",), seed=0):
 def sevennet(*arguments, **keywords):
     pytest.importorskip("sevenn", reason="sevenn is not installed: pip install 'bpttviz[sevennet]'")
     return bv.SevenNet(*arguments, **keywords)
+
+
+def diep(*arguments, **keywords):
+    if find_spec("diep") is None:
+        pytest.skip("diep is not installed: pip install 'bpttviz[diep]'")
+    return bv.DIEP(*arguments, **keywords)
+
+
+def small_matgl(kind, seed=0, **settings):
+    """A potential as matgl makes them, of its class ``kind``: random weights, for Na, Si, P, Cl."""
+    if find_spec("matgl") is None:
+        pytest.skip("matgl is not installed: pip install 'bpttviz[matgl]'")
+    import matgl.models
+    from matgl.apps.pes import Potential
+
+    torch.manual_seed(seed)
+    small = {"units": 8, "nblocks": 1, "is_intensive": False, "cutoff": CUTOFF, "use_smooth": True}
+    of_kind = {
+        "M3GNet": {"dim_node_embedding": 8, "dim_edge_embedding": 8, "threebody_cutoff": 3.5},
+        "TensorNet": {"rbf_type": "SphericalBessel"},
+    }
+    elements = ("Na", "Si", "P", "Cl")
+    network = getattr(matgl.models, kind)(elements, **small | of_kind.get(kind, {}) | settings)
+    with torch.no_grad():
+        for weights in network.parameters():
+            # As they are born they give no forces to speak of.
+            weights *= 2.5 if kind == "M3GNet" else 1.4
+    return Potential(network, data_std=5.0, element_refs=torch.tensor([-1.0, -5.0, -4.0, -2.0]))
+
+
+def m3gnet(dtype=torch.float32):
+    return bv.MatGL(small_matgl("M3GNet"), dtype=dtype)
+
+
+def tensornet(dtype=torch.float32):
+    return bv.MatGL(small_matgl("TensorNet"), dtype=dtype)
 
 
 def rattled_silicon():

@@ -7,12 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bpttviz.potentials.pretrained.e3 import quiet
 
 # How torch complains of a class or function that it will not execute (not of torn files).
 REFUSED = ("nsupported global", "nsupported class", "unrecognized function", "Can only build")
+
+
+class DownloadError(RuntimeError):
+    """A model that could not be fetched: says how to get it otherwise."""
+
+
+def numpy_values() -> list[Any]:
+    """What a file with NumPy's arrays and numbers needs to be ``allowed``; none of it runs code."""
+    # Files written with NumPy 1 name the same function by its old place.
+    rebuild = np.empty(0).__reduce__()[0]
+    return [
+        (rebuild, "numpy.core.multiarray._reconstruct"),
+        (rebuild, "numpy._core.multiarray._reconstruct"),
+        np.ndarray,
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")),
+    ]
 
 
 def read_checkpoint(
@@ -34,8 +52,11 @@ def read_checkpoint(
     problem = _problem_before_opening(path)
     if problem:
         raise ValueError(f"{path} {problem}; give {wanted}")
+    # What a package allowed for good must still be allowed when we are done.
+    known = torch.serialization.get_safe_globals()
+    more = [value for value in allowed if value not in known]
     try:
-        with quiet(), torch.serialization.safe_globals(list(allowed)):
+        with quiet(), torch.serialization.safe_globals(more):
             return torch.load(path, map_location="cpu", weights_only=not trusted)
     except Exception as error:  # whatever a torn file provokes
         problem = _problem_of(error, trusted)

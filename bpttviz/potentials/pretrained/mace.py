@@ -18,7 +18,7 @@ from bpttviz._files import write_atomic
 from bpttviz._tensor_checks import require_device, require_dtype, require_dtype_named
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
-from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
+from bpttviz.potentials.pretrained.checkpoints import DownloadError, read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, quiet, without_codegen
 from bpttviz.potentials.requirements import require_choice, require_elements
 from bpttviz.structures import Structures
@@ -28,10 +28,6 @@ IRREPS = ("hidden_irreps", "MLP_irreps", "edge_irreps")
 ARRAYS = ("atomic_energies", "atomic_inter_scale", "atomic_inter_shift")
 UNSUPPORTED = ("cueq_config", "embedding_specs")
 WANTED = "the file that MACE writes at the end of a training (.model), not a training checkpoint"
-
-
-class DownloadError(RuntimeError):
-    """A model that could not be fetched: says how to get it otherwise."""
 
 
 class MACE(Potential):

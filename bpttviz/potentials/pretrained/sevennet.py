@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,7 @@ from bpttviz._files import write_atomic
 from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
-from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
+from bpttviz.potentials.pretrained.checkpoints import numpy_values, read_checkpoint
 from bpttviz.potentials.pretrained.e3 import import_extra, without_codegen
 from bpttviz.potentials.requirements import require_elements
 from bpttviz.structures import Structures
@@ -169,17 +168,7 @@ def _read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be read, or holds something else.
     """
-    numeric = [type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")]
-    # Files written with NumPy 1 name the same function by its old place.
-    rebuild = np.empty(0).__reduce__()[0]
-    allowed = [
-        (rebuild, "numpy.core.multiarray._reconstruct"),
-        (rebuild, "numpy._core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        *numeric,
-    ]
-    saved = read_checkpoint(path, WANTED, allowed=allowed)
+    saved = read_checkpoint(path, WANTED, allowed=numpy_values())
     if not isinstance(saved, dict) or not {"config", "model_state_dict"} <= saved.keys():
         raise ValueError(f"{path} holds no SevenNet; give {WANTED}")
     return {k: v for k, v in saved.items() if k in ("config", "epoch", "model_state_dict")}
