@@ -377,7 +377,8 @@ CALLS = {
 NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
-    "DivergenceWarning", "MACE", "SevenNet", "DIEP", "MatGL", "plotting.AccessibleFigure", "plotting.WalkerPath",
+    "DivergenceWarning", "MACE", "SevenNet", "DIEP", "MatGL",
+    "plotting.AccessibleFigure", "plotting.WalkerPath",
     "plotting.Ways", "Robustness", "GradientTrace", "define", "landscape_examples", "shipped_runs",
     "read_answers", "Ranks", "data_parallel",
     "shipped_report", "BulkProperties", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",

@@ -82,7 +82,7 @@ def diep(*arguments, **keywords):
 
 
 def small_matgl(kind, seed=0, **settings):
-    """A potential as matgl makes them, of its class ``kind``: random weights, for Na, Si, P, Cl."""
+    """A potential as matgl makes them, of its class ``kind``: random weights, eight elements."""
     if find_spec("matgl") is None:
         pytest.skip("matgl is not installed: pip install 'bpttviz[matgl]'")
     import matgl.models
@@ -94,13 +94,13 @@ def small_matgl(kind, seed=0, **settings):
         "M3GNet": {"dim_node_embedding": 8, "dim_edge_embedding": 8, "threebody_cutoff": 3.5},
         "TensorNet": {"rbf_type": "SphericalBessel"},
     }
-    elements = ("Na", "Si", "P", "Cl")
+    elements = ("C", "O", "Na", "Si", "P", "Cl", "Ga", "Ge")
     network = getattr(matgl.models, kind)(elements, **small | of_kind.get(kind, {}) | settings)
     with torch.no_grad():
         for weights in network.parameters():
             # As they are born they give no forces to speak of.
             weights *= 2.5 if kind == "M3GNet" else 1.4
-    return Potential(network, data_std=5.0, element_refs=torch.tensor([-1.0, -5.0, -4.0, -2.0]))
+    return Potential(network, data_std=5.0, element_refs=-torch.arange(1.0, 9.0))
 
 
 def m3gnet(dtype=torch.float32):

@@ -175,8 +175,11 @@ def test_models_of_something_else_are_refused():
         bv.MatGL(small_matgl("M3GNet", **state))
 
 
-def test_what_is_no_model_is_told(tmp_path):
+def test_what_is_no_model_is_told(tmp_path, monkeypatch):
     small_matgl("M3GNet")  # skips where matgl is missing
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     for wrong in (3, None, ""):
         with pytest.raises(ValueError, match="model must be a folder that matgl wrote"):
             bv.MatGL(wrong)

@@ -31,14 +31,15 @@ class MatGL(FolderPotential):
     Args:
         model: a folder that matgl wrote; the name of a potential on matgl's hub, as
             "TensorNet-MatPES-PBE-v2025.1-PES" (downloaded once to matgl's cache; others' as
-            "owner/name"); or a ``matgl.apps.pes.Potential`` in memory. A name that ends in
-            r2SCAN's is fitted to another functional than our data sets.
+            "owner/name"); or a ``matgl.apps.pes.Potential`` in memory. Names with
+            r2SCAN in them are fitted to another functional than our data sets.
         device: "cpu" or "cuda".
         dtype: what the network computes in; float32 as trained, float64 for gradient checks.
 
     Raises:
         ImportError: the package ``matgl`` is not installed.
-        DownloadError: the name is not known to the hub, or there is no way to it from here.
+        DownloadError: the name is not known to the hub, or there is no way to it from here (said
+            after half a minute of trying).
         ValueError: a folder without a potential, or with one that needs more than positions; no
             such device or floating-point type.
         StructureError: (when called) an element that it was not trained on, positions that are not
