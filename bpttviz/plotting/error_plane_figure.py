@@ -33,9 +33,9 @@ LOOK: dict[str, tuple[str, Line]] = {
 LOOK[error_plane.KEPT_RIGHT] = LOOK[error_plane.UNCHANGED] = (GREY, "solid")
 # The quarter's name in more lines and more: shares of the plane that they take, width and height.
 NAMES = {
-    (0.54, 0.095): "the paradox: {}, {}\n(where the mean goes, seen from where it was)",
-    (0.34, 0.18): "the paradox:\n{}, {}\n(where the mean goes,\nseen from where it was)",
-    (0.2, 0.15): "the paradox:\n{},\n{}",
+    (0.6, 0.1): "the paradox: {}, {}\n(where the mean goes, seen from where it was)",
+    (0.36, 0.19): "the paradox:\n{}, {}\n(where the mean goes,\nseen from where it was)",
+    (0.215, 0.16): "the paradox:\n{},\n{}",
 }
 APART = 9  # points between the rows of means
 ROWS = 330  # points that a plane is high, and wide, at least: rows of means have a share of it

@@ -22,7 +22,7 @@ IMPORT = re.compile(
     re.MULTILINE,
 )
 # What is written for readers of the files only: half of some.
-COMMENT = re.compile(r"^[ \t]*/\*\*.*?\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"^[ \t]*/\*\*(?:(?!\*/).)*\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
 CSS_IMPORT = re.compile(r"^@import\s+[\"'](?P<path>[^\"']+)[\"'];[ \t]*\n", re.MULTILINE)
 DECLARATION = re.compile(
     r"^(?:export\s+)?(?:default\s+)?(?:(?:async\s+)?function\b\s*\*?\s*|class\s+)(?P<one>[\w$]+)"

@@ -92,7 +92,10 @@ class Playground(PlaygroundView):
         out: folder for the runs, one a recipe; by default one that the system forgets.
 
     Attributes:
-        steps, step_size, share, learning_rate: the recipe (traits; set one to begin anew).
+        steps: K, a trait like the other three of the recipe: set one to begin anew.
+        step_size: η, Å²/eV.
+        share: of starts that lie around the reference end.
+        learning_rate: of Adam.
         plane, player, monitor: the `ErrorPlane`, what shows the atoms, the `TrainingMonitor`.
 
     Raises:

@@ -37,6 +37,13 @@ class TestBundle:
             "export const c = 1;\n\nexport const b = (x) => x + c;\n\nb(c);\n"
         )
 
+    def test_a_comment_on_a_line_of_its_own_goes_and_no_code_with_it(self, frontend):
+        frontend(
+            a__index="/** of the file */\n  /** @type {any} */ (f).draw(1);\n"
+            "  /**\n   * of the next\n   */\ng();\n"
+        )
+        assert bundle("a/index.js") == "  /** @type {any} */ (f).draw(1);\ng();\n"
+
     def test_several_entries_share_what_they_import(self, frontend):
         frontend(
             a__index='import "../s/s.js";\nconst a = 1;\n',
