@@ -1,6 +1,7 @@
 """Frame rates of the widgets in JupyterLab in a headless, software-rendered Chromium.
 
-    python tests/widgets/benchmark_widgets.py [seconds a measurement] [part of a widget's name]
+    PYTHONPATH=tests/helpers python tests/widgets/benchmark_widgets.py \\
+        [seconds a measurement] [part of a widget's name]
 
 Not a test: frame rates depend on the machine and on what else it is doing, and are printed to be
 read. Beside them stands what depends less on others: the processor time that Chromium spent, over
