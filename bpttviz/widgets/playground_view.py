@@ -148,8 +148,11 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
             self.player = Player(payload=payload, step=payload["steps"])
             self.remove_class(WITHOUT_PATHS)
         else:
-            step, at_rest = self.player.step, self.player.step >= self.player.payload["steps"]
+            shown = self.player.payload
+            step, at_rest = self.player.step, self.player.step >= shown["steps"]
             with self.player.hold_sync():
+                if payload["structure"] != shown["structure"]:
+                    self.player.atom = -1
                 self.player.payload = payload
                 self.player.step = payload["steps"] if at_rest else min(step, payload["steps"])
         if self._right.children != (self.player,):

@@ -23,6 +23,30 @@ play = bv.Playground(
 )
 play
 """
+# The clock plays, with everything set otherwise than at first; what it shows is written down.
+WATCH = """() => {
+    const player = document.querySelector(".bpttviz-player").bpttvizPlayer, { clock } = player;
+    const watched = window.watched = { loads: 0, paused: 0, frames: [], jumps: [] };
+    const load = player.load.bind(player);
+    player.load = (...what) => { watched.loads++; load(...what); };
+    player.choose(0, { arrows: true, exaggeration: 7, atom: 3 });
+    player.stage.zoom(1.3);
+    player.stage.canvases[0].focus();
+    clock.rate = 20;
+    player.togglePlay();
+    let before = clock.step;
+    const look = () => {
+        if (!clock.playing) watched.paused++;
+        const { step, last, neighbour } = clock;
+        // At the end: from the beginning again, or a new way that is shorter.
+        const due = before >= last ? [0, last] : [neighbour(before, 1)];
+        if (step !== before) watched.frames.push(step);
+        if (step !== before && !due.includes(step)) watched.jumps.push([before, step, last]);
+        before = step;
+        if (watched.loads < 3) requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+}"""
 PARTS = ("error-plane", "player", "recipe", "training")
 SCREEN = {"width": 1280, "height": 800}
 ROOM = 680  # of 800: what JupyterLab leaves of a screen
@@ -76,7 +100,7 @@ def test_it_trains_stops_and_resumes_by_clicks_and_nothing_jumps(chromium, tmp_p
         keep("playground-before", page.screenshot())
 
         page.get_by_role("button", name="Start training").click()
-        page.wait_for_selector(".bpttviz-playground circle.way")  # arrows that have grown twice
+        plays_on_while_it_trains(page)
         assert edges(page) == before
         assert page.get_by_label("K", exact=True).is_disabled()
         keep("playground-during", page.screenshot())
@@ -100,6 +124,24 @@ def test_it_trains_stops_and_resumes_by_clicks_and_nothing_jumps(chromium, tmp_p
         keep("playground-dark", page.screenshot())
         assert notebook.errors == []
         assert notebook.outside == []
+
+
+def plays_on_while_it_trains(page):
+    """Measurements replace the player's data: step, atom, view and focus stay what they are."""
+    page.evaluate(WATCH)
+    page.wait_for_selector(".bpttviz-playground circle.way")  # arrows that have grown twice
+    page.wait_for_function("watched.loads >= 3")
+    seen = page.evaluate("watched")
+    assert seen["paused"] == 0
+    assert seen["jumps"] == []
+    assert len(seen["frames"]) > 20  # and it went on all the time
+    player = page.locator(".bpttviz-player")
+    assert player.evaluate("e => e.bpttvizPlayer.options") == {
+        "arrows": True, "images": False, "exaggeration": 7, "atom": 3,
+    }  # fmt: skip
+    assert player.evaluate("e => e.bpttvizPlayer.stage.camera.zoom") == pytest.approx(1.3)
+    assert page.evaluate("document.activeElement.tagName") == "CANVAS"
+    page.get_by_role("button", name="Pause (space)").click()
 
 
 def refuses_what_cannot_be(notebook):

@@ -31,8 +31,11 @@ export class FlowStage extends CanvasStage {
     this.spheres = flow.colours.map((scale) => Array.from({ length: FLOW_SHADES },
       (_, k) => solidSphere(colourAt(scale, k / (FLOW_SHADES - 1)))));
     this.ring = ghostSphere(flow.ghost);
-    const [canvas] = this.canvases;
-    canvas.setAttribute("aria-label", `${flow.words}. Arrow keys turn it, plus and minus zoom, 0 goes back.`);
+    this.canvases[0].setAttribute("aria-label", `${flow.words}. Arrow keys turn it, plus and minus zoom, 0 goes back.`);
+  }
+
+  pane() {
+    const canvas = super.pane();
     /** @type {[number, number] | null} */
     let down = null;
     canvas.addEventListener("pointerdown", (event) => { down = [event.offsetX, event.offsetY]; });
@@ -42,6 +45,7 @@ export class FlowStage extends CanvasStage {
       }
       down = null;
     });
+    return canvas;
   }
 
   /** @param {Partial<{step: number, way: number, equal: boolean, atom: number}>} shown */

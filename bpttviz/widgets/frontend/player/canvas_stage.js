@@ -51,23 +51,23 @@ export class CanvasStage {
     this.vacancy = emptySite(comparison.ghost);
     this.cell = Float32Array.from(comparison.cell.flat());
     this.bodies = [];
-    this.resized.disconnect();
-    this.canvases = comparison.paths.map((path) => this.pane(path.potential));
-    this.el.replaceChildren(...this.canvases);
+    const { structure, atoms, paths } = comparison;
+    if (this.canvases.length !== paths.length) { // else whoever drags one, or has the focus there, keeps it
+      this.resized.disconnect();
+      this.canvases = paths.map(() => this.pane());
+      this.el.replaceChildren(...this.canvases);
+    }
+    paths.forEach(({ potential }, at) => this.canvases[at].setAttribute("aria-label",
+      `${structure} under ${potential}, ${atoms} atoms. Arrow keys turn both panes, plus and minus zoom, 0 goes back.`));
   }
 
   destroy() {
     this.resized.disconnect();
   }
 
-  /** @param {string} potential */
-  pane(potential) {
-    const { structure, atoms } = this.comparison;
-    const canvas = tag("canvas", {
-      tabindex: 0, role: "img",
-      "aria-label": `${structure} under ${potential}, ${atoms} atoms. Arrow keys turn both panes, ` +
-        "plus and minus zoom, 0 goes back.",
-    });
+  /** One pane, empty so far. */
+  pane() {
+    const canvas = tag("canvas", { tabindex: 0, role: "img" });
     this.followPointer(canvas);
     canvas.addEventListener("dblclick", () => this.home());
     canvas.addEventListener("wheel", (event) => {

@@ -241,6 +241,14 @@ export class Comparison {
   }
 
   /**
+   * The last step, up to `step`, that has a frame.
+   * @param {number} step
+   */
+  frameAt(step) {
+    return this.kept[lastNotAfter(this.kept, step)];
+  }
+
+  /**
    * The step nearest to `step` that has a frame, in the direction of `sign` if it is not 0.
    * @param {number} step
    * @param {number} sign

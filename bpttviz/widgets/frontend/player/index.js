@@ -33,24 +33,32 @@ export function render({ model, el }) {
     },
   });
   player.el.dataset.model = model.get("name");
-  const load = () => player.load(model.get("payload"), model.get("step"));
-  const go = () => {
-    tellStep.cancel(); // what was on its way is older than what is asked for now
-    player.go(model.get("step"));
+  /** @type {{payload: any, step?: number}} */
+  let taken = { payload: null };
+  // Both may come in one message, in either order. A step that is not new is older than the clock's.
+  const take = () => {
+    const before = taken;
+    taken = { payload: model.get("payload"), step: model.get("step") };
+    const asked = taken.step === before.step ? undefined : taken.step;
+    if (taken.payload !== before.payload) player.load(taken.payload, asked);
+    else if (asked !== undefined) {
+      tellStep.cancel(); // what was on its way is older than what is asked for now
+      player.go(asked);
+    }
   };
   const set = () => player.set({
     arrows: model.get("arrows"), images: model.get("images"), exaggeration: model.get("exaggeration"),
     atom: model.get("atom"),
   });
   const stopListening = listen(model, [
-    ["change:payload", load], ["change:step", go], ["change:arrows", set], ["change:images", set],
+    ["change:payload", take], ["change:step", take], ["change:arrows", set], ["change:images", set],
     ["change:exaggeration", set], ["change:atom", set],
   ]);
 
   const views = model.get("views");
   const stage = views.length ? new NglStage(model.widget_manager, views, player.el) : null;
   if (stage) player.use(stage);
-  load();
+  take();
   set();
   stage?.connect().catch((error) => {
     console.warn(`bpttviz: ${error.message}; its own player takes over`);

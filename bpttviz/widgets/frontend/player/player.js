@@ -67,15 +67,21 @@ export class Player {
   }
 
   /**
+   * Another comparison. One of the structure that is shown takes its place while all goes on: what
+   * plays plays on, and the clock stays where it is (at the new end, if it stood at the end).
    * @param {import("./comparison.js").Payload} payload
-   * @param {number} [step]
+   * @param {number} [step]  where to go instead, unless it plays
    */
-  load(payload, step = 0) {
-    if (payload.structure !== this.comparison?.structure) this.options.atom = -1;
+  load(payload, step) {
+    const { clock } = this, before = this.comparison;
     this.comparison = new Comparison(payload);
-    this.clock.playing = false;
-    this.clock.last = this.comparison.steps;
-    this.clock.go(step);
+    const same = before?.structure === payload.structure && before.atoms === this.comparison.atoms;
+    const place = clock.playing || clock.step < clock.last ? clock.step : this.comparison.steps;
+    clock.playing &&= same && this.comparison.steps > 0;
+    clock.last = this.comparison.steps;
+    if (!clock.playing) clock.go((same ? step ?? place : step) ?? 0);
+    else clock.step = this.comparison.frameAt(Math.min(place, clock.last)); // its ticks go on, too
+    if (!same) this.options.atom = -1;
     const { structure, paths, steps, kept, goesOn, mapSteps, imageOf, ghost, notes } = this.comparison;
     this.el.setAttribute("aria-label",
       `${structure}: ${paths[0].potential} on the left, ${paths[1].potential} on the right`);
@@ -87,7 +93,8 @@ export class Player {
     this.el.style.setProperty("--ghost", ghost);
     this.readouts.replaceChildren(...paths.map((path) => this.readout(path)));
     this.legend.replaceChildren(...this.legendOf(this.comparison));
-    this.notes.replaceChildren(...notes.map((note) => tag("p", {}, note)));
+    const said = [...this.notes.children].map((note) => note.textContent); // once is enough for who listens
+    if (said.join("\n") !== notes.join("\n")) this.notes.replaceChildren(...notes.map((note) => tag("p", {}, note)));
     this.stage?.load(this.comparison);
     this.curves.load(this.comparison);
     this.atomDetails.load(this.comparison);
@@ -202,6 +209,7 @@ export class Player {
    */
   set(options) {
     Object.assign(this.options, options);
+    if (!(this.options.atom < (this.comparison?.atoms ?? Infinity))) this.options.atom = -1; // of another structure
     this.arrowsButton.setAttribute("aria-pressed", String(this.options.arrows));
     this.imagesButton.setAttribute("aria-pressed", String(this.options.images));
     this.show();
