@@ -918,17 +918,17 @@ benchmark --potential chgnet --learning-rate 0 --out {out}
 benchmark --potential chgnet --learning-rate nan 1e-3 --out {out}
 benchmark --potential chgnet --steps 0 --out {out}
 benchmark --potential chgnet --out {xyz}
-reproduce --checkpoint 9 --out {out}
-reproduce --dataset nonsense --out {out}
-reproduce --folds 0 --out {out}
-reproduce --folds 1 --out {out}
-reproduce --folds 9999 --out {out}
-reproduce --only 99 --out {out}
-reproduce --only -1 --out {out}
-reproduce --epochs -1 --out {out}
-reproduce --learning-rate nan --out {out}
-reproduce --step-size 0 --out {out}
-reproduce --out {xyz}
+cross-validate --checkpoint 9 --out {out}
+cross-validate --dataset nonsense --out {out}
+cross-validate --folds 0 --out {out}
+cross-validate --folds 1 --out {out}
+cross-validate --folds 9999 --out {out}
+cross-validate --only 99 --out {out}
+cross-validate --only -1 --out {out}
+cross-validate --epochs -1 --out {out}
+cross-validate --learning-rate nan --out {out}
+cross-validate --step-size 0 --out {out}
+cross-validate --out {xyz}
 cost --steps 0 --out {out}
 cost --steps -5 --out {out}
 cost --steps 5 5 --repeats 0 --out {out}

@@ -17,6 +17,7 @@ from bpttviz.cli import (
     basins,
     benchmark,
     cost,
+    cross_validate,
     evaluate,
     finetune,
     grade,
@@ -37,6 +38,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "benchmark": benchmark,
     "reproduce": reproduce,
+    "cross-validate": cross_validate,
     "trial": trial,
     "cost": cost,
     "speed": speed,
@@ -92,8 +94,8 @@ def _prepare(choices: argparse.Namespace) -> None:
     Raises:
         ValueError: there is none such.
     """
-    out = Path(choices.out)
-    for place in (out, *out.parents):
+    out = None if choices.out is None else Path(choices.out)
+    for place in () if out is None else (out, *out.parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f"--out {out}: {place} is a file, not a folder")
         if place.is_symlink() and not place.exists():
@@ -149,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         made.add_argument(
             "--out",
-            required=True,
+            required=not getattr(command, "OUT_OPTIONAL", False),
             type=folder,
             metavar="FOLDER",
             help="folder for results; resumed if it has any",

@@ -1,51 +1,103 @@
-"""The paper's experiment on shipped data."""
+"""The paper's claims, one by one, with a verdict; and how their rows are computed."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_adjoint, add_recipe, adjoint_of, whole
+from bpttviz.cli.options import add_potential, add_recipe, load_chosen, whole
 
-HELP = "cross-validated fine-tuning of a pretrained CHGNet on the shipped relaxations"
+if TYPE_CHECKING:
+    from bpttviz.experiments.claims.study import Setting
+
+HELP = "every claim of the paper with a verdict, from committed rows; or compute rows anew"
+OUT_OPTIONAL = True
+
+EXAMPLES = """\
+  bpttviz reproduce                                  the table, in seconds
+  bpttviz reproduce --claim 1 --rows                 what it is made from
+  bpttviz reproduce --out table                      as Markdown and JSON
+  bpttviz reproduce --claim 5 --run --potential painn --out rows    all of its rows anew
+  bpttviz reproduce --claim 6 --run path bulk --tuned si-defects/chgnet-test \\
+      --potential chgnet --out rows
+  bpttviz submit --each run --workers 4 --out jobs -- reproduce --claim 5 --potential chgnet \\
+      --run 2 4 8 16 32 42 --out rows
+
+Rows are computed with the data's own training and test part, without any choice. What a folder
+holds is not computed again, and counts in its table in place of the committed row."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--checkpoint", default="0.3.0", help="0.3.0, 0.2.0 or r2scan")
+    parser.add_argument("--claim", type=whole, nargs="+", help="just these; all by default")
+    parser.add_argument("--rows", action="store_true", help="print every row of evidence too")
+    parser.add_argument(
+        "--run", nargs="*", metavar="ROW", help="compute these rows of one claim, all without names"
+    )
+    add_potential(parser, several=True)
     parser.add_argument("--dataset", default="si-defects", help="si-defects or crystals")
+    parser.add_argument(
+        "--tuned", metavar="RUN", help="for claim 6: a run of finetune, instead of training one"
+    )
     add_recipe(parser)
-    add_adjoint(parser)
-    parser.add_argument("--folds", type=whole, default=4, help="number of folds")
-    parser.add_argument("--only", type=int, nargs="*", help="do just these folds (from 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes report.txt and report.csv, and what they are from."""
-    from bpttviz.datasets.library import load_dataset
-    from bpttviz.experiments.protocol import PaperRecipe
-    from bpttviz.experiments.reproduce import cross_validate
-    from bpttviz.potentials.pretrained.chgnet import CHGNet
+    """Writes rows/*.jsonl with --run; claims.md and claims.json with --out."""
+    from bpttviz.experiments.claims.paper import CLAIMS, claim
+    from bpttviz.experiments.claims.table import ClaimsTable
 
-    report = cross_validate(
-        CHGNet(choices.checkpoint, choices.device),
-        load_dataset(choices.dataset),
-        choices.out,
-        PaperRecipe(
-            step_size=choices.step_size,
-            steps=choices.steps,
-            epochs=choices.epochs,
-            learning_rate=choices.learning_rate,
-            seed=choices.seed,
-            adjoint=adjoint_of(choices),
-        ),
-        folds=choices.folds,
-        only=choices.only,
-        progress=not choices.quiet,
-    )
-    if report is None:
-        print("not all folds are done yet")
-    else:
-        print((Path(choices.out) / "report.txt").read_text(encoding="utf-8"))
+    numbers = [claim(number).number for number in choices.claim or ()]
+    if choices.run is not None:
+        _compute(choices, numbers)
+    table = ClaimsTable.read(None if choices.out is None else Path(choices.out))
+    shown = table.subset(numbers or [one.number for one in CLAIMS])
+    print(shown.to_text(rows=choices.rows))
+    if choices.out is not None:
+        shown.write(Path(choices.out))
     return 0
+
+
+def _compute(choices: argparse.Namespace, numbers: list[int]) -> None:
+    """Rows of one claim, each printed as it comes."""
+    from bpttviz.experiments.claims.studies import STUDIES
+
+    if len(numbers) != 1:
+        raise ValueError("--run computes rows of one claim: say which with --claim")
+    if choices.out is None:
+        raise ValueError("--run needs --out FOLDER, where rows and trainings are kept")
+    study = STUDIES[numbers[0]]
+    for name in choices.potential or ["painn"]:
+        setting = _setting(name, choices)
+        for which in choices.run or study.runs(setting):
+            study.compute(setting, which, lambda row: print(row, file=sys.stderr, flush=True))
+
+
+def _setting(name: str, choices: argparse.Namespace) -> Setting:
+    """Potential, data and recipe that were chosen."""
+    from bpttviz.datasets.library import load_dataset
+    from bpttviz.experiments.claims.study import setting_of
+    from bpttviz.experiments.protocol import PaperRecipe
+    from bpttviz.experiments.registry import load_potential
+
+    entry = load_chosen(name, choices)
+    recipe = PaperRecipe(
+        step_size=choices.step_size, steps=choices.steps, epochs=choices.epochs,
+        learning_rate=choices.learning_rate, seed=choices.seed,
+    )  # fmt: skip
+    told = {
+        "--epochs": (choices.epochs, 3), "--steps": (choices.steps, 20),
+        "--step-size": (choices.step_size, 0.06), "--learning-rate": (choices.learning_rate, 5e-4),
+        "--seed": (choices.seed, 0), "--tuned": (choices.tuned, None),
+    }  # fmt: skip
+    differing = "".join(f" {option} {x}" for option, (x, usual) in told.items() if x != usual)
+    tuned = None if choices.tuned is None else load_potential(choices.tuned, choices.device)
+    return setting_of(
+        name, entry.potential, load_dataset(choices.dataset), choices.dataset, Path(choices.out),
+        seen=entry.seen, recipe=recipe, progress=not choices.quiet,
+        tuned=None if tuned is None else tuned.potential, tuned_name=choices.tuned or "",
+        command=f"bpttviz reproduce --potential {name} --dataset {choices.dataset}{differing}",
+    )  # fmt: skip

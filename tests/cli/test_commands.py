@@ -61,8 +61,8 @@ def test_it_runs_as_a_module_and_refuses_what_it_does_not_know():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["reproduce", "--checkpoint", "1.0"], "no CHGNet checkpoint '1.0'"),
-        (["reproduce", "--only", "7"], "no fold 7"),
+        (["cross-validate", "--checkpoint", "1.0"], "no CHGNet checkpoint '1.0'"),
+        (["cross-validate", "--only", "7"], "no fold 7"),
         (["relax", "nowhere.xyz", "--potential", "chgnet"], "nowhere.xyz does not exist"),
         (["finetune", "--potential", "chgnet"], "give files of relaxations, or --dataset"),
         (["finetune", "a", "--pairs", "--potential", "chgnet"], "even number of files"),

@@ -10,8 +10,8 @@ from springs import network
 from taught import references
 
 import bpttviz as bv
+from bpttviz.experiments.cross_validation import cross_validate
 from bpttviz.experiments.protocol import BPTT, PRETRAINED, SCALAR, PaperRecipe, best_scale
-from bpttviz.experiments.reproduce import cross_validate
 
 
 def test_cross_validation_resumes_and_shares_work(tmp_path):

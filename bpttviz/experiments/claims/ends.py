@@ -1,0 +1,222 @@
+"""Claims 1, 2 and 5: ends, forces, and how many relaxations they are learned from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.evaluation.metrics import RIGHT, WRONG
+from bpttviz.evaluation.report import Report
+from bpttviz.experiments.claims import paper
+from bpttviz.experiments.claims.evidence import (
+    AFTER_K,
+    ENDS,
+    FORCES,
+    NUMBER,
+    Evidence,
+    of_comparison,
+    of_pairs,
+    of_report,
+)
+from bpttviz.experiments.claims.study import Setting, Study
+from bpttviz.experiments.methods import BOTH_ENDS, stages_of
+from bpttviz.experiments.methods import FORCES as FORCE_MATCHED
+from bpttviz.experiments.protocol import (
+    BPTT,
+    SCALAR,
+    SCALES_FILE,
+    Question,
+    best_scale,
+    question_of,
+)
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.scaled import ScaledForces
+from bpttviz.training.recipe import Recipe
+
+METHODS = (SCALAR, FORCE_MATCHED, BPTT, BOTH_ENDS)
+THROUGH_TIME = {BPTT: paper.PAPERS, BOTH_ENDS: paper.OURS}  # method → part of claim 2
+RECIPE_NAMES = {
+    SCALAR: "forces × one number",
+    FORCE_MATCHED: "force matching",
+    BPTT: "BPTT, the paper's way",
+    BOTH_ENDS: "BPTT from both ends",
+}
+HELD_OUT = "test part"
+WHERE = {
+    "near the defect": "force_mae_near",
+    "far from the defect": "force_mae_far",
+    "weak forces": "force_mae_weak",
+    "strong forces": "force_mae_strong",
+}
+SIZES = (2, 4, paper.FEW, 16, 32)
+UPDATES = 48  # of each training of claim 5, or as many as whole epochs allow below it
+
+
+class Methods(Study):
+    """Claims 1 and 2: methods side by side, trained for one budget without any choice."""
+
+    claim = 1
+
+    def runs(self, setting: Setting) -> tuple[str, ...]:
+        """A method each."""
+        return METHODS
+
+    def gradients(self, setting: Setting, run: str) -> int:
+        """The budget of a method."""
+        how = setting.potential, setting.training, setting.recipe, setting.unlabelled
+        return sum(stage.evaluations for stage in stages_of(run, *how))
+
+    def rows(self, setting: Setting, run: str) -> list[Evidence]:
+        report = setting.compared(run, self.tuned(setting, run))
+        origin = setting.provenance(self, run)
+        start = Evidence(
+            1, "", setting.data, setting.name, RECIPE_NAMES[run], HELD_OUT, ENDS, np.nan,
+            remark=f"{len(setting.training)} relaxations, {setting.recipe.epochs} epochs",
+            provenance=origin,
+        )  # fmt: skip
+        asked = {r.name: question_of(r, setting.training) for r in setting.held_out}
+        return rows_of_report(start, report, asked, run)
+
+    def tuned(self, setting: Setting, run: str) -> Potential:
+        """The potential that a method makes."""
+        if run == SCALAR:
+            file = setting.folder / SCALES_FILE
+            scale = best_scale(
+                setting.potential, setting.training, setting.recipe, file, setting.progress
+            )
+            return ScaledForces(setting.potential, scale)
+        potential = setting.potential
+        how = setting.potential, setting.training, setting.recipe, setting.unlabelled
+        for number, stage in enumerate(stages_of(run, *how)):
+            name = f"{run}-{number}"
+            trained = setting.trained(name, stage.objective, stage.config, potential)
+            potential = trained.potential
+        return potential
+
+
+def rows_of_report(
+    start: Evidence, report: Report, asked: dict[str, Question], method: str
+) -> list[Evidence]:
+    """Rows of claims 1, 2 and 6 from a report of two potentials.
+
+    Args:
+        start: says what they have in common.
+        report: before and after.
+        asked: structure → what it asks of the training.
+        method: of `bpttviz.experiments.methods`.
+    """
+    through_time = method in THROUGH_TIME
+    rows = [
+        of_report(replace(start, part=paper.KINDS if through_time else ""), report),
+        of_report(replace(start, quantity=AFTER_K), report),
+        of_report(
+            replace(start, claim=2, quantity=FORCES, part=THROUGH_TIME.get(method, "")), report
+        ),
+    ]
+    for question in Question:
+        names = [name for name in report.structures if asked.get(name) is question]
+        if 0 < len(names) < len(report.structures):
+            some = report.subset(names)
+            rows.append(of_report(replace(start, question=question.value), some))
+            forces = replace(start, claim=2, question=question.value, quantity=FORCES)
+            rows.append(of_report(forces, some))
+    if through_time:
+        rows += [*_forces_by_place(start, report), minima_row(start, report)]
+    return rows
+
+
+def _forces_by_place(start: Evidence, report: Report) -> list[Evidence]:
+    """Where forces change, as context."""
+    rows = []
+    for where, column in WHERE.items():
+        row = replace(start, claim=2, part="", quantity=f"force error, {where}")
+        try:
+            rows.append(of_comparison(row, report.compare(column)))
+        except ValueError:  # no such atoms
+            continue
+    return rows
+
+
+def minima_row(start: Evidence, report: Report) -> Evidence:
+    """How many minima that were right before are wrong after."""
+    before, after = (
+        report.column("basin", p) for p in (report.potentials[0], report.potentials[-1])
+    )
+    pairs = list(zip(report.structures, before, after, strict=True))
+    lost = [name for name, one, two in pairs if one in RIGHT and two in WRONG]
+    gained = [name for name, one, two in pairs if one in WRONG and two in RIGHT]
+    told = [f"{what}: {', '.join(n)}" for what, n in (("lost", lost), ("gained", gained)) if n]
+    return replace(
+        start, claim=6, part=paper.MINIMA, quantity="minima lost", value=len(lost), unit=NUMBER,
+        exact=True, n=len(pairs), groups=len(set(report.groups)), worse=len(lost),
+        judged=sum(one in RIGHT for _, one, _ in pairs), remark="; ".join(told),
+    )  # fmt: skip
+
+
+class FewRelaxations(Study):
+    """Claim 5: the same number of updates on more and more relaxations, each set in the next."""
+
+    claim = 5
+
+    def runs(self, setting: Setting) -> tuple[str, ...]:
+        """A number of relaxations each; the last is all of them."""
+        sizes = [size for size in SIZES if size < len(setting.training)]
+        return tuple(str(size) for size in (*sizes, len(setting.training)))
+
+    def gradients(self, setting: Setting, run: str) -> int:
+        """K of each update."""
+        return UPDATES * setting.recipe.steps
+
+    def rows(self, setting: Setting, run: str) -> list[Evidence]:
+        count, most = int(run), len(setting.training)
+        report = setting.compared(f"{count} relaxations", self.tuned(setting, count))
+        updates = count * _epochs(count)
+        start = Evidence(
+            5, paper.GAIN if count == paper.FEW else "", setting.data, setting.name,
+            f"BPTT from both ends, {count} relaxations", HELD_OUT, ENDS, np.nan,
+            remark=f"{updates} updates", provenance=setting.provenance(self, run),
+        )  # fmt: skip
+        rows = [
+            of_report(start, report),
+            of_report(replace(start, part="", quantity=FORCES), report),
+        ]
+        if count == most:
+            return rows
+        whole = setting.compared(f"{most} relaxations", self.tuned(setting, most))
+        name = report.potentials[-1]
+        few, all_ = (
+            {s: r.row(n, s).dq_rest for s in r.structures}
+            for r, n in ((report, name), (whole, whole.potentials[-1]))
+        )
+        behind = replace(
+            start, part=paper.ENOUGH if count == paper.FEW else "",
+            question=f"{HELD_OUT}, against all {most}",
+        )  # fmt: skip
+        return [*rows, of_pairs(behind, all_, few, setting.groups, setting.noise_floor)]
+
+    def tuned(self, setting: Setting, count: int) -> Potential:
+        """Trained on so many relaxations, as `Recipe` does, without any choice."""
+        chosen = RelaxationDataset([setting.training[i] for i in _order(setting)[:count]])
+        paper_recipe = setting.recipe
+        recipe = Recipe(
+            setting.unlabelled, step_size=paper_recipe.step_size, max_step=paper_recipe.max_step,
+            steps=paper_recipe.steps, adjoint=paper_recipe.adjoint, epochs=_epochs(count),
+            seed=paper_recipe.seed,
+        )  # fmt: skip
+        run = setting.trained(
+            f"few-{count}", recipe.objective(setting.potential), recipe.config(count),
+            training=chosen,
+        )  # fmt: skip
+        return run.potential
+
+
+def _order(setting: Setting) -> list[int]:
+    """Places of the training relaxations in the order in which they are added."""
+    draw = np.random.default_rng(setting.recipe.seed)
+    return [int(place) for place in draw.permutation(len(setting.training))]
+
+
+def _epochs(count: int) -> int:
+    return max(1, UPDATES // count)

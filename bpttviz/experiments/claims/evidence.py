@@ -1,0 +1,277 @@
+"""`Evidence`: one row, a number with its interval and where it comes from; kept in JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bpttviz
+from bpttviz._files import write_atomic
+from bpttviz.evaluation.report import Report
+from bpttviz.evaluation.statistics import PairedComparison, compare
+from bpttviz.experiments.speed import machine
+
+RATIO, NUMBER, SHARE = "ratio", "number", "difference of shares"
+ENDS, AFTER_K, FORCES = "ΔQ at rest", "ΔQ after K steps", "force error"
+COLUMNS = {ENDS: "dq_rest", AFTER_K: "dq_k", FORCES: "force_mae"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a row comes from.
+
+    Attributes:
+        command: that makes it again.
+        commit: of this package; its version where there is no checkout.
+        data: fingerprint of the relaxations that it was measured on.
+        seed: of the training; None where nothing is drawn.
+        machine: class of the machine: processor and threads.
+        seconds: of the processor, for the training and the measurement; None: not recorded.
+        source: the committed file that it was read from.
+    """
+
+    command: str
+    commit: str = ""
+    data: str = ""
+    seed: int | None = None
+    machine: str = ""
+    seconds: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One row.
+
+    Attributes:
+        claim: number of the claim that it speaks to.
+        part: key of the claim's part that it decides; "" where it is context alone.
+        data: set of structures.
+        potential: before fine-tuning.
+        recipe: what was done to it.
+        question: what was asked of the held-out structures.
+        quantity: what changed.
+        value: the change, in ``unit``.
+        low, high: 95 % interval; NaN: none.
+        unit: `RATIO` after/before, `SHARE` a difference of shares, `NUMBER` a plain one.
+        n: structures compared.
+        groups: independent ones among them; the interval counts these.
+        worse: how many of ``judged`` got worse; None where that has no meaning.
+        judged: those that could get worse.
+        exact: a count of all there is, to be read without an interval.
+        remark: what else a reader must know.
+        pairs: structure → (before, after), where rows are built upon this one.
+        provenance: where it comes from.
+    """
+
+    claim: int
+    part: str
+    data: str
+    potential: str
+    recipe: str
+    question: str
+    quantity: str
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    unit: str = RATIO
+    n: int = 0
+    groups: int = 0
+    worse: int | None = None
+    judged: int | None = None
+    exact: bool = False
+    remark: str = ""
+    pairs: dict[str, list[float]] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=lambda: Provenance(""))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a row is about: a newer one of the same key takes its place."""
+        names = ("claim", "part", "data", "potential", "recipe", "question", "quantity")
+        return (*(getattr(self, name) for name in names), self.provenance.seed)
+
+    def __str__(self) -> str:
+        return f"{self.potential}, {self.recipe}, {self.question}: {self.quantity} {self.change}"
+
+    @property
+    def change(self) -> str:
+        """The change with its interval, as text."""
+        if not np.isfinite(self.value):
+            return "none compared"
+        if not np.isfinite(self.low):
+            return self._number(self.value)
+        return f"{self._number(self.value)} ({self._bare(self.low)} to {self._bare(self.high)})"
+
+    def _number(self, value: float) -> str:
+        if self.unit == NUMBER:
+            return f"{value:.3g}"
+        return f"{self._bare(value)} %" if self.unit == RATIO else f"{self._bare(value)} points"
+
+    def _bare(self, value: float) -> str:
+        if self.unit == NUMBER:
+            return f"{value:.3g}"
+        percent = 100 * (value - 1 if self.unit == RATIO else value)
+        return f"{percent:+.0f}".replace("-", "−")
+
+
+def of_comparison(
+    row: Evidence, change: PairedComparison, pairs: Mapping[str, tuple[float, float]] | None = None
+) -> Evidence:
+    """``row`` with the numbers of a paired comparison, and what it was made from."""
+    kept = {
+        name: [float(f"{x:.5g}") for x in pair]
+        for name, pair in (pairs or {}).items()
+        if np.isfinite(pair).all()
+    }
+    remark = "; ".join(part for part in (row.remark, _lost(change)) if part)
+    return Evidence(
+        **{f.name: getattr(row, f.name) for f in fields(row)}
+        | {
+            "value": change.ratio,
+            "low": change.interval[0],
+            "high": change.interval[1],
+            "unit": RATIO,
+            "n": len(change.before),
+            "groups": change.drawn,
+            "worse": change.worse,
+            "judged": change.judged,
+            "remark": remark,
+            "pairs": kept,
+        }
+    )
+
+
+def _lost(change: PairedComparison) -> str:
+    parts = []
+    if change.lost:
+        parts.append(f"from right to wrong: {', '.join(change.lost)}")
+    if change.left_out:
+        parts.append(f"left out: {', '.join(change.left_out)}")
+    return "; ".join(parts)
+
+
+def of_report(row: Evidence, report: Report, keep: bool = False) -> Evidence:
+    """``row`` with the change of its quantity from a report's first to its last potential.
+
+    Args:
+        row: its quantity is one of `COLUMNS`.
+        report: of two potentials.
+        keep: keep each structure's two numbers too.
+    """
+    column = COLUMNS[row.quantity]
+    before, after = report.potentials[0], report.potentials[-1]
+    pairs = {
+        name: (getattr(report.row(before, name), column), getattr(report.row(after, name), column))
+        for name in report.structures
+    }
+    return of_comparison(row, report.compare(column, before, after), pairs if keep else None)
+
+
+def of_pairs(
+    row: Evidence,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    groups: Mapping[str, str],
+    floor: float | None = None,
+    resolution: float | None = None,
+) -> Evidence:
+    """``row`` with the paired change between two mappings of structure → number."""
+    names = [name for name in before if name in after]
+    change = compare(
+        COLUMNS.get(row.quantity, row.quantity),
+        names,
+        [before[name] for name in names],
+        [after[name] for name in names],
+        [groups[name] for name in names],
+        floor,
+        resolution,
+    )
+    return of_comparison(row, change, {name: (before[name], after[name]) for name in names})
+
+
+# --- where it was made ---------------------------------------------------------------------------
+
+
+def commit_here() -> str:
+    """The commit of the checkout that the package is in, or its version; "+" where it differs."""
+    root = Path(bpttviz.__file__).parents[1]
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no", "bpttviz"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {bpttviz.__version__}"
+    return found + ("+" if changed.strip() else "")
+
+
+def machine_here() -> str:
+    """Processor, cores and threads used, and torch."""
+    here = machine()
+    processor = here["gpu"] or here["processor"]
+    used = f"{here['threads']} of {os.cpu_count()} cores"
+    return f"{processor}, {used}, torch {here['versions']['torch']}"
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def write_rows(file: Path, rows: Iterable[Evidence]) -> None:
+    """JSON lines, a row a line."""
+    lines = [json.dumps(_plain(asdict(row)), ensure_ascii=False) for row in rows]
+    write_atomic(file, "\n".join(lines) + "\n")
+
+
+def read_rows(file: Path, source: str = "") -> list[Evidence]:
+    """What `write_rows` left.
+
+    Args:
+        file: of JSON lines.
+        source: named in each row's provenance.
+
+    Raises:
+        ValueError: something else; names the file and the line.
+    """
+    rows = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            held = json.loads(line)
+            origin = Provenance(**{**held.pop("provenance"), "source": source})
+            numbers = {k: _number(held[k]) for k in ("value", "low", "high")}
+            rows.append(Evidence(**{**held, **numbers, "provenance": origin}))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{file} holds no rows of evidence: line {number} ({type(error).__name__}: {error})"
+            ) from error
+    return rows
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """For JSON, which knows no NaN; numbers to five digits, empty parts left out."""
+    kept = {k: v for k, v in row.items() if v not in (None, "", {}, False)}
+    for name in ("value", "low", "high"):
+        kept[name] = float(f"{row[name]:.5g}") if np.isfinite(row[name]) else None
+    kept["part"] = row["part"]
+    kept["provenance"] = {
+        k: v for k, v in row["provenance"].items() if v not in (None, "") and k != "source"
+    }
+    return kept
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

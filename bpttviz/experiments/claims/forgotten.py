@@ -1,0 +1,127 @@
+"""Claim 6: what was learned beside ends, and what was forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from bpttviz.datasets.library import load_dataset
+from bpttviz.datasets.relaxations import ReferenceRelaxation
+from bpttviz.evaluation.bulk import compare_bulk, simple_crystals
+from bpttviz.experiments.claims import paper
+from bpttviz.experiments.claims.ends import RECIPE_NAMES, Methods
+from bpttviz.experiments.claims.evidence import ENDS, NUMBER, Evidence, of_pairs, of_report
+from bpttviz.experiments.claims.study import Setting, Study
+from bpttviz.experiments.methods import BOTH_ENDS
+from bpttviz.experiments.protocol import PRETRAINED
+from bpttviz.potentials.base import Potential
+from bpttviz.structures import StructureError
+
+FINE_TUNED = "fine-tuned"
+OTHER_SET = {"si-defects": "crystals", "crystals": "si-defects"}
+RESOLUTION = 1e-3  # eV
+
+
+class Forgotten(Study):
+    """Claim 6: the energy along the reference's path, perfect crystals, another set."""
+
+    claim = 6
+
+    def runs(self, setting: Setting) -> tuple[str, ...]:
+        """What is looked at, of what this potential can be asked."""
+        names = [paper.PATH, paper.BULK] if setting.potential.conservative else []
+        if setting.data in OTHER_SET:
+            names.append(paper.OTHERS)
+        return tuple(names)
+
+    def gradients(self, setting: Setting, run: str) -> int:
+        """Those of the training, where the potential is not given."""
+        return 0 if setting.tuned is not None else Methods().gradients(setting, BOTH_ENDS)
+
+    def rows(self, setting: Setting, run: str) -> list[Evidence]:
+        looked_at: dict[str, Callable[[Setting, Potential, Evidence], list[Evidence]]] = {
+            paper.PATH: along_the_path, paper.BULK: perfect_crystals, paper.OTHERS: another_set,
+        }  # fmt: skip
+        tuned, recipe = setting.tuned, setting.tuned_name
+        if tuned is None:
+            tuned, recipe = Methods().tuned(setting, BOTH_ENDS), RECIPE_NAMES[BOTH_ENDS]
+        start = Evidence(
+            6, run, setting.data, setting.name, recipe, "", "", np.nan,
+            provenance=setting.provenance(self, run),
+        )  # fmt: skip
+        return looked_at[run](setting, tuned, start)
+
+
+def along_the_path(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
+    """Mean error of energies against that of the end, on each reference's frames."""
+    known = [r for r in setting.held_out if r.trajectory is not None and len(r.trajectory) > 1]
+    before, after = (
+        {r.name: path_error(potential, r) for r in known}
+        for potential in (setting.potential, tuned)
+    )
+    row = replace(start, question="test part", quantity="error of the energy along the path")
+    return [of_pairs(row, before, after, setting.groups, resolution=RESOLUTION)]
+
+
+@torch.no_grad()
+def path_error(potential: Potential, reference: ReferenceRelaxation) -> float:
+    """Mean absolute error (eV) of frames' energies above the last frame's."""
+    assert reference.trajectory is not None
+    true = reference.trajectory.energy
+    found = torch.cat(
+        [
+            potential(reference.frames([place])[0].to(potential.device)).energy.detach().cpu()
+            for place in range(len(true))
+        ]
+    ).double()
+    wrong = (found - found[-1]) - (true - true[-1])
+    return float(wrong[:-1].abs().mean())
+
+
+def perfect_crystals(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
+    """How far the lattice constants at rest move, in percent, and what else the crystals say."""
+    rows, moved = [], []
+    for name, crystal in simple_crystals().items():
+        try:
+            table = compare_bulk(
+                {PRETRAINED: setting.potential, FINE_TUNED: tuned}, {name: crystal}
+            )
+        except (ValueError, StructureError) as error:
+            rows.append(replace(start, part="", question=name, quantity="bulk", remark=str(error)))
+            continue
+        one, two = table.to_dict("records")
+        change = 100 * ((1 + two["strain"]) / (1 + one["strain"]) - 1)
+        moved.append(change)
+        told = {
+            "lattice constant": change,
+            "bulk modulus": 100 * (two["bulk_modulus"] / one["bulk_modulus"] - 1),
+            "highest Γ frequency": 100 * (two["highest_frequency"] / one["highest_frequency"] - 1),
+        }
+        rows += [
+            replace(
+                start, part="", question=name, quantity=f"{what}, change in %", value=value,
+                unit=NUMBER, exact=True, n=1,
+            )
+            for what, value in told.items()
+        ]  # fmt: skip
+    silicon = [row for row in rows if row.question == "Si" and "lattice" in row.quantity]
+    largest = replace(
+        start, question=f"largest of {len(moved)} crystals", unit=NUMBER, exact=True, n=len(moved),
+        quantity="lattice constant, change in %", value=max(map(abs, moved), default=np.nan),
+        remark="Si alone: " + ", ".join(row.change for row in silicon),
+    )  # fmt: skip
+    return [largest, *rows]
+
+
+def another_set(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
+    """Ends at rest of the test part of a data set that it was not trained on."""
+    other = load_dataset(OTHER_SET[setting.data])
+    before = setting.measured(f"{PRETRAINED} {start.question}other", setting.potential, other.test)
+    name = f"{FINE_TUNED} other"
+    report = before.merge(setting.measured(name, tuned, other.test))
+    report.noise_floor = other.noise_floor
+    row = replace(start, question=f"{OTHER_SET[setting.data]}, test part", quantity=ENDS)
+    return [of_report(row, report)]
