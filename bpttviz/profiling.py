@@ -7,10 +7,11 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bpttviz._tensor_checks import require_device
@@ -139,3 +140,19 @@ def _peak_since_birth() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others kB
+
+
+def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """p of the power law cost = c · sizeᵖ that fits best, by least squares over the logarithms.
+
+    Args:
+        sizes: of pieces of work, above 0.
+        costs: of each, in whatever unit; one that is not above 0 counts as 1e-9.
+
+    Raises:
+        ValueError: fewer than two different sizes.
+    """
+    if len(set(sizes)) < 2:
+        raise ValueError(f"an exponent needs two sizes at least, got {sorted(set(sizes))}")
+    slope, _ = np.polyfit(np.log(sizes), np.log(np.maximum(costs, 1e-9)), 1)
+    return float(slope)

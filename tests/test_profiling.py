@@ -4,9 +4,10 @@ import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
-from bpttviz.profiling import Meter, memory_now, memory_peak
+from bpttviz.profiling import Meter, exponent, memory_now, memory_peak
 
 MB = 2**20
 
@@ -41,3 +42,11 @@ def test_now_is_at_most_the_peak():
     kept = torch.ones(10 * MB, dtype=torch.uint8)
     assert 10 * MB < memory_now() <= memory_peak() + MB
     assert kept.sum() == 10 * MB
+
+
+def test_the_exponent_is_that_of_a_power_law():
+    sizes = [5, 10, 80]
+    assert exponent(sizes, [0.3 * k**1.5 for k in sizes]) == pytest.approx(1.5)
+    assert exponent(sizes, [7, 7, 7]) == pytest.approx(0)
+    with pytest.raises(ValueError, match="two sizes"):
+        exponent([5, 5], [1, 2])

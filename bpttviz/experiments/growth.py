@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from ase.build import bulk
 
 from bpttviz._files import write_atomic
@@ -77,25 +76,6 @@ def measure_growth(
         rows.append(json.loads(found.stdout.splitlines()[-1]))
         write_atomic(file, json.dumps(rows, indent=1) + "\n")
     return rows
-
-
-def exponent(rows: Sequence[dict], series: str, what: str) -> float:
-    """Of the power law that fits a series best, by least squares over the logarithms.
-
-    Args:
-        rows: what `measure_growth` returns.
-        series: "atoms", "structures" or "steps".
-        what: "seconds" or "growth_bytes".
-
-    Raises:
-        ValueError: fewer than two sizes.
-    """
-    mine = [row for row in rows if row["size"]["series"] == series]
-    grown = [Size(**row["size"]).grown for row in mine]
-    if len(set(grown)) < 2:
-        raise ValueError(f"an exponent needs two sizes at least of the series {series!r}")
-    slope, _ = np.polyfit(np.log(grown), np.log([max(row[what], 1e-9) for row in mine]), 1)
-    return float(slope)
 
 
 def silicon_of(atoms: int) -> tuple[Structures, Structures]:

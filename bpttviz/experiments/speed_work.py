@@ -8,7 +8,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,6 @@ from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import FIRE
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.structures import concatenate
 
 ATOMS = 64
 
@@ -97,7 +96,7 @@ class ToRest(Work):
         from chgnet.model.dynamics import StructOptimizer
 
         potential = CHGNet()
-        starts = concatenate([r.start for r in _defects(self.count)])
+        starts = _defects(self.count).starts()
         single = StructOptimizer(potential.network, optimizer_class="FIRE", use_device="cpu")
 
         def ours() -> Tensor:
@@ -144,7 +143,7 @@ class FixedSteps(Work):
         potential = MACE(
             _random_mace() if self.file is None else self.file, self.device, trusted=True
         )
-        starts = concatenate([r.start for r in _defects(self.count)]).to(self.device)
+        starts = _defects(self.count).starts().to(self.device)
         place, dtype = torch.device(self.device), potential.dtype
         model = MaceModel(
             potential.network, device=place, dtype=dtype, compute_forces=True, compute_stress=False
@@ -236,8 +235,7 @@ class OnDevice(Work):
         def on(device: str, count: int) -> Callable[[], Tensor]:
             potential = CHGNet(device=device)
             defects = _defects(count)
-            start = concatenate([r.start for r in defects]).to(device)
-            end = concatenate([r.end for r in defects]).to(device)
+            start, end = defects.starts().to(device), defects.ends().to(device)
 
             def job() -> Tensor:
                 _, found = gradient(potential, start, end, CheckpointedBPTT(), self.steps)
@@ -253,11 +251,14 @@ class OnDevice(Work):
         return time_spent(job, self.device)["seconds"]
 
 
-def _defects(count: int) -> list[Any]:
+def _defects(count: int) -> RelaxationDataset:
     """The first so many of the shipped silicon defects with 64 atoms, again and again."""
     data = load_dataset("si-defects").all
     of_64 = [r for r in data if len(r.start.numbers) == ATOMS]
-    return [of_64[place % len(of_64)] for place in range(count)]
+    rounds = (divmod(place, len(of_64)) for place in range(count))
+    return RelaxationDataset(
+        [replace(of_64[place], name=f"{of_64[place].name}-{again}") for again, place in rounds]
+    )
 
 
 def _random_mace() -> nn.Module:
@@ -298,7 +299,7 @@ def _one_update(count: str, steps: str) -> list[float]:
         torch.set_num_threads(1)
         run = finetune(
             CHGNet(),
-            RelaxationDataset(_defects(int(count))),
+            _defects(int(count)),
             EndpointLoss(RULE, StoppingCriterion(int(steps))),
             epochs=2,
             batch_size=int(count),

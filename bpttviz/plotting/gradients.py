@@ -15,6 +15,7 @@ from bpttviz.plotting.arguments import numbers
 from bpttviz.plotting.curves import curve_style
 from bpttviz.plotting.figure import AccessibleFigure, despine, plain
 from bpttviz.plotting.palette import GREY, TEXT
+from bpttviz.profiling import exponent
 from bpttviz.relaxation.diagnose import EXPLODED, VANISHED, GradientDiagnosis
 
 
@@ -99,7 +100,7 @@ def plot_growth(rows: Sequence[dict]) -> AccessibleFigure:
             (("seconds", "time / s", 1.0), ("growth_bytes", "memory / GB", 1e-9))
         ):
             values = [max(row[what] * scale, 1e-6) for row in mine]
-            slope = float(np.polyfit(np.log(grown), np.log(values), 1)[0])
+            slope = exponent(grown, values)
             label = f"{unit}, exponent {slope:.2f}"
             axes.plot(grown, values, label=label, **curve_style(place))
             words.append(f"{unit.split(' /')[0]} over {name} {slope:.2f}")

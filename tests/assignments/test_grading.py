@@ -158,7 +158,7 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     archive, told = made / "A1" / "instructor" / "autograder.zip", []
     found = {
         g.submission: g
-        for g in grade_folder(folder, archive, tmp_path / "out", Limits(180), say=told.append)
+        for g in grade_folder(folder, archive, tmp_path / "out", Limits(75), say=told.append)
     }
     assert found["kills"].status == "crashed"
     assert found["no notebook"].reason.startswith("not a notebook")

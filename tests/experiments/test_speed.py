@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bpttviz.experiments import speed
-from bpttviz.experiments.growth import Size, exponent, measure_growth, silicon_of
+from bpttviz.experiments.growth import Size, measure_growth, silicon_of
 from bpttviz.experiments.speed_work import FixedSteps, OnDevice, Pair, ToRest, Work
 from bpttviz.plotting.gradients import plot_growth
 
@@ -77,17 +77,9 @@ def test_growth_is_measured_once_and_fitted(tmp_path):
     figure = plot_growth(rows)
     assert "over structures" in figure.alt_text
     assert len(figure.png()) > 5000
-    with pytest.raises(ValueError, match="two sizes"):
-        exponent(rows, "atoms", "seconds")
 
 
-def test_the_exponent_is_that_of_a_power_law():
-    rows = [
-        {"size": vars(Size("steps", steps=k)), "seconds": 0.3 * k**1.5, "growth_bytes": 7}
-        for k in (5, 10, 80)
-    ]
-    assert exponent(rows, "steps", "seconds") == pytest.approx(1.5)
-    assert exponent(rows, "steps", "growth_bytes") == pytest.approx(0)
+def test_only_cubes_of_silicon_grow():
     with pytest.raises(ValueError, match="8, 64, 216"):
         silicon_of(100)
     assert [len(silicon_of(n)[0].numbers) for n in (8, 64, 216)] == [8, 64, 216]

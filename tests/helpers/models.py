@@ -2,8 +2,10 @@
 
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from torch import nn
 
@@ -115,6 +117,33 @@ def rattled_silicon():
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.1, seed=1)
     return bv.Structures.from_ase(atoms)
+
+
+def awkward_cells():
+    """Cubic, skewed, and one atom that sees its own images; all displaced."""
+    skewed = bulk("Si")
+    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 1, 1]]) @ skewed.cell.array)
+    several = [
+        bulk("NaCl", "rocksalt", a=5.6, cubic=True),
+        skewed,
+        Atoms("Si", cell=[[2.5, 0, 0], [0.3, 2.6, 0], [0, 0.4, 2.7]], pbc=True),
+    ]
+    for seed, atoms in enumerate(several):
+        atoms.rattle(0.1, seed=seed)
+    return several
+
+
+def worst_deviation(potential, calculator, several):
+    """Largest deviation from an ASE calculator: (energy per atom eV, force eV/Å)."""
+    with torch.no_grad():
+        energy, forces = potential(bv.Structures.from_ase(several))
+    deviations = []
+    pieces = forces.split([len(atoms) for atoms in several])
+    for atoms, value, piece in zip(several, energy, pieces, strict=True):
+        atoms.calc = calculator
+        off = abs(atoms.get_potential_energy() - float(value)) / len(atoms)
+        deviations.append((off, np.abs(atoms.get_forces() - piece.numpy()).max()))
+    return np.max(deviations, axis=0)
 
 
 def endpoint_gradient(potential, structures, adjoint, steps=3, rate=0.03):

@@ -14,9 +14,9 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 # Lists, not tuples: papermill makes text of what it does not know.
 SMALL = {
     "index": {},
-    "00_quickstart": {"n_train": 3, "n_held_out": 1, "n_epochs": 1, "n_steps": 10},
+    "00_quickstart": {"n_train": 2, "n_held_out": 1, "n_epochs": 1, "n_steps": 8},
     "01_foggy_valley": {"step_sizes": [0.1, 0.5]},
-    "02_gradient_through_time": {"n_pages": 3, "defects": ["000_vac_Si"], "n_steps": 4},
+    "02_gradient_through_time": {"n_pages": 2, "defects": ["000_vac_Si"], "n_steps": 4},
     "03_wrong_force_right_place": {"n_held_out": 6, "n_updates": 40},
     "04_meet_a_pretrained_potential": {"n_differences": 11, "n_distances": 7},
     "05_relax_silicon_defects": {"defects": ["004_divac_Si", "005_tet_Si"]},

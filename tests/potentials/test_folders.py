@@ -7,12 +7,19 @@ import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from ase import Atoms
 from ase.build import bulk
-from models import diep, m3gnet, rattled_silicon, require_exact_gradients, small_matgl, tensornet
+from models import (
+    awkward_cells,
+    diep,
+    m3gnet,
+    rattled_silicon,
+    require_exact_gradients,
+    small_matgl,
+    tensornet,
+    worst_deviation,
+)
 from taught import labelled
 
 import bpttviz as bv
@@ -29,19 +36,6 @@ class Harmful:
         return (print, ("executed",))
 
 
-def cells():
-    skewed = bulk("Si")
-    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 1, 1]]) @ skewed.cell.array)
-    several = [
-        bulk("NaCl", "rocksalt", a=5.6, cubic=True),
-        skewed,
-        Atoms("Si", cell=[[2.5, 0, 0], [0.3, 2.6, 0], [0, 0.4, 2.7]], pbc=True),
-    ]
-    for seed, atoms in enumerate(several):
-        atoms.rattle(0.1, seed=seed)
-    return several
-
-
 def calculator_of(potential, folder):
     """The package's own calculator over an exported potential."""
     if isinstance(potential, bv.DIEP):
@@ -55,17 +49,7 @@ def calculator_of(potential, folder):
 
 
 def worst(potential, calculator):
-    """Largest deviation from the package's own calculator (energy per atom eV, force eV/Å)."""
-    several = cells()
-    with torch.no_grad():
-        energy, forces = potential(bv.Structures.from_ase(several))
-    deviations = []
-    pieces = forces.split([len(atoms) for atoms in several])
-    for atoms, value, piece in zip(several, energy, pieces, strict=True):
-        atoms.calc = calculator
-        off = abs(atoms.get_potential_energy() - float(value)) / len(atoms)
-        deviations.append((off, np.abs(atoms.get_forces() - piece.numpy()).max()))
-    return np.max(deviations, axis=0)
+    return worst_deviation(potential, calculator, awkward_cells())
 
 
 def one_step_of_training(potential):

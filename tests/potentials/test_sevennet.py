@@ -1,10 +1,10 @@
 """The SevenNet adapter against the sevenn package itself."""
 
-import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
+from models import awkward_cells, worst_deviation
 
 import bpttviz as bv
 
@@ -20,35 +20,18 @@ THEIRS = {
 
 
 def cells():
-    skewed = bulk("Si")
-    skewed.set_cell(np.array([[1, 0, 0], [1, 1, 0], [-1, 1, 1]]) @ skewed.cell.array)
-    several = [
-        bulk("NaCl", "rocksalt", a=5.6, cubic=True),
-        skewed,
-        bulk("Cu"),
-        bulk("CaF2", "fluorite", a=5.46),
-        Atoms("Si", cell=[[2.5, 0, 0], [0.3, 2.6, 0], [0, 0.4, 2.7]], pbc=True),
-    ]
-    for seed, atoms in enumerate(several):
+    """Those, and two of one atom and of three."""
+    more = [bulk("Cu"), bulk("CaF2", "fluorite", a=5.46)]
+    for seed, atoms in enumerate(more):
         atoms.rattle(0.1, seed=seed)
-    return several
+    return [*awkward_cells(), *more]
 
 
 def worst(potential, model):
-    """Largest deviation from the package's own calculator (energy per atom eV, force eV/Å)."""
     from sevenn.calculator import SevenNetCalculator
 
     calculator = SevenNetCalculator(model, device="cpu", modal=potential.modality)
-    several = cells()
-    with torch.no_grad():
-        energy, forces = potential(bv.Structures.from_ase(several))
-    deviations = []
-    pieces = forces.split([len(atoms) for atoms in several])
-    for atoms, value, piece in zip(several, energy, pieces, strict=True):
-        atoms.calc = calculator
-        off = abs(atoms.get_potential_energy() - float(value)) / len(atoms)
-        deviations.append((off, np.abs(atoms.get_forces() - piece.numpy()).max()))
-    return np.max(deviations, axis=0)
+    return worst_deviation(potential, calculator, cells())
 
 
 @pytest.mark.parametrize(("checkpoint", "modality"), THEIRS)
