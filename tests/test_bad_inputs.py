@@ -144,6 +144,12 @@ def path_of_frames():
 
 
 @cache
+def with_ends():
+    known = report()
+    rests = {key: path.final for key, path in known.relaxations.items()}
+    return bv.Report(known.rows, known.relaxations, known.references, rests)
+
+
 def path_of_report():
     report().to_csv(folder() / "report.csv")
     return str(folder() / "report.csv")
@@ -263,7 +269,7 @@ CALLS = {
     "Structures.to": lambda: {"self": two()},
     "Report.from_csv": lambda: {"path": path_of_report()},
     "Report.to_csv": lambda: {"self": report()},
-    "Report.to_chemiscope": lambda: {"self": report(), "path": "ends.json"},
+    "Report.to_chemiscope": lambda: {"self": with_ends(), "path": "ends.json"},
     "load_run": lambda: {"path": run().path},
     "Run.export": lambda: {"self": run(), "folder": "exported"},
     "benchmark": lambda: {"potential": springs(), "data": splits(), "out": "benchmark", "folds": 2,
@@ -289,9 +295,12 @@ CALLS = {
     "FoggyValley": lambda: {},
     "FoggyValley.train": lambda: {"self": valley(), "updates": 1},
     "Playground": lambda: {
-        "potential": springs(), "training": data()[:1], "held_out": data()[:1],
+        "potential": springs(), "training": data()[:1], "held_out": data()[1:2],
     },
-    "Playground.of": lambda: {"report": report()},
+    "Playground.of": lambda: {
+        "report": report(), "references": data()[:1],
+        "potentials": {"pretrained": springs(), "fine-tuned": springs()},
+    },
     "TrainingMonitor": lambda: {
         "potential": springs(), "data": data()[:1], "objective": endpoint(), "out": "monitored",
     },
@@ -531,6 +540,7 @@ SPECIAL = {
     ("DatasetSplits.split_of", "group"): TEXT,
     ("evaluate", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
     ("bulk_properties", "crystal"): object_of(crystal),
+    ("Playground.of", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
     ("compare_bulk", "potentials"): but(nothing={}, mixed={"a": None}, words="springs"),
     ("compare_bulk", "crystals"): but("None", mixed={"a": None}, words="silicon"),
     ("low_rank", "rank"): COUNT,

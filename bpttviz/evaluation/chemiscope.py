@@ -35,7 +35,7 @@ class _End:
 
     structure: str
     group: str
-    potential: str  # or `REFERENCE`
+    potential: str | None  # None: the reference end
     atoms: Structures
     moved: np.ndarray  # (N, 3) Å from the reference end
 
@@ -70,7 +70,8 @@ def dataset(report: Report) -> dict:
     distance to the reference end (an arrow shows it), their share of ΔQ², and their force error.
 
     Raises:
-        ValueError: the report is empty, or holds no structures (it was read from a table).
+        ValueError: the report is empty, or holds no structures or no end that a potential reached
+            (it was read from a table).
     """
     ends = _ends(report)
     names = [end.atoms for end in ends]
@@ -110,10 +111,12 @@ def _ends(report: Report) -> list[_End]:
             "this report has no structures: tables do not keep them; evaluate anew without out="
         )
     ends = []
-    groups = dict(zip(report.structures, report.groups, strict=True))
-    for name, reference in report.references.items():
+    for name, group in zip(report.structures, report.groups, strict=True):
+        reference = report.references.get(name)
+        if reference is None:
+            continue
         still = np.zeros((len(reference.numbers), 3))
-        ends.append(_End(name, groups.get(name, ""), REFERENCE, reference, still))
+        ends.append(_End(name, group, None, reference, still))
         for potential in report.potentials:
             end = report.rests.get((potential, name))
             if end is None:
@@ -121,7 +124,12 @@ def _ends(report: Report) -> list[_End]:
             moved = displacements(reference, end.to("cpu"))
             placed = reference.with_positions(reference.positions + moved)
             way = moved.double().numpy()
-            ends.append(_End(name, groups.get(name, ""), potential, placed, way))
+            ends.append(_End(name, group, potential, placed, way))
+    if all(end.potential is None for end in ends):
+        raise ValueError(
+            "this report has no end that a potential reached, only errors: tables do not keep "
+            "ends; evaluate anew without out="
+        )
     return ends
 
 
@@ -138,32 +146,36 @@ def _of_ends(report: Report, ends: list[_End]) -> dict:
     """A value for each end: what it is, and the errors of the potential that it belongs to."""
     rows = {(row.potential, row.structure): row for row in report.rows}
 
-    def measured(column: str, of_reference: float) -> list[float]:
+    def found(column: str, potential: str | None, structure: str) -> float:
+        """0 of the reference itself, NaN where nothing was measured."""
+        if potential is None:
+            return 0.0
+        return float(getattr(rows.get((potential, structure)), column, np.nan))
+
+    def measured(column: str) -> list[float]:
         """Of each end under its own potential."""
-        return [
-            of_reference
-            if end.potential == REFERENCE
-            else float(getattr(rows[end.potential, end.structure], column))
-            for end in ends
-        ]
+        return [found(column, end.potential, end.structure) for end in ends]
 
     def of_potential(column: str, potential: str) -> list[float]:
         """Of each end's structure under one potential, whichever end it is."""
-        return [float(getattr(rows[potential, end.structure], column)) for end in ends]
+        return [found(column, potential, end.structure) for end in ends]
+
+    # A potential may be called like that, too.
+    reference = REFERENCE if REFERENCE not in report.potentials else f"the {REFERENCE} end"
 
     first, last = report.potentials[0], report.potentials[-1]
     made = {
         "structure": _words([end.structure for end in ends], "Name of the structure"),
         "family": _words([end.group for end in ends], "Group that is held out as a whole"),
         "end": _words(
-            [end.potential for end in ends],
-            "reference: the end of the reference relaxation; else the potential that relaxed it",
+            [reference if end.potential is None else end.potential for end in ends],
+            f"{reference}: the end of the reference relaxation; else the potential that relaxed it",
         ),
         "endpoint error": _numbers(
-            measured("dq_rest", 0.0), DELTA_Q_UNIT, "ΔQ of this end, at rest, to the reference end"
+            measured("dq_rest"), DELTA_Q_UNIT, "ΔQ of this end, at rest, to the reference end"
         ),
         "force error": _numbers(
-            measured("force_mae", 0.0), FORCE_UNIT, OF_FRAMES + "; 0 of the reference itself"
+            measured("force_mae"), FORCE_UNIT, OF_FRAMES + "; 0 of the reference itself"
         ),
     }
     for when, potential in (("before", first), ("after", last)):
@@ -180,7 +192,7 @@ def _of_atoms(report: Report, ends: list[_End]) -> dict:
     """A value for each atom of each end."""
     unknown = [np.full(len(end.moved), np.nan) for end in ends]
     forces = [
-        report.force_errors.get((end.potential, end.structure), none)
+        report.force_errors.get((end.potential or "", end.structure), none)
         for end, none in zip(ends, unknown, strict=True)
     ]
     made = {

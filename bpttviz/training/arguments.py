@@ -85,8 +85,13 @@ def folder_of(out: str | Path | None) -> Path | None:
 
 
 def require_finite(potential: Potential) -> None:
-    """Refuse a potential with a weight that is NaN or infinite. Raises ValueError."""
+    """Refuse a potential with a weight that is NaN, infinite, or no number at all: ValueError."""
     for name, parameter in potential.named_parameters():
+        if parameter.is_meta:
+            raise ValueError(
+                f"the potential cannot be trained: its weight {name} is on the device 'meta', "
+                "which keeps no numbers; load it on the CPU or a GPU"
+            )
         if not all_finite([parameter]):
             raise ValueError(
                 f"the potential cannot be trained: its weight {name} is not finite (NaN or inf)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from bpttviz.datasets.relaxations import RelaxationDataset
@@ -13,10 +13,15 @@ from bpttviz.evaluation.report import Report
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.rules import UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.training.interrupts import Stopped, stoppable
 
 BEFORE = "before"
 T = TypeVar("T")
 MOST = 12  # measurements that are kept; then every other one is dropped, never the latest
+
+
+class GivenUp(RuntimeError):
+    """Nobody wanted a measurement any more, and it ended between two steps."""
 
 
 class LiveReport:
@@ -29,6 +34,7 @@ class LiveReport:
         held_out: relaxations that it is measured on.
         rule, stop: the map.
         noise_floor: amu^½ Å, of the reference ends; None where it is not known.
+        unwanted: asked at every step of a measurement: whether to give it up (`GivenUp`).
     """
 
     def __init__(
@@ -38,7 +44,9 @@ class LiveReport:
         rule: UpdateRule,
         stop: StoppingCriterion,
         noise_floor: float | None = None,
+        unwanted: Callable[[], bool] = lambda: False,
     ):
+        self._unwanted = unwanted
         self._held_out, self._map, self._noise_floor = held_out, (rule, stop), noise_floor
         # A copy is measured: a training watches every call of its own potential.
         self._probe = copy.deepcopy(potential)
@@ -71,10 +79,14 @@ class LiveReport:
         return True
 
     def _measured(self, name: str) -> Report:
-        return evaluate(
-            {name: self._probe}, self._held_out, *self._map, noise_floor=self._noise_floor,
-            progress=False,
-        )  # fmt: skip
+        try:
+            with stoppable(self._probe, self._unwanted):
+                return evaluate(
+                    {name: self._probe}, self._held_out, *self._map,
+                    noise_floor=self._noise_floor, progress=False,
+                )  # fmt: skip
+        except Stopped:
+            raise GivenUp(f"measuring {name!r} was given up") from None
 
 
 def _without(report: Report, dropped: set[str]) -> Report:

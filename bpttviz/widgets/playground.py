@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,29 @@ import numpy as np
 import traitlets
 from traitlets.utils.bunch import Bunch
 
-from bpttviz._checks import file_path, instance_of, not_negative, number, positive, text, whole
-from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz._checks import (
+    file_path,
+    instance_of,
+    not_negative,
+    number,
+    positive,
+    whole,
+)
+from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+from bpttviz.evaluation.metrics import StructureResult
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting.error_plane import error_plane_data
 from bpttviz.potentials.base import Potential
-from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.rules import GradientDescent, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.training.background import BackgroundTraining
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import EndpointLoss
 from bpttviz.training.starts import AroundEnd, MixedStarts, ReferenceStarts
-from bpttviz.widgets.live_report import BEFORE, LiveReport
-from bpttviz.widgets.playground_view import PlaygroundView
+from bpttviz.widgets.live_report import BEFORE, GivenUp, LiveReport
+from bpttviz.widgets.playground_view import PlaygroundView, filled, stored_view
 from bpttviz.widgets.recipe_form import Field
-from bpttviz.widgets.static import REPORT_HINT
+from bpttviz.widgets.rerun import end_when_rerun
 from bpttviz.widgets.training_monitor import TrainingMonitor
 
 TITLE = "trained"
@@ -37,14 +45,19 @@ ROOM = np.array([[0.4, 1.8], [0.3, 1.5]])
 
 ANEW = "Another recipe begins anew, from the potential before training."
 LOCKED = "Stop training to change it."
+MOST_STEPS = 1000  # K: a slip of the pen is not to be measured for hours
 DIVERGES = "With this recipe every relaxation diverges before training; a smaller η may help."
+NO_FORCES = (
+    "No arrow can be drawn: the relaxations held out have no frames with forces to compare with. "
+    "Errors at rest are in play.report."
+)
 MEASURING = "Measuring what this recipe starts from …"
 
-CHECKS: dict[str, Callable[[object], float]] = {
-    "steps": lambda value: whole("steps (K)", value),
+CHECKS: dict[str, Callable[[Any], float]] = {
+    "steps": lambda value: whole("steps (K)", value, most=MOST_STEPS),
     "step_size": lambda value: positive("step_size (η)", value),
     "share": lambda value: number("share (of starts around the end)", value, least=0, most=1),
-    "learning_rate": lambda value: positive("learning_rate", value),
+    "learning_rate": lambda value: TrainingConfig(learning_rate=value).learning_rate,
 }
 
 
@@ -54,6 +67,7 @@ class Trial:
 
     monitor: TrainingMonitor
     live: LiveReport
+    watcher: Callable[[bool], None]  # of its training
 
     @property
     def training(self) -> BackgroundTraining:
@@ -75,13 +89,14 @@ class Playground(PlaygroundView):
         report = await play        # in a later cell, if it is to wait for the end
         bv.Playground.of(report)   # what was measured, without a potential to train
 
+    A notebook's cell that is run again stops the trainings of the playgrounds that it made before.
     In a page without a kernel errors and atoms are there, as far as training had come.
 
     Args:
         potential: where training begins; stays as it is.
         training: relaxations to learn from.
-        held_out: relaxations that are measured.
-        steps: K.
+        held_out: relaxations that are measured, none of which is trained on.
+        steps: K, at most 1000.
         step_size: η, Å²/eV.
         max_step: Å, as of `GradientDescent`; None for no limit.
         share: of starts that lie around the reference end, 0 to 1; the others are the set's own.
@@ -99,7 +114,8 @@ class Playground(PlaygroundView):
         plane, player, monitor: the `ErrorPlane`, what shows the atoms, the `TrainingMonitor`.
 
     Raises:
-        TypeError, ValueError: an argument of another kind, or a number out of range.
+        TypeError, ValueError: an argument of another kind, a number out of range, or a relaxation
+            that is both trained on and held out.
         traitlets.TraitError: the same, of a number that is set later.
     """
 
@@ -126,9 +142,10 @@ class Playground(PlaygroundView):
     ):
         self._potential = instance_of("potential", potential, Potential, "bv.PaiNN.pretrained()")
         self._training, self._held_out = (
-            _filled("training", training),
-            _filled("held_out", held_out),
+            filled("training", training),
+            filled("held_out", held_out),
         )
+        _keep_apart(training, held_out)
         given = {"steps": steps, "step_size": step_size, "share": share}
         given["learning_rate"] = learning_rate
         recipe = {name: check(given[name]) for name, check in CHECKS.items()}
@@ -141,6 +158,7 @@ class Playground(PlaygroundView):
         self._forgotten = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._out = Path(self._forgotten.name) if out is None else Path(file_path("out", out))
         self._trials: dict[tuple[float, ...], Trial] = {}
+        self._closed = False
         self._showing = threading.Lock()
         for name, value in recipe.items():
             self.set_trait(name, value)
@@ -148,25 +166,45 @@ class Playground(PlaygroundView):
         super().__init__(self._trial.live.report, BEFORE, {TITLE: BEFORE}, _fields(recipe), recipe)
         self.form.state = ANEW
         self._below.children = [self.form, self.monitor]
+        self._catch_up(self._trial)
         self._show()
-        self.observe(lambda _: self._renew(), list(recipe))
+        self.observe(self._renew, list(recipe))
+        end_when_rerun(self._stop)
 
     @staticmethod
-    def of(report: Report, after: str | None = None) -> PlaygroundView:
+    def of(
+        report: Report,
+        after: str | None = None,
+        potentials: Mapping[str, Potential] | None = None,
+        references: RelaxationDataset | None = None,
+        rule: UpdateRule | None = None,
+        stop: StoppingCriterion | None = None,
+    ) -> PlaygroundView:
         """What was measured before and after some training, without a potential to train.
 
         Args:
             report: from `evaluate`, which keeps the atoms' paths, or of stored runs
                 (`bpttviz.shipped_report`), where there are errors alone.
             after: name of the potential that arrows lead to; by default the report's last.
+            potentials: name → potential, of the two that arrows join. With ``references`` there is
+                a button that relaxes a structure of which the report has no path:
+
+                    name, data = "si-defects/chgnet-test", bv.load_dataset("si-defects")
+                    two = {"pretrained": bv.CHGNet(), "fine-tuned": bv.load_run(name).potential}
+                    bv.Playground.of(
+                        bv.shipped_report(name), potentials=two, references=data.test,
+                        rule=bv.Recipe().rule, stop=bv.Recipe().stop,
+                    )
+
+            references: relaxations by the names of the report's structures.
+            rule, stop: the map that the report was made with; by default that of `evaluate`.
 
         Raises:
             TypeError: something else.
-            KeyError: the report holds no such potential.
+            ValueError: an empty report, or one of ``potentials`` and ``references`` alone.
+            KeyError: the report holds no such potential, or ``potentials`` lacks one of the two.
         """
-        instance_of("report", report, Report, REPORT_HINT)
-        last = report.potentials[-1] if after is None else text("after", after)
-        return PlaygroundView(report, None, last)
+        return stored_view(report, after, potentials, references, rule, stop)
 
     @traitlets.validate(*CHECKS)
     def _possible(self, proposal: Bunch) -> float:
@@ -192,6 +230,17 @@ class Playground(PlaygroundView):
         await self.monitor
         self._update_static("As it ended")
         return self.report
+
+    def _stop(self) -> None:
+        self.monitor.stop()
+
+    def close(self) -> None:
+        """Take it away, and stop what goes on for it: a training can be resumed from its folder."""
+        self._closed = True
+        for trial in getattr(self, "_trials", {}).values():  # none where making it failed
+            trial.training.unsubscribe(trial.watcher)
+            trial.monitor.stop().close()
+        super().close()
 
     def __repr__(self) -> str:
         return f"<Playground, {self.monitor.status}> {self.plane.plane.describe()}"
@@ -221,15 +270,28 @@ class Playground(PlaygroundView):
             out=self._out / folder,
             force_frames=0,
         )
-        live = LiveReport(self._potential, self._held_out, rule, stop, self._noise_floor)
-        trial = Trial(monitor, live)
-        trial.training.subscribe(lambda important: self._follow(trial, important))
+        live = LiveReport(
+            self._potential, self._held_out, rule, stop, self._noise_floor,
+            unwanted=lambda: self._closed or trial is not self._trial,
+        )  # fmt: skip
+        trial = Trial(monitor, live, lambda important: self._follow(trial, important))
+        trial.training.subscribe(trial.watcher)
         return trial
 
-    def _renew(self) -> None:
-        """Another recipe: what went on is stopped, and arrows are those of the new one."""
+    def _renew(self, change: Bunch) -> None:
+        """Another recipe: what went on is stopped, and arrows are those of the new one.
+
+        One that cannot be trained is taken back: what is set is always what is shown.
+        """
+        try:
+            trial = self._trial_of_recipe()
+        except Exception:
+            self.set_trait(change.name, change.old)
+            raise
+        if trial is self._trial:
+            return
         self.monitor.stop()
-        self._trial = trial = self._trial_of_recipe()
+        self._trial = trial
         self.form.values = {name: getattr(self, name) for name in CHECKS}
         self.form.problems, self.form.disabled = {}, trial.training.alive
         self._below.children = [self.form, self.monitor]
@@ -240,7 +302,13 @@ class Playground(PlaygroundView):
 
     def _measure_start(self, trial: Trial) -> None:
         if trial is self._trial:  # else another recipe was asked for meanwhile
-            self._measure(trial, lambda: trial.live.report)
+            self._measure(trial, lambda: self._catch_up(trial))
+
+    def _catch_up(self, trial: Trial) -> None:
+        """Measure a training that is found, in its folder or after another one, as it stands."""
+        training, _ = trial.training, trial.live.report  # "before" comes first
+        if training.run.history and not training.alive:
+            trial.live.add(training.run.potential, len(training.run.history))
 
     # --- while it trains ------------------------------------------------------------------------
 
@@ -260,6 +328,8 @@ class Playground(PlaygroundView):
         """Measure and show it; what went wrong is said where the recipe stands."""
         try:
             measure()
+        except GivenUp:
+            return
         except Exception as error:  # nobody else would see it: this is a thread
             if trial is self._trial:
                 self.form.state = f"Not measured: {error}"
@@ -278,14 +348,32 @@ class Playground(PlaygroundView):
             self.remove_class(BUSY)
             self.form.state = LOCKED if trial.training.alive else ANEW
             if not before.structures:
-                self.form.problems = {"step_size": DIVERGES}
+                self.form.problems = {"step_size": _why_nothing(report.rows)}
 
 
-def _filled(name: str, data: RelaxationDataset) -> RelaxationDataset:
-    instance_of(name, data, RelaxationDataset, "bv.load_dataset().train[:10]")
-    if not len(data):
-        raise ValueError(f"{name} must hold at least one relaxation")
-    return data
+def _keep_apart(training: RelaxationDataset, held_out: RelaxationDataset) -> None:
+    """Refuse to measure on what is trained on, and to call that held out."""
+
+    def contents(one: ReferenceRelaxation) -> tuple[bytes, ...]:
+        parts = (one.start.numbers, one.start.positions, one.end.positions)
+        return tuple(part.detach().cpu().numpy().tobytes() for part in parts)
+
+    trained_on = {contents(one) for one in training}
+    both = [one.name for one in held_out if contents(one) in trained_on]
+    if both:
+        raise ValueError(
+            f"held_out must hold nothing that is trained on, but {len(both)} are in both: "
+            f"{', '.join(both[:3])}{' …' * (len(both) > 3)}; their errors would say nothing about "
+            "others. Divide them first: data[:8] and data[8:], or data.folds()"
+        )
+
+
+def _why_nothing(rows: Sequence[StructureResult]) -> str:
+    """What is wrong where no structure could be measured before training."""
+    first = rows[0]
+    if all(row.undescribed for row in rows):
+        return f"No step is to blame: {first.structure} was {first.diverged}"
+    return DIVERGES if all(row.diverged for row in rows) else NO_FORCES
 
 
 def _fields(recipe: dict[str, float]) -> list[Field]:

@@ -43,8 +43,8 @@ class RecipeForm(anywidget.AnyWidget):
     Args:
         fields: the numbers. None: the form only says something (`state`).
         values: name → number.
-        ask: called with a field's name and the number wanted, or the text where it is none. Raises
-            ValueError or TypeError where that cannot be; its words then stand beside the field.
+        ask: called with a field's name and the number wanted, or the text where it is none. What it
+            raises where that cannot be stands beside the field.
 
     Attributes:
         values: name → number (a trait, as all that follow).
@@ -79,12 +79,16 @@ class RecipeForm(anywidget.AnyWidget):
         self._ask = ask
         self.on_msg(self._on_message)
 
-    def _on_message(self, _: object, content: dict, __: object) -> None:
-        name, text = content["name"], content["text"]
-        problem = {}
+    def _on_message(self, _: object, content: object, __: object) -> None:
+        said = content if isinstance(content, dict) else {}
+        name, text = said.get("name"), said.get("text")
+        own = [field["name"] for field in self.fields]
+        if not isinstance(name, str) or not isinstance(text, str) or name not in own:
+            return  # no control says that
+        problem: dict[str, str] = {}
         try:
             self._ask(name, _number_or_text(text))
-        except (TypeError, ValueError, traitlets.TraitError) as error:
+        except Exception as error:  # nobody else would see it
             problem = {name: str(error)}
         others = {key: words for key, words in self.problems.items() if key != name}
         self.problems = others | problem

@@ -211,9 +211,12 @@ class TrainingMonitor(TrainingView):
             self.caption = "As it ended"
             super()._show_static(display_id=self._place, update=True)
 
-    def _on_message(self, _: object, content: dict, __: object) -> None:
+    def _on_message(self, _: object, content: object, __: object) -> None:
+        wanted = content.get("do") if isinstance(content, dict) else None
+        if wanted not in ("start", "stop"):
+            return  # no button says anything else
         try:
-            {"start": self.training.start, "stop": self.training.stop}[content["do"]]()
+            (self.training.start if wanted == "start" else self.training.stop)()
         except Exception as error:  # nobody else would see it
             self.training.error = error
             self._refresh(True)

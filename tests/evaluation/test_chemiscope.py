@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -70,6 +71,7 @@ def test_an_evaluation_knows_the_force_error_of_each_atom(tiny_report):
     [
         (Report([]), "a.json", "empty"),
         (made_up.errors(made_up.WAYS), "a.json", "no structures: tables do not keep them"),
+        (bv.shipped_report("si-defects/chgnet-test"), "a.json", "no end that a potential reached"),
         (None, "a.csv", "must end with .json or .json.gz"),
     ],
 )
@@ -77,6 +79,15 @@ def test_what_cannot_be_written_is_said(report, tmp_path, made, name, match):
     with pytest.raises(ValueError, match=match):
         (made or report).to_chemiscope(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_potential_called_like_the_reference_keeps_its_own_errors(report, tmp_path):
+    rows = [replace(row, potential="reference") for row in report.rows if row.potential[0] == "p"]
+    rests = {("reference", name): report.rests["pretrained", name] for name in ("left", "right")}
+    ends = report.references | {"not measured": report.reference("left")}
+    made = dataset(Report(rows, references=ends, rests=rests))["properties"]
+    assert made["end"]["values"] == ["the reference end", "reference"] * 2
+    assert made["endpoint error"]["values"] == [0, 2.0] * 2
 
 
 def test_chemiscopes_own_writer_makes_the_same_of_it(report):
