@@ -85,6 +85,7 @@ def write_pages(source: Path, copies: dict[str, Path]) -> None:
     found = site_pages.cards()
     results = site_pages.results(found, source / "results")
     (source / "results.md").write_text(results, "utf-8")
+    (source / "claims.md").write_text(site_pages.claims()[1], "utf-8")
     for folder, files in (
         ("cards", {f"{name}.md": text for name, text in found.items()}),
         ("reference", site_pages.reference()),

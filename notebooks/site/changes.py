@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import bpttviz as bv
+from bpttviz.experiments.claims.cards import changes_in as changes_in
 from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.palette import BLUE, GREY, VERMILION
 
 CARD = Path(bv.__file__).parent / "datasets" / "data" / "si-defects" / "README.md"
 PAPERS_WAY = "BPTT"  # its row in the card's table
-NUMBER = r"([+−-]?\d+) %\*{0,2} \(([+−-]?\d+) to ([+−-]?\d+)\)"
-ROW = re.compile(rf"^\| (?P<name>[\w, ]+?) \|.*?{NUMBER}.*?{NUMBER}", re.MULTILINE)
-
-
-def changes_in(card: str) -> dict[str, tuple[list[int], list[int]]]:
-    """Method → change of ΔQ at rest, and of the force error, each as (%, low, high)."""
-    found: dict[str, tuple[list[int], list[int]]] = {}
-    for row in ROW.finditer(card):
-        if row["name"] not in found:
-            values = [int(text.replace("−", "-")) for text in row.groups()[1:]]
-            found[row["name"]] = (values[:3], values[3:])
-    if not found:
-        raise ValueError("the data card has no table of changes with intervals any more")
-    return found
 
 
 def plot_changes(changes: dict[str, tuple[list[int], list[int]]]) -> AccessibleFigure:

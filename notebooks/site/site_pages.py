@@ -13,6 +13,7 @@ import changes
 import nbformat
 
 import bpttviz as bv
+from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.teaching.glossary import GLOSSARY
 
 PACKAGE = Path(bv.__file__).parent
@@ -115,6 +116,21 @@ def read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def claims() -> tuple[str, str]:
+    """The paper's claims with verdicts, as a section; and a page with every row of evidence."""
+    table = ClaimsTable.read()
+    section = (
+        "## The paper's claims, one by one\n\n`bpttviz reproduce` prints this from the rows that "
+        "are committed; [all rows](claims.md), with what has not been run.\n\n"
+        f"{table.verdicts_markdown()}\n"
+    )
+    page = (
+        "# Every row of evidence\n\nWhat [the verdicts](results.md) are from. `bpttviz reproduce "
+        f"--rows` adds command, commit and file of each.\n\n{table.to_markdown()}"
+    )
+    return raised(section), raised(page)
+
+
 def results(found: dict[str, str], folder: Path) -> str:
     """What fine-tuning gave, as the cards tell it, and the cards below.
 
@@ -127,7 +143,8 @@ def results(found: dict[str, str], folder: Path) -> str:
     (folder / "changes.png").write_bytes(picture.png())
     parts = [
         "# Results\n\nEvery figure here comes from a card that is shipped beside the data or the "
-        "weights it speaks of, with the command that made it.\n"
+        "weights it speaks of, with the command that made it.\n",
+        claims()[0],
     ]
     for name in sorted(
         found, key=lambda name: (not name.startswith("run-"), name == "data-crystals")
@@ -146,7 +163,7 @@ def results(found: dict[str, str], folder: Path) -> str:
             link += f"\n\n![{picture.alt_text}](results/changes.png)\n"
         section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
-    listed = "\n".join(f"cards/{name}" for name in found)
+    listed = "\n".join(("claims", *(f"cards/{name}" for name in found)))
     parts.append(f"## The cards, whole\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
     return "\n".join(parts)
 

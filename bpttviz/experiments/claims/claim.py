@@ -108,11 +108,13 @@ class Part:
         key: what rows of evidence name it by.
         title: the question, answered yes where the claim holds.
         rule: on the interval of a row.
+        potentials: that have to speak alike at least, where the claim is about potentials at large.
     """
 
     key: str
     title: str
     rule: Rule
+    potentials: int = 1
 
 
 @dataclass(frozen=True)
@@ -141,19 +143,44 @@ class PartResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Decided by the rows that speak, if none disagrees and no more are open.
+        """Decided by the rows that speak, where none disagrees.
 
-        It holds where at least one row is for it, none against, and no more are open than for it;
-        it does not hold likewise the other way round.
+        It holds where rows are for it, of as many potentials as the part asks for, none is against
+        it, and no more are open than for it; it does not hold likewise the other way round.
         """
-        count = {one: sum(o is one for _, o in self.rows) for one in Outcome}
-        if count[Outcome.FOR] and not count[Outcome.AGAINST]:
-            settled = count[Outcome.FOR] >= count[Outcome.OPEN]
-            return Verdict.HOLDS if settled else Verdict.NOT_SETTLED
-        if count[Outcome.AGAINST] and not count[Outcome.FOR]:
-            settled = count[Outcome.AGAINST] >= count[Outcome.OPEN]
-            return Verdict.DOES_NOT_HOLD if settled else Verdict.NOT_SETTLED
+        for one, other, verdict in (
+            (Outcome.FOR, Outcome.AGAINST, Verdict.HOLDS),
+            (Outcome.AGAINST, Outcome.FOR, Verdict.DOES_NOT_HOLD),
+        ):
+            speaking = self.those(one)
+            if not self.those(other) and len(speaking) >= max(1, len(self.those(Outcome.OPEN))):
+                enough = len(_potentials(speaking)) >= self.part.potentials
+                return verdict if enough else Verdict.NOT_SETTLED
         return Verdict.NOT_SETTLED
+
+    @property
+    def answer(self) -> str:
+        """The verdict, and why there is none."""
+        if self.verdict is not Verdict.NOT_SETTLED:
+            return self.verdict.value
+        if not self.rows:
+            why = "no row"
+        elif self.those(Outcome.FOR) and self.those(Outcome.AGAINST):
+            why = "rows disagree"
+        elif len(self.those(Outcome.OPEN)) < len(self.rows) - len(self.those(Outcome.OPEN)):
+            why = "one potential"
+        else:
+            why = "most intervals leave it open"
+        return f"{self.verdict.value}: {why}"
+
+    def those(self, outcome: Outcome) -> list[Evidence]:
+        """Rows of one outcome."""
+        return [row for row, found in self.rows if found is outcome]
+
+
+def _potentials(rows: Sequence[Evidence]) -> set[str]:
+    """Names of the potentials that rows are about; of a mean, of all of them."""
+    return {name for row in rows for name in row.potential.removeprefix("mean of ").split(", ")}
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,120 @@
-"""Rows that come with the package."""
+"""Rows that come with the package: shipped runs, stored trainings, data cards, computed rows."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from bpttviz.experiments.claims.evidence import Evidence, read_rows
+import numpy as np
+
+from bpttviz.evaluation.evaluate import TABLE
+from bpttviz.evaluation.report import Report
+from bpttviz.experiments.claims import paper
+from bpttviz.experiments.claims.cards import card_rows, data_set
+from bpttviz.experiments.claims.ends import RECIPE_NAMES, rows_of_report
+from bpttviz.experiments.claims.evidence import ENDS, NUMBER, Evidence, Provenance, read_rows
+from bpttviz.experiments.methods import BOTH_ENDS
+from bpttviz.experiments.protocol import Question
+from bpttviz.experiments.robustness_result import (
+    ARRIVES,
+    METRICS,
+    TOO_SHORT,
+    UNSTABLE,
+    stored_robustness,
+)
+from bpttviz.experiments.trial import parts_of
+from bpttviz.training.shipped import card_of, shelf, shipped_runs
+
+MEASURED = re.compile(r"(?P<data>[\w-]+)/(?P<potential>\w+)-(?P<part>fold-\d+|test)")
+COMMIT = re.compile(r"\(commit ([0-9a-f]{7,})")
 
 
 def committed_rows() -> list[Evidence]:
     """All rows that the package's own files hold."""
-    return stored_rows()
+    return [*shipped_rows(), *landscape_rows(), *card_rows(), *stored_rows()]
 
 
-def shelf() -> Path:
+def shipped_rows() -> list[Evidence]:
+    """What was measured of the shipped runs: folds together, whichever there are; and tests."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for name in shipped_runs():
+        match = MEASURED.fullmatch(name)
+        if match and (shelf() / name / TABLE).is_file():
+            by_fold = match["part"] != "test"
+            found.setdefault((match["data"], match["potential"], by_fold), []).append(name)
+    return [row for what, names in found.items() for row in _rows_of_runs(*what, names)]
+
+
+def _rows_of_runs(
+    data_name: str, potential: str, by_fold: bool, names: Sequence[str]
+) -> list[Evidence]:
+    """Rows of shipped runs of one kind."""
+    data = data_set(data_name)
+    parts = parts_of(data)
+    asked: dict[str, Question] = {}
+    for name in names:
+        asked |= parts[name.partition(f"{potential}-")[2]].questions()
+    tables = [Report.from_csv(shelf() / name / TABLE) for name in names]
+    report = Report([row for one in tables for row in one.rows], noise_floor=data.noise_floor)
+    commit = COMMIT.search(" ".join(card_of(shelf() / names[0]).split()))
+    chosen = " ".join(name.partition(f"{potential}-")[2] for name in names)
+    held_out = data.all[report.structures]
+    many = f"{len(names)} folds of five" if by_fold else "test part"
+    start = Evidence(
+        1, "", data_name, potential, RECIPE_NAMES[BOTH_ENDS], many, ENDS, np.nan,
+        remark="forces rehearsed, 5 epochs",
+        provenance=Provenance(
+            f"bpttviz trial --potential {potential} --parts {chosen} --threads 1 --out trial",
+            commit=commit[1] if commit else "",
+            data=held_out.fingerprint(),
+            seed=0,
+            machine="two virtual cores, one thread each",
+            source=f"training/shipped_runs/{data_name}",
+        ),
+    )  # fmt: skip
+    return rows_of_report(start, report, asked, BOTH_ENDS)
+
+
+def landscape_rows() -> list[Evidence]:
+    """The stored trainings with every procedure: least and largest gain, condition by condition."""
+    stored = stored_robustness("landscape")
+    parts = {ARRIVES: paper.ARRIVING, TOO_SHORT: paper.SHORT, UNSTABLE: ""}
+    rows = []
+    for condition, part in parts.items():
+        cells = stored.those(condition)
+        spread = stored.spread("dq_rest", cells)
+        if spread is None:
+            continue
+        best, least = 1 - spread[0], 1 - spread[1]
+        rows.append(
+            Evidence(
+                3, part, "landscape", "one valley", f"{len(cells)} trainings: {condition}",
+                "held-out walkers", f"{METRICS['dq_rest']}: least gain / largest gain",
+                least / best, unit=NUMBER, exact=True, n=len(cells), groups=len(cells),
+                worse=sum((cell.change["dq_rest"] or np.inf) > 1 for cell in cells),
+                judged=len(cells),
+                remark=f"error at rest × {spread[0]:.2g} to × {spread[1]:.2g}",
+                provenance=Provenance(
+                    stored.made["command"], data=stored.made["held_out"], seed=0,
+                    source="experiments/stored/landscape.json.xz",
+                ),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def stored_shelf() -> Path:
     """Where rows of the studies stand, a file a run."""
     return Path(str(files("bpttviz") / "experiments" / "stored" / "claims"))
 
 
 def stored_rows() -> list[Evidence]:
     """What `bpttviz reproduce --run` gave and was kept."""
-    return [row for file in sorted(shelf().glob("*.jsonl")) for row in read_rows(file, file.name)]
+    place = stored_shelf()
+    return [
+        row
+        for file in sorted(place.glob("*.jsonl"))
+        for row in read_rows(file, f"experiments/stored/claims/{file.name}")
+    ]

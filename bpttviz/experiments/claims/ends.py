@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from bpttviz.experiments.claims.evidence import (
     of_pairs,
     of_report,
 )
-from bpttviz.experiments.claims.study import Setting, Study
+from bpttviz.experiments.claims.study import PLAIN, Setting, Study
 from bpttviz.experiments.methods import BOTH_ENDS, stages_of
 from bpttviz.experiments.methods import FORCES as FORCE_MATCHED
 from bpttviz.experiments.protocol import (
@@ -43,6 +44,11 @@ RECIPE_NAMES = {
     BPTT: "BPTT, the paper's way",
     BOTH_ENDS: "BPTT from both ends",
 }
+PART_OF = {
+    Question.KNOWN_END: paper.KNOWN,
+    Question.NEW_SPECIES: paper.SPECIES,
+    Question.NEW_FAMILY: paper.FAMILY,
+}
 HELD_OUT = "test part"
 WHERE = {
     "near the defect": "force_mae_near",
@@ -64,9 +70,13 @@ class Methods(Study):
         return METHODS
 
     def gradients(self, setting: Setting, run: str) -> int:
-        """The budget of a method."""
-        how = setting.potential, setting.training, setting.recipe, setting.unlabelled
-        return sum(stage.evaluations for stage in stages_of(run, *how))
+        """The budget, which is one for all that train; the scalar relaxes at every scale."""
+        recipe = setting.recipe
+        epoch = len(setting.training) * recipe.steps
+        if run == SCALAR:
+            return round(PLAIN * len(recipe.scales) * epoch)
+        rehearsed = len(setting.training) if run == BOTH_ENDS and setting.unlabelled else 0
+        return recipe.epochs * (epoch + rehearsed)
 
     def rows(self, setting: Setting, run: str) -> list[Evidence]:
         report = setting.compared(run, self.tuned(setting, run))
@@ -108,23 +118,39 @@ def rows_of_report(
         method: of `bpttviz.experiments.methods`.
     """
     through_time = method in THROUGH_TIME
+    part = THROUGH_TIME.get(method, "")
     rows = [
-        of_report(replace(start, part=paper.KINDS if through_time else ""), report),
         of_report(replace(start, quantity=AFTER_K), report),
-        of_report(
-            replace(start, claim=2, quantity=FORCES, part=THROUGH_TIME.get(method, "")), report
-        ),
+        of_report(replace(start, claim=2, quantity=FORCES, part=part), report),
     ]
-    for question in Question:
-        names = [name for name in report.structures if asked.get(name) is question]
-        if 0 < len(names) < len(report.structures):
-            some = report.subset(names)
-            rows.append(of_report(replace(start, question=question.value), some))
-            forces = replace(start, claim=2, question=question.value, quantity=FORCES)
-            rows.append(of_report(forces, some))
+    for question, some in by_question(report, asked).items():
+        alone = len(some.structures) == len(report.structures)
+        ends = replace(start, part=PART_OF[question] if through_time else "")
+        rows.append(of_report(_asking(ends, question), some))
+        if not alone:
+            forces = replace(start, claim=2, quantity=FORCES)
+            rows.append(of_report(_asking(forces, question), some))
+    if len({asked.get(name) for name in report.structures}) > 1:
+        rows.append(of_report(start, report))
     if through_time:
-        rows += [*_forces_by_place(start, report), minima_row(start, report)]
+        rows += _forces_by_place(start, report)
+        unknown = [name for name in report.structures if asked.get(name) is not Question.KNOWN_END]
+        if unknown:
+            rows.append(minima_row(start, report.subset(unknown)))
     return rows
+
+
+def by_question(report: Report, asked: Mapping[str, Question]) -> dict[Question, Report]:
+    """The report divided by what structures ask."""
+    names = {
+        question: [name for name in report.structures if asked.get(name) is question]
+        for question in Question
+    }
+    return {question: report.subset(some) for question, some in names.items() if some}
+
+
+def _asking(row: Evidence, question: Question) -> Evidence:
+    return replace(row, question=f"{row.question}: {question.value}")
 
 
 def _forces_by_place(start: Evidence, report: Report) -> list[Evidence]:

@@ -111,14 +111,15 @@ class Evidence:
 
     def _number(self, value: float) -> str:
         if self.unit == NUMBER:
-            return f"{value:.3g}"
+            return self._bare(value)
         return f"{self._bare(value)} %" if self.unit == RATIO else f"{self._bare(value)} points"
 
     def _bare(self, value: float) -> str:
         if self.unit == NUMBER:
-            return f"{value:.3g}"
+            return f"{value:.3g}".replace("-", "−")
         percent = 100 * (value - 1 if self.unit == RATIO else value)
-        return f"{percent:+.0f}".replace("-", "−")
+        shown = f"{percent:+.0f}".replace("-", "−")
+        return "0" if shown in ("+0", "−0") else shown
 
 
 def of_comparison(

@@ -33,6 +33,7 @@ from bpttviz.training.finetune import finetune
 from bpttviz.training.objectives import Objective
 from bpttviz.training.runs import Run
 
+PLAIN = 0.3  # time of a plain evaluation, in that of a differentiated one
 LONGEST_WAIT = 24 * 3600.0  # seconds, for another process that measures what both need
 
 
@@ -151,7 +152,7 @@ class Setting:
     def provenance(self, study: Study, run: str) -> Provenance:
         """Where rows of a run come from; its time is filled in when it is done."""
         return Provenance(
-            command=f"{self.command} --claim {study.claim} --run {_quoted(run)}",
+            command=f"{self.command} --claim {study.claim} --run {quoted(run)}",
             commit=commit_here(),
             data=self.held_out.fingerprint(),
             seed=self.recipe.seed,
@@ -244,5 +245,6 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in name)
 
 
-def _quoted(run: str) -> str:
+def quoted(run: str) -> str:
+    """A run's name for a command line."""
     return f'"{run}"' if " " in run else run

@@ -14,17 +14,19 @@ import pandas as pd
 from bpttviz._files import write_atomic
 from bpttviz.experiments.claims.claim import ClaimResult, Outcome, PartResult, decide
 from bpttviz.experiments.claims.committed import committed_rows
-from bpttviz.experiments.claims.evidence import Evidence, read_rows
+from bpttviz.experiments.claims.evidence import NUMBER, Evidence, read_rows
 from bpttviz.experiments.claims.paper import CLAIMS
+from bpttviz.experiments.claims.plan import NotRun, not_run
 
 MARKDOWN, JSON = "claims.md", "claims.json"
 LEGEND = (
     "A row is for a part of a claim where all of its 95 % interval (groups taken whole, six at "
     "least) is where the part says, against it where all of it is elsewhere, open otherwise. A "
-    "part holds where a row is for it, none against, and no more are open than for; likewise it "
-    "does not hold. A claim holds where all parts do, and does not where one does not."
+    "part holds where rows are for it (of two potentials, where it is about potentials at large), "
+    "none is against it, and no more are open than for it; likewise it does not hold. A claim "
+    "holds where all its parts do, and does not where one does not."
 )
-HEADINGS = ("claim", "verdict", "part", "rule", "by part", "for", "against", "open", "figure")
+HEADINGS = ("claim", "verdict", "its parts", "holds?", "for, against, open", "figure")
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class ClaimsTable:
 
     Attributes:
         results: one a claim.
+        missing: runs that no row is from.
     """
 
     results: tuple[ClaimResult, ...]
+    missing: tuple[NotRun, ...] = ()
 
     @classmethod
     def read(cls, folder: Path | None = None) -> ClaimsTable:
@@ -51,11 +55,13 @@ class ClaimsTable:
         files = sorted((folder / "rows").glob("*.jsonl")) if folder is not None else []
         for file in files:
             rows |= {row.key: row for row in read_rows(file, f"rows/{file.name}")}
-        return cls(tuple(decide(claim, list(rows.values())) for claim in CLAIMS))
+        found = list(rows.values())
+        return cls(tuple(decide(claim, found) for claim in CLAIMS), tuple(not_run(found)))
 
     def subset(self, numbers: Collection[int]) -> ClaimsTable:
         """Some claims, by number."""
-        return ClaimsTable(tuple(r for r in self.results if r.claim.number in numbers))
+        results = tuple(r for r in self.results if r.claim.number in numbers)
+        return ClaimsTable(results, tuple(m for m in self.missing if m.claim in numbers))
 
     @property
     def rows(self) -> list[Evidence]:
@@ -73,11 +79,11 @@ class ClaimsTable:
         for result in self.results:
             for number, part in enumerate(result.parts):
                 first = number == 0
-                count = [sum(o is one for _, o in part.rows) for one in Outcome]
+                count = ", ".join(str(len(part.those(one))) for one in Outcome)
                 claim = f"{result.claim.number}. {result.claim.title}" if first else ""
                 verdict = result.verdict.value if first else ""
-                said = (claim, verdict, part.part.title, str(part.part.rule), part.verdict.value)
-                lines.append((*said, *map(str, count), headline(part)))
+                said = (part.part.title, part.answer, count, headline(part))
+                lines.append((claim, verdict, *said))
         return pd.DataFrame(lines, columns=list(HEADINGS))
 
     def to_text(self, rows: bool = False) -> str:
@@ -92,23 +98,39 @@ class ClaimsTable:
             lines += [f"{claim.number}. {claim.title}: {result.verdict.value.upper()}"]
             lines += [f"   the paper: {claim.says}"]
             for part in result.parts:
-                lines.append(f"   - {part.part.title} ({part.part.rule}): {part.verdict.value}")
+                lines.append(f"   - {part.part.title} ({part.part.rule}): {part.answer}")
                 shown = part.rows if rows else part.rows[:4]
                 lines += [f"       {outcome.value:7} {_said(row, rows)}" for row, outcome in shown]
                 if len(shown) < len(part.rows):
                     lines.append(f"       and {len(part.rows) - len(shown)} more (--rows)")
             if rows:
                 lines += [f"     context: {_said(row, True)}" for row in result.context]
+            lines += [f"   not run: {each}" for each in self._missing(claim.number, rows)]
             lines.append("")
         return "\n".join([*lines, LEGEND])
 
+    def _missing(self, number: int, whole: bool) -> list[str]:
+        """What is to be said of runs that are missing: each, or how many hours they are."""
+        mine = [one for one in self.missing if one.claim == number]
+        if whole or not mine:
+            return [str(one) for one in mine]
+        hours = sum(one.hours for one in mine)
+        potentials = len({one.potential for one in mine})
+        return [f"about {hours:.0f} h of one core, for {potentials} potentials (--rows: commands)"]
+
+    def verdicts_markdown(self) -> str:
+        """The table of verdicts, and how they are reached."""
+        return f"{format_markdown(self.frame)}\n\n{LEGEND}\n"
+
     def to_markdown(self) -> str:
-        """The table, and below it every row that decides."""
-        table = format_markdown(self.frame)
-        parts = [table, "", LEGEND, ""]
+        """The table of verdicts, and below it every row."""
+        parts = [self.verdicts_markdown()]
         for result in self.results:
-            parts += [f"### {result.claim.number}. {result.claim.title}", ""]
+            parts += [f"## {result.claim.number}. {result.claim.title}", ""]
             parts += [format_markdown(rows_frame(result)), ""]
+            missing = [one for one in self.missing if one.claim == result.claim.number]
+            parts += ["Not run, for lack of hours (of one core, about):", ""] if missing else []
+            parts += [f"- {one.hours:.1f} h: `{one.command}`" for one in missing] + [""]
         return "\n".join(parts)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -131,6 +153,7 @@ class ClaimsTable:
                     for part in result.parts
                 ],
                 "context": [_plain(row) for row in result.context],
+                "not run": [asdict(m) for m in self.missing if m.claim == result.claim.number],
             }
             for result in self.results
         ]
@@ -149,7 +172,8 @@ def headline(part: PartResult) -> str:
         return "not computed"
     order = {Outcome.FOR: 1, Outcome.AGAINST: 1, Outcome.OPEN: 0}
     row, _ = max(part.rows, key=lambda pair: (order[pair[1]], pair[0].n))
-    return f"{row.change}, {row.potential}"
+    what = f"{row.quantity}: " if row.unit == NUMBER else ""
+    return f"{what}{row.change}, {row.potential}"
 
 
 def rows_frame(result: ClaimResult) -> pd.DataFrame:
@@ -163,7 +187,7 @@ def rows_frame(result: ClaimResult) -> pd.DataFrame:
             "measured on": f"{row.data}: {row.question}" if row.question else row.data,
             "quantity": row.quantity,
             "change": row.change,
-            "n (groups)": f"{row.n} ({row.groups})" if row.n else "",
+            "n (groups)": f"{row.n}" if row.exact else f"{row.n} ({row.groups})",
             "worse": "" if row.worse is None else f"{row.worse} of {row.judged}",
             "": outcome,
         }
@@ -184,7 +208,8 @@ def format_markdown(frame: pd.DataFrame) -> str:
 
 def _said(row: Evidence, whole: bool) -> str:
     worse = "" if row.worse is None else f", {row.worse} of {row.judged} worse"
-    text = f"{row}{worse} [{row.data}, n = {row.n} in {row.groups} groups]"
+    count = f"n = {row.n}" if row.exact else f"n = {row.n} in {row.groups} groups"
+    text = f"{row}{worse} [{row.data}, {count}]"
     if not whole:
         return text
     origin = row.provenance
