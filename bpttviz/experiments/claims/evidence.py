@@ -118,8 +118,7 @@ class Evidence:
         if self.unit == NUMBER:
             return f"{value:.3g}".replace("-", "−")
         percent = 100 * (value - 1 if self.unit == RATIO else value)
-        shown = f"{percent:+.0f}".replace("-", "−")
-        return "0" if shown in ("+0", "−0") else shown
+        return f"{percent:+.0f}".replace("-", "−")  # of a bound, −0 is on another side than +0
 
 
 def of_comparison(

@@ -35,7 +35,9 @@ class Line:
 
 def _by_folds(question: str, count: int) -> str:
     folds = int(question.split()[0])
-    return f"{count}, {'each once' if folds == FOLDS else f'{NUMBERS[folds]} of five folds'}"
+    if folds == FOLDS:
+        return f"all {count}, by five folds"
+    return f"{count}, {NUMBERS[folds]} of five folds"
 
 
 LINES = (
