@@ -167,7 +167,7 @@ class Playground(PlaygroundView):
         self.form.state = ANEW
         self._below.children = [self.form, self.monitor]
         self._catch_up(self._trial)
-        self._show()
+        self._show(self._trial)
         self.observe(self._renew, list(recipe))
         end_when_rerun(self._stop)
 
@@ -328,19 +328,18 @@ class Playground(PlaygroundView):
         """Measure and show it; what went wrong is said where the recipe stands."""
         try:
             measure()
+            self._show(trial)
         except GivenUp:
-            return
+            pass
         except Exception as error:  # nobody else would see it: this is a thread
             if trial is self._trial:
                 self.form.state = f"Not measured: {error}"
-            return
-        if trial is self._trial:
-            self._show()
 
-    def _show(self) -> None:
-        """Show what is known now: arrows as far as the last measurement, and the atoms."""
+    def _show(self, trial: Trial) -> None:
+        """Show what is known of it: arrows as far as the last measurement, and the atoms."""
         with self._showing:
-            trial = self._trial
+            if trial is not self._trial:  # another recipe was asked for meanwhile
+                return
             report, stages = trial.live.report, trial.live.stages or [BEFORE]
             before = error_plane_data(report, BEFORE, BEFORE)
             least = before.limits() * ROOM if before.structures else None

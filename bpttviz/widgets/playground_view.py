@@ -98,7 +98,7 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
         plane = self.plane
         first = self._structure_shown()
         atoms, room = {}, MOST_BYTES
-        for name in dict.fromkeys([first, *plane.plane.structures, *self.report.structures]):
+        for name in dict.fromkeys([first, *plane.plane.structures, *plane.report.structures]):
             payload = self._payload(name)
             if payload is None:
                 continue
@@ -132,11 +132,9 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
 
     def _payload(self, name: str) -> dict | None:
         """Both paths of a structure, as the player takes them; None where they are not known."""
-        before, after = self._ends()
+        (before, after), shown = self._ends(), self.plane.report
         try:
-            return comparison_payload(
-                trajectory_pair(self.report, name, before, after), self.report
-            )
+            return comparison_payload(trajectory_pair(shown, name, before, after), shown)
         except KeyError:
             return None
 
@@ -147,11 +145,11 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
 
     def _structure_shown(self) -> str:
         """The one whose atoms are shown; "" if there is none."""
-        return self.plane.selected or next(iter(self.report.structures), "")
+        return self.plane.selected or next(iter(self.plane.report.structures), "")
 
     def add_paths(self, found: Report) -> None:
         """Show the atoms of structures that were relaxed meanwhile; errors stay as they were."""
-        self.plane.report = with_paths(self.report, found)
+        self.plane.report = with_paths(self.plane.report, found)
         self.show_atoms()
 
     def show_atoms(self) -> None:
@@ -190,14 +188,19 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
             super()._show_static(display_id=self._place, update=True)
 
     def close(self) -> None:
-        """Take it away, with all its parts."""
-        for name in ("plane", "form", "player"):
-            if part := getattr(self, name, None):
-                part.close()
+        """Take it away, with all its parts: what stays open is kept for good."""
+        for part in self.children:
+            _close_all(part)
         super().close()
 
     def __repr__(self) -> str:
         return f"<Playground, stored> {self.plane.plane.describe()}"
+
+
+def _close_all(widget: ipywidgets.Widget) -> None:
+    for part in getattr(widget, "children", ()):
+        _close_all(part)
+    widget.close()
 
 
 def stored_view(

@@ -52,7 +52,8 @@ class RelaxNow(ipywidgets.VBox):
         known = structure in self._references.names
         self.button.disabled = not known
         self._say(
-            f"{structure}, now, under {' and '.join(self._potentials)}."
+            f"{structure} under {' and '.join(self._potentials)}, here and now: with large networks "
+            "that takes minutes."
             if known
             else f"{structure} is not among the references given."
         )
@@ -75,7 +76,7 @@ class RelaxNow(ipywidgets.VBox):
             )
             self._done(found)
             ends = " → ".join(f"{found.row(p, structure).dq_rest:.2f}" for p in self._potentials)
-            words = f"ΔQ at rest {ends} {UNIT}"
+            words = f"ΔQ at rest {ends} {UNIT.replace('^', '')}"
         except Exception as error:  # nobody else would see it: this is a thread
             words = f"it could not be relaxed: {error}"
         finally:

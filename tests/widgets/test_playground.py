@@ -1,8 +1,10 @@
 """`Playground` without a browser: recipes, what is measured of them, and what cannot be."""
 
 import copy
+import gc
 import re
 import time
+import weakref
 from dataclasses import replace
 from typing import ClassVar
 
@@ -183,12 +185,29 @@ def test_a_measurement_that_nobody_wants_any_more_ends(play):
     long._lock.release()
 
 
+def test_recipes_faster_than_they_can_be_measured(play):
+    for number in range(20):
+        typed(play.form, "steps", str(1 + number % 4))
+    wait_for(lambda: play.form.state == playground.ANEW)
+    assert play.steps == play.form.values["steps"] == 4
+    play.monitor.wait()
+    wait_for(lambda: play.plane.report is play.report and not play.form.disabled)
+    assert play.report.potentials == ["before", "2 updates", "4 updates", "6 updates"]
+    for trial in play._trials.values():  # else a training would go on unwatched
+        assert trial.watcher in trial.training._watchers
+
+
 def test_what_was_trained_is_found_in_its_folder_and_measured(play, tmp_path):
     given = {"steps": 3, "step_size": 0.02, "max_step": None, "epochs": 1, "out": tmp_path}
     sets = play._potential, play._training, play._held_out
     bv.Playground(*sets, **given).monitor.wait()
     again = bv.Playground(*sets, **given)
     assert (again.monitor.status, again.report.potentials) == ("finished", ["before", "2 updates"])
+    kept = [weakref.ref(part) for part in (again, again.monitor, again._trial.live)]
+    again.close()
+    del again
+    gc.collect()
+    assert [part() for part in kept] == [None] * 3  # closed, it costs no memory
 
 
 def test_closing_it_stops_what_goes_on_for_it(play):
