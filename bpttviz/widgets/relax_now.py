@@ -52,8 +52,8 @@ class RelaxNow(ipywidgets.VBox):
         known = structure in self._references.names
         self.button.disabled = not known
         self._say(
-            f"{structure} under {' and '.join(self._potentials)}, here and now: with large networks "
-            "that takes minutes."
+            f"{structure} under {' and '.join(self._potentials)}, here and now: with a large "
+            "network that takes minutes."
             if known
             else f"{structure} is not among the references given."
         )
