@@ -148,7 +148,7 @@ def refuses_what_cannot_be(notebook):
     """What is wrong is said beside the field, and the recipe stays."""
     page = notebook.page
     for label, text, words in [
-        ("K", "0", "steps (K) must be a whole number of at least 1, got 0"),
+        ("K", "0", "steps (K) must be a whole number of at least 1 and at most 1000, got 0"),
         ("η / Å²/eV", "-1", "step_size (η) must be a positive, finite number, got -1"),
         ("learning rate", "nan", "learning_rate must be a number above 0 and at most 10, got nan"),
         ("starts around the end", "1.5", "must be a number at least 0 and at most 1, got 1.5"),
