@@ -15,7 +15,8 @@ EXAMPLES = """\
   bpttviz trial --potential chgnet --parts test --seeds 0 1 2 --out trial
 
 Parts are fold-0 and so on (each relaxation is held out once; other starts of its end may be trained
-on), test (the data's own test part: new species, new families) and all (nothing is held out)."""
+on), test (the data's own test part: new species, new families) and all (nothing is held out).
+What it gave counts in the table of `bpttviz reproduce --out trial`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes runs, tables, and report.txt."""
+    """Writes runs, tables, report.txt, and rows/*.jsonl for `bpttviz reproduce`."""
     from bpttviz.datasets.library import load_dataset
-    from bpttviz.experiments.trial import Trial
+    from bpttviz.experiments.claims.trials import write_trial
+    from bpttviz.experiments.trial import FOLDS, Trial
     from bpttviz.training.recipe import Recipe
 
     data = load_dataset(choices.dataset)
@@ -46,5 +48,9 @@ def run(choices: argparse.Namespace) -> int:
     )
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt
+    command = f"bpttviz trial --potential {choices.potential} --dataset {choices.dataset}"
+    if choices.folds != FOLDS:
+        command += f" --folds {choices.folds}"
+    write_trial(trial, choices.dataset, choices.potential, command)
     print((Path(choices.out) / "report.txt").read_text(encoding="utf-8"))
     return 0

@@ -167,13 +167,13 @@ def test_shipped_runs_give_the_figures_of_their_card():
     assert ends.value == tests.compare("dq_rest").ratio
     folds = [name for name in bv.shipped_runs() if "fold" in name]
     whole = bv.shipped_report(*folds)
-    of_all = found[f"{len(folds)} folds of five", ENDS]
+    of_all = found[f"{len(folds)} of 5 folds", ENDS]
     assert (of_all.value, of_all.n) == (
         whole.compare("dq_rest").ratio, len(whole.compare("dq_rest").before),
     )  # fmt: skip
     card = bv.load_run(folds[0]).card
-    assert found[f"{len(folds)} folds of five: known end, new start", ENDS].change in card
-    assert found[f"{len(folds)} folds of five: known family, new species", ENDS].change in card
+    assert found[f"{len(folds)} of 5 folds: known end, new start", ENDS].change in card
+    assert found[f"{len(folds)} of 5 folds: known family, new species", ENDS].change in card
 
 
 def test_the_tables_commands_make_sense(committed):

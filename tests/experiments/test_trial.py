@@ -7,6 +7,8 @@ from springs import network
 from taught import references
 
 import bpttviz as bv
+from bpttviz.experiments.claims.evidence import ENDS, read_rows
+from bpttviz.experiments.claims.trials import write_trial
 from bpttviz.experiments.protocol import Question
 from bpttviz.experiments.trial import FINE_TUNED, Trial, parts_of
 
@@ -67,6 +69,13 @@ def test_a_trial_is_shared_resumed_and_helps_where_ends_are_known(tmp_path):
     text = (tmp_path / "report.txt").read_text()
     assert "held out once, by structure, seed 0\n" in text
     assert "known end, new start" in text
+    (file,) = write_trial(trial(tmp_path), "springs", "springs:a", "bpttviz trial")
+    assert file.name == "trial-springs-a-springs-0.jsonl"
+    ends = [e for e in read_rows(file) if e.quantity == ENDS]
+    assert {e.question for e in ends} >= {"2 of 2 folds: known end, new start"}
+    whole = next(e for e in ends if e.question.startswith("2 of 2 folds"))
+    assert whole.value == pytest.approx(report.compare("dq_rest", after=FINE_TUNED).ratio, rel=1e-4)
+    assert whole.provenance.command == "bpttviz trial --parts fold-0 fold-1 --seeds 0"
     with pytest.raises(ValueError, match="other settings .*recipe"):
         trial(tmp_path, recipe=replace(RECIPE, steps=14))
     with pytest.raises(ValueError, match="no part 'fold-2'"):

@@ -13,10 +13,8 @@ from bpttviz.evaluation.evaluate import TABLE
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.cards import card_rows, data_set
-from bpttviz.experiments.claims.ends import RECIPE_NAMES, rows_of_report
-from bpttviz.experiments.claims.evidence import ENDS, NUMBER, Evidence, Provenance, read_rows
-from bpttviz.experiments.methods import BOTH_ENDS
-from bpttviz.experiments.protocol import Question
+from bpttviz.experiments.claims.evidence import NUMBER, Evidence, Provenance, read_rows
+from bpttviz.experiments.claims.trials import rows_of_parts
 from bpttviz.experiments.robustness_result import (
     ARRIVES,
     METRICS,
@@ -24,7 +22,7 @@ from bpttviz.experiments.robustness_result import (
     UNSTABLE,
     stored_robustness,
 )
-from bpttviz.experiments.trial import parts_of
+from bpttviz.experiments.trial import FOLDS, parts_of
 from bpttviz.training.shipped import card_of, shelf, shipped_runs
 
 MEASURED = re.compile(r"(?P<data>[\w-]+)/(?P<potential>\w+)-(?P<part>fold-\d+|test)")
@@ -52,29 +50,21 @@ def _rows_of_runs(
 ) -> list[Evidence]:
     """Rows of shipped runs of one kind."""
     data = data_set(data_name)
-    parts = parts_of(data)
-    asked: dict[str, Question] = {}
-    for name in names:
-        asked |= parts[name.partition(f"{potential}-")[2]].questions()
+    parts = [name.partition(f"{potential}-")[2] for name in names]
     tables = [Report.from_csv(shelf() / name / TABLE) for name in names]
     report = Report([row for one in tables for row in one.rows], noise_floor=data.noise_floor)
     commit = COMMIT.search(" ".join(card_of(shelf() / names[0]).split()))
-    chosen = " ".join(name.partition(f"{potential}-")[2] for name in names)
-    held_out = data.all[report.structures]
-    many = f"{len(names)} folds of five" if by_fold else "test part"
-    start = Evidence(
-        1, "", data_name, potential, RECIPE_NAMES[BOTH_ENDS], many, ENDS, np.nan,
-        remark="forces rehearsed, 5 epochs",
-        provenance=Provenance(
-            f"bpttviz trial --potential {potential} --parts {chosen} --threads 1 --out trial",
-            commit=commit[1] if commit else "",
-            data=held_out.fingerprint(),
-            seed=0,
-            machine="two virtual cores, one thread each",
-            source=f"training/shipped_runs/{data_name}",
-        ),
-    )  # fmt: skip
-    return rows_of_report(start, report, asked, BOTH_ENDS)
+    provenance = Provenance(
+        f"bpttviz trial --potential {potential} --parts {' '.join(parts)} --threads 1 --out trial",
+        commit=commit[1] if commit else "",
+        data=data.all[report.structures].fingerprint(),
+        seed=0,
+        machine="two virtual cores, one thread each",
+        source=f"training/shipped_runs/{data_name}",
+    )
+    known = parts_of(data)
+    chosen = [known[name] for name in parts]
+    return rows_of_parts(data_name, potential, chosen, FOLDS, report, provenance)
 
 
 def landscape_rows() -> list[Evidence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -119,15 +120,15 @@ def rows_of_report(
     """
     through_time = method in THROUGH_TIME
     part = THROUGH_TIME.get(method, "")
-    rows = [
-        of_report(replace(start, quantity=AFTER_K), report),
-        of_report(replace(start, claim=2, quantity=FORCES, part=part), report),
-    ]
+    labelled = any(math.isfinite(row.force_mae) for row in report.rows)  # or ends alone are known
+    rows = [of_report(replace(start, quantity=AFTER_K), report)]
+    if labelled:
+        rows.append(of_report(replace(start, claim=2, quantity=FORCES, part=part), report))
     for question, some in by_question(report, asked).items():
         alone = len(some.structures) == len(report.structures)
         ends = replace(start, part=PART_OF[question] if through_time else "")
         rows.append(of_report(_asking(ends, question), some))
-        if not alone:
+        if labelled and not alone:
             forces = replace(start, claim=2, quantity=FORCES)
             rows.append(of_report(_asking(forces, question), some))
     if len({asked.get(name) for name in report.structures}) > 1:

@@ -43,7 +43,7 @@ def _by_folds(question: str, count: int) -> str:
 LINES = (
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
-        lambda question: question.endswith("folds of five"), _by_folds,
+        lambda question: question.endswith(" folds"), _by_folds,
     ),
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
