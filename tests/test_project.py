@@ -110,6 +110,15 @@ def test_a_stub_names_what_its_package_offers(stub):
         assert getattr(package, name).__doc__
 
 
+def test_one_spelling_of_the_unit_of_delta_q():
+    """ "amu^½ Å" in words: raised where it is drawn, by `typeset` (figure.py, dom.js)."""
+    scripts = {str(path): path.read_text() for path in (PACKAGE / "widgets").rglob("*.js")}
+    cells = {path.name: path.read_text() for path in NOTEBOOKS}
+    other = re.compile(r"amu ?½|amu\^1/2|amu\^\{1/2\}|amu\$\^\{1/2\}\$ Å\\?[\"']")
+    texts = MODULES | scripts | cells
+    assert [name for name, text in texts.items() if other.search(text)] == []
+
+
 def test_one_version_and_one_command():
     assert PROJECT["dynamic"] == ["version"]
     assert importlib.metadata.version("bpttviz") == bpttviz.__version__, "make .venv again"

@@ -58,7 +58,7 @@ def plot_snapshots(
         scene = Scene(axes, path, limit)
         scene.show(step)
         axes.set_title(
-            f"{plain(label)}\nΔQ {path.delta_q[step]:.2f} amu$^{{1/2}}$ Å", fontsize=10, color=TEXT
+            plain(f"{label}\nΔQ {path.delta_q[step]:.2f} {UNIT}"), fontsize=10, color=TEXT
         )
         words.append(
             f"{label}: ΔQ {path.delta_q[step]:.2f} {UNIT}, farthest atom {farthest[step]:.2f} Å"

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
 from bpttviz._checks import instance_of
-from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain
+from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain, typeset
 from bpttviz.plotting.palette import BACKWARD, BLUE, FORWARD, GREY, TEXT, VERMILION
 from bpttviz.plotting.scene import Scene, view
 from bpttviz.plotting.trajectory import AlignedTrajectory
@@ -102,7 +102,7 @@ def plot_backward_flow(trace: GradientTrace) -> AccessibleFigure:
         ("turn", last, f"the turn, step {last}"),
         ("back", 0, "back at step 0"),
     ):
-        title = f"{words}\n|dL/dX| {sizes[step]:.2f} amu$^{{1/2}}$"
+        title = typeset(f"{words}\n|dL/dX| {sizes[step]:.2f} amu^½")
         _atoms(panels[name], flow, step, flow.gradients, 1, title)
     _norms(panels["norm"], sizes)
     named = _shares(panels["shares"], trace)
@@ -145,7 +145,7 @@ def _norms(axes: Axes, sizes: np.ndarray) -> None:
     axes.set_ylim(0, 1.08 * max(float(sizes.max()), 1e-12))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("step t  (← the gradient's way)")
-    axes.set_title("|dL/dX$_t$| / amu$^{1/2}$", loc="left", fontsize=10, color=TEXT)
+    axes.set_title(typeset("|dL/dX$_t$| / amu^½"), loc="left", fontsize=10, color=TEXT)
 
 
 def _shares(axes: Axes, trace: GradientTrace) -> list[int]:

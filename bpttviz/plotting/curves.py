@@ -9,7 +9,7 @@ import numpy as np
 
 from bpttviz._checks import mapping_of, positive, sequence_of, shown, text
 from bpttviz.plotting.arguments import numbers
-from bpttviz.plotting.figure import AccessibleFigure, despine, plain
+from bpttviz.plotting.figure import AccessibleFigure, despine, plain, typeset
 from bpttviz.plotting.palette import GREY, POTENTIALS, TEXT
 
 # Curves of one panel, told apart by mark and line where colours cannot be.
@@ -69,8 +69,8 @@ def plot_curves(
             va="top", xycoords=("axes fraction", "data"), fontsize=9, color=TEXT, style="italic",
         )  # fmt: skip
         words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_xlabel(typeset(x_label))
+    axes.set_ylabel(typeset(y_label))
     axes.legend(fontsize=9, frameon=False)
     picture.alt_text = f"{y_label} against {x_label}. " + "; ".join(words) + "."
     return picture

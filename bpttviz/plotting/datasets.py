@@ -12,7 +12,7 @@ from bpttviz._checks import instance_of
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.distances import delta_q
-from bpttviz.plotting.figure import AccessibleFigure, despine, plain
+from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain, typeset
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, TEXT
 
 Members = dict[str, list[ReferenceRelaxation]]  # by part
@@ -59,7 +59,7 @@ def plot_dataset(data: DatasetSplits, title: str = "") -> AccessibleFigure:
     picture.alt_text = (
         f"{len(data)} relaxations by family: {listed}. Training {len(members['train'])}, "
         f"validation {len(members['val'])}, test {len(members['test'])}. ΔQ from start to end: "
-        f"median {np.median([*moved.values()]):.2f}, largest {max(moved.values()):.2f} amu^½ Å."
+        f"median {np.median([*moved.values()]):.2f}, largest {max(moved.values()):.2f} {UNIT}."
     )
     return picture
 
@@ -95,7 +95,7 @@ def _draw_distances(
         axes.text(noise_floor, -0.8, " noise floor", fontsize=9, color=GREY)
     axes.tick_params(labelleft=False)
     axes.set_xlim(left=0)
-    axes.set_xlabel("ΔQ, start to end / amu$^{1/2}$ Å")
+    axes.set_xlabel(typeset(f"ΔQ, start to end / {UNIT}"))
 
 
 def _draw_forces(axes: Axes, members: Members) -> None:

@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane
-from bpttviz.plotting.figure import AccessibleFigure, despine, plain
+from bpttviz.plotting.figure import UNIT, AccessibleFigure, despine, plain, typeset
 from bpttviz.plotting.free_place import free_place
 from bpttviz.plotting.palette import BLUE, GREEN, GREY, ORANGE, POTENTIALS, TEXT, VERMILION
 
@@ -71,7 +71,7 @@ def plot_error_plane(
     axes = picture.subplots()
     despine(axes)
     axes.set_xlabel("force error (MAE) / eV/Å")
-    axes.set_ylabel("endpoint error at rest, ΔQ / amu$^{1/2}$ Å")
+    axes.set_ylabel(typeset(f"endpoint error at rest, ΔQ / {UNIT}"))
     axes.set_title(plain(data.title), loc="left", fontsize=11, color=TEXT, pad=8)
     notes = data.describe_left_out()
     if not data.structures:

@@ -63,7 +63,12 @@ class AccessibleFigure(Figure):
 
 def plain(text: object) -> str:
     """Text that matplotlib is to draw as it is: a ``$`` of a name begins no formula."""
-    return re.sub(r"(?<!\\)\$", r"\$", str(text))
+    return typeset(re.sub(r"(?<!\\)\$", r"\$", str(text)))
+
+
+def typeset(text: str) -> str:
+    """Text as matplotlib is to draw it: the root of "amu^½" is raised."""
+    return text.replace("^½", "$^{½}$")
 
 
 def despine(axes: Axes) -> None:
@@ -75,4 +80,4 @@ def despine(axes: Axes) -> None:
 
 
 UNIT = "amu^½ Å"
-DELTA_Q = "ΔQ to the reference / amu$^{1/2}$ Å"
+DELTA_Q = typeset(f"ΔQ to the reference / {UNIT}")

@@ -21,7 +21,7 @@ from bpttviz._files import write_atomic
 from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
 from bpttviz.plotting.arguments import require_report
-from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine, plain
+from bpttviz.plotting.figure import DELTA_Q, UNIT, AccessibleFigure, despine, plain, typeset
 from bpttviz.plotting.palette import GHOST, GREY, POTENTIALS, TEXT
 from bpttviz.plotting.scene import COLOURS, Scene, colour_bar
 
@@ -53,7 +53,7 @@ def plot_endpoint_errors(report: Report) -> AccessibleFigure:
     handles, labels = panels[0].get_legend_handles_labels()
     if report.noise_floor:
         handles.append(Line2D([], [], color=GREY, ls="dashed"))
-        labels.append("the references' own error")
+        labels.append("noise floor")
     picture.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9, frameon=False)
     means = "; ".join(
         f"{line['potential']} {line['dq_k']:.3g} after K steps, {line['dq_rest']:.3g} at rest"
@@ -224,7 +224,7 @@ def _clock(axes: Axes, paths: Paths, noise_floor: float | None) -> tuple[list[Li
     if noise_floor:
         axes.axhspan(0, noise_floor, color=GREY, alpha=0.15, lw=0)
     axes.set(xlabel="step", xlim=(-0.3, max(p.steps for p in paths) + 0.3))
-    axes.set_ylabel("ΔQ / amu$^{1/2}$ Å", fontsize=9)
+    axes.set_ylabel(typeset(f"ΔQ / {UNIT}"), fontsize=9)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     # Above the frame: wherever it stood inside, a curve could come to lie under it.
@@ -282,7 +282,7 @@ def _title(report: Report, p: trajectory.AlignedTrajectory, step: int) -> str:
     held = p.clamp_step(step)
     rest = report.row(p.potential, p.structure).dq_rest
     text = f"{plain(p.potential)}\nstep {held}: ΔQ {p.delta_q[held]:.2f}"
-    return text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + " amu$^{1/2}$ Å"
+    return typeset(text + (f"; at rest {rest:.2f}" if np.isfinite(rest) else "") + f" {UNIT}")
 
 
 def _describe_ends(report: Report, p: trajectory.AlignedTrajectory) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bpttviz._checks import shown
-from bpttviz.plotting.figure import AccessibleFigure, despine
+from bpttviz.plotting.figure import AccessibleFigure, despine, typeset
 from bpttviz.plotting.gradients import limits_with_bands
 from bpttviz.plotting.palette import BLUE, GREY, ORANGE, PURPLE, TEXT
 from bpttviz.relaxation.diagnose import EXPLODED, VANISHED
@@ -68,7 +68,7 @@ def _losses(axes: Axes, run: Run) -> None:
         axes.plot(*_columns(validation), "-s", color=BLUE, ms=5, label="validation")
         best = summary.best(validation)
         axes.plot(*(best or ((), ())), "o", ms=11, mfc="none", mec=TEXT, label="best")
-    axes.set_ylabel(summary.loss_label(run).replace("^½", "$^{1/2}$"))
+    axes.set_ylabel(typeset(summary.loss_label(run)))
     if losses or validation:
         axes.legend(fontsize=9, frameon=False)
 

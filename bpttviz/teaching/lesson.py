@@ -24,11 +24,12 @@ from typing import Any
 
 from bpttviz._checks import file_path, instance_of, text
 from bpttviz._files import write_atomic
+from bpttviz.plotting.figure import DARK
 from bpttviz.plotting.palette import GREEN, GREY, ORANGE, VERMILION
 from bpttviz.profiling import memory_peak
 from bpttviz.teaching.exercise import Exercise, Verdict
 from bpttviz.teaching.prediction import UNANSWERED, FormMaker, Prediction
-from bpttviz.teaching.show import line, safe, show
+from bpttviz.teaching.show import in_notebook, line, safe, show
 
 MARKS = {
     "right": ("✓", "Right", GREEN),
@@ -73,7 +74,12 @@ class Lesson:
             raise KeyError(f"no prediction {key!r} in this lesson; there are: {known}") from None
 
     def begin(self) -> None:
-        """Count processor time from here on, for `check_cost`."""
+        """Count processor time from here on, for `check_cost`.
+
+        Pictures of the notebook's text follow a dark theme from here on, too.
+        """
+        if in_notebook():
+            show(DARK, "")
         self._began = _cpu_seconds()
 
     def predict(

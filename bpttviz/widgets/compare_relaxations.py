@@ -14,7 +14,7 @@ from bpttviz.plotting import trajectory
 from bpttviz.plotting.figure import UNIT, AccessibleFigure
 from bpttviz.plotting.results import plot_frames
 from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
-from bpttviz.widgets.player import ENTRY, Canvas, Player, Viewer
+from bpttviz.widgets.player import ENTRY, SHOWN, Canvas, Player, Viewer
 from bpttviz.widgets.static import REPORT_HINT, SelfContained
 
 
@@ -106,7 +106,7 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
             *([self._above] if views else []),
             self.player,
         ]
-        for name in ("step", "arrows", "images", "exaggeration", "atom"):
+        for name in SHOWN:
             traitlets.link((self, name), (self.player, name))
         self.player.observe(self._without_panes, "missing")
         self.observe(lambda _: self._load(), ["structure", "before", "after"])
@@ -154,10 +154,11 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         return f"{self.structure}: two relaxations"
 
     def view(self) -> dict:
-        """The player, about 0.2 MB for 64 atoms and 60 steps."""
+        """The player as it stands, about 0.2 MB for 64 atoms and 60 steps."""
         return {
             "entry": ENTRY,
-            "data": with_text_for_bytes(self.player.payload),
+            "data": with_text_for_bytes(self.player.payload)
+            | {"shown": {name: getattr(self, name) for name in SHOWN}},
             "live": self.player.name,
         }
 

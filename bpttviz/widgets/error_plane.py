@@ -55,6 +55,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         shown: titles of the layers that are shown; by default those that were asked for, or the
             last.
         stage: how far arrows go, counted in potentials after ``before``; by default to the last.
+        letters: how many times their size letters have, 0.5 to 3: more where it is shown small.
         plane: the `bpttviz.plotting.error_plane.ErrorPlaneData` of all layers (not a trait).
 
     Raises:
@@ -71,6 +72,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     selected = traitlets.Unicode("").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
     stage = traitlets.Int(1).tag(sync=True)
+    letters = traitlets.Float(1, min=0.5, max=3).tag(sync=True)
     data = traitlets.Dict(read_only=True).tag(sync=True)
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
@@ -188,6 +190,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
                 "shown": self.shown,
                 "selected": self.selected,
                 "stage": self.stage,
+                "letters": self.letters,
             },
             "live": self.name,
         }

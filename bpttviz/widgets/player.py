@@ -16,6 +16,7 @@ from bpttviz.plotting.trajectory import AlignedTrajectory
 from bpttviz.widgets.bundle import bundle, stylesheet
 
 ENTRY = "player/index.js"
+SHOWN = ("step", "arrows", "images", "exaggeration", "atom")  # traits that a page is saved with
 
 
 class Player(anywidget.AnyWidget):

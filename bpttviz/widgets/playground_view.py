@@ -22,7 +22,7 @@ from bpttviz.relaxation.rules import UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.widgets.error_plane import ErrorPlane
 from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
-from bpttviz.widgets.player import Player
+from bpttviz.widgets.player import SHOWN, Player
 from bpttviz.widgets.recipe_form import Field, RecipeForm
 from bpttviz.widgets.relax_now import RelaxNow, with_paths
 from bpttviz.widgets.static import REPORT_HINT, SelfContained
@@ -30,6 +30,7 @@ from bpttviz.widgets.static import REPORT_HINT, SelfContained
 ENTRY = "playground/index.js"
 LOOK = "bpttviz-playground"  # by which stylesheets know that there is little room
 WITHOUT_PATHS = "without-paths"  # and that there are errors alone
+LETTERS = 1.4  # of the error plane, which is drawn at two thirds of its size
 MOST_BYTES = 1_000_000  # of atoms' paths in a page
 
 STORED = (
@@ -65,6 +66,7 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
         self.add_class(LOOK)
         self._place = ""  # of the static picture, once it is displayed
         self.plane = ErrorPlane(report, before, after)
+        self.plane.letters = LETTERS
         self.form = RecipeForm(fields, recipe or {}, self._wanted)
         self.form.state = STORED
         self.player: Player | None = None
@@ -91,7 +93,7 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
         return self.plane.picture()
 
     def heading(self) -> str:
-        return "Playground: " + self.plane.heading()
+        return f"Playground: {self.plane.plane.title}"
 
     def view(self) -> dict:
         """Errors and atoms, as many structures' paths as `MOST_BYTES` hold."""
@@ -113,6 +115,7 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
             "first": first,
             "missing": NOT_HERE if atoms else NO_PATHS,
             "words": STORED,
+            "shown": {name: getattr(self.player, name) for name in SHOWN if self.player},
         }
         return {"entry": ENTRY, "data": data, "live": self.form.name}
 

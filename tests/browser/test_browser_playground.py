@@ -208,6 +208,20 @@ def test_a_saved_page_says_that_it_is_stored_and_asks_nobody(saved):
     assert heard == []
 
 
+def test_nothing_is_cut_off_or_too_small_to_read(saved):
+    page, _ = saved
+    cut = "e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1"
+    chooser = page.locator(".bpttviz-playground").get_by_label("atom", exact=True)
+    chooser.select_option("5")  # its words appear, and the ring
+    assert "5" in page.locator(".one-atom .name").text_content()
+    for part in (".readout >> nth=0", ".readout >> nth=1", ".one-atom .words", ".legend"):
+        assert not page.locator(f".bpttviz-player {part}").evaluate(cut), part
+    name = page.locator(".paradox-label").first
+    size = name.evaluate("e => e.getBoundingClientRect().height")
+    assert size > 10
+    chooser.select_option("-1")
+
+
 def test_by_keyboard_alone(saved):
     """Tab leads through plane, panes and clock; a structure chosen in the plane is shown."""
     page, _ = saved

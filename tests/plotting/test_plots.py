@@ -470,6 +470,12 @@ def test_a_picture_displays_with_its_description():
     assert 'alt="Error plane, 4 structures' in bundle["text/html"]
 
 
+def test_a_root_is_raised_in_a_figure_and_written_in_words():
+    picture = plotting.plot_curves({"a": ([0, 1], [2, 3])}, "step", "ΔQ / amu^½ Å")
+    assert picture.axes[0].get_ylabel() == "ΔQ / amu$^{½}$ Å"
+    assert picture.alt_text.startswith("ΔQ / amu^½ Å against step")
+
+
 def test_curves_show_what_they_were_given():
     x, y = np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.5, 0.2])
     picture = plotting.plot_curves(

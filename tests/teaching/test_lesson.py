@@ -163,6 +163,13 @@ def test_an_attempt_is_answered_and_the_notebook_goes_on_with_what_is_right(caps
     assert "1 of 1 exercises solved" in capsys.readouterr().out
 
 
+def test_pictures_in_a_lessons_text_follow_the_theme_from_its_beginning(shown):
+    Lesson("a").begin()
+    [style] = shown
+    assert 'data-jp-theme-light="false"' in style["text/html"]
+    assert '.jp-RenderedMarkdown :is(img[src*="/pictures/0"]' in style["text/html"]
+
+
 def test_cost_is_counted_from_the_beginning_of_the_lesson():
     lesson = Lesson("a")
     lesson.begin()

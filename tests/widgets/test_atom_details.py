@@ -37,6 +37,24 @@ def test_an_atom_is_a_trait_that_another_structure_lets_go():
 
 
 @pytest.mark.browser
+def test_a_saved_page_stands_as_the_widget_did(chromium, tmp_path):
+    report = made_up.report(cells=1, steps=6, names=("left", "right"))
+    compare = bv.CompareRelaxations(report, viewer=Canvas())
+    wanted = {"arrows": True, "images": True, "exaggeration": 7, "atom": 3}
+    compare.step = 4
+    for name, value in wanted.items():
+        setattr(compare, name, value)
+    opened = Opened(chromium, compare.save_html(tmp_path / "page.html"))
+    assert opened.player("[p.clock.step, p.options]") == [4, wanted]
+    assert opened.page.get_by_label("atom", exact=True).input_value() == "3"
+    play = bv.Playground.of(report)
+    for name, value in (wanted | {"step": 4}).items():
+        setattr(play.player, name, value)
+    opened = Opened(chromium, play.save_html(tmp_path / "playground.html"))
+    assert opened.player("[p.clock.step, p.options]") == [4, wanted]
+
+
+@pytest.mark.browser
 def test_a_click_or_the_keyboard_tells_about_an_atom(chromium, compare, tmp_path):
     opened = Opened(chromium, compare.save_html(tmp_path / "page.html"))
     page, words = opened.page, opened.page.locator(".one-atom [role=status]")
@@ -56,7 +74,7 @@ def test_a_click_or_the_keyboard_tells_about_an_atom(chromium, compare, tmp_path
     assert said.startswith(f"{path.symbols[chosen]} {chosen}\npretrained: ")
     share = 100 * shares(path, 5, masses)[chosen]
     assert (
-        f"fine-tuned: {path.distance[5, chosen]:.3f} Å from its place in the reference end, "
+        f"fine-tuned: {path.distance[5, chosen]:.3f} Å from its place, "
         f"{share:.1f} % of ΔQ², force error {error:.2g} eV/Å" in said
     )
     after = opened.panes()

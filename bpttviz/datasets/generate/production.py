@@ -148,7 +148,7 @@ def _report(name: str, frames: Sequence[Atoms], seconds: float, last_stage: int)
     log(
         f"{name}: {len(frames)} frames, {seconds:.0f} s, Delta Q "
         f"{delta_q(frames[0], frames[-1]):.3f} from start to end, "
-        f"{delta_q(handed_over, frames[-1]):.3f} in the last stage (amu^1/2 Å)"
+        f"{delta_q(handed_over, frames[-1]):.3f} in the last stage (amu^½ Å)"
     )
 
 
@@ -214,7 +214,7 @@ def _produce_from_end(
     )
     if written is not None:
         moved = delta_q(end, read_frames(written)[-1])
-        log(f"{name}: moved Delta Q {moved:.3f} amu^1/2 Å from the end it was given")
+        log(f"{name}: moved Delta Q {moved:.3f} amu^½ Å from the end it was given")
     return written
 
 

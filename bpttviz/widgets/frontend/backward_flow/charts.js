@@ -14,8 +14,8 @@ export class FlowCharts {
     this.flow = flow;
     const { deltaQ } = flow.paths[0];
     this.parts = [
-      this.panel("forward", "ΔQ to the reference / amu½ Å  →", deltaQ, 0),
-      this.panel("backward", "←  size of the gradient, |dL/dX| / amu½", flow.norms, 1),
+      this.panel("forward", "ΔQ to the reference / amu^½ Å  →", deltaQ, 0),
+      this.panel("backward", "←  size of the gradient, |dL/dX| / amu^½", flow.norms, 1),
       this.panel("backward", "←  what each step adds to dL/dθ", flow.contribution, 1),
     ];
     this.el.replaceChildren(...this.parts.map(({ picture }) => picture));

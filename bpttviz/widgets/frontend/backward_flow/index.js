@@ -111,10 +111,10 @@ class BackwardFlow {
     const atom = this.model.get("atom");
     this.el.dataset.way = way ? "back" : "forward";
     const words = way
-      ? `◀ Back, step ${step} of ${flow.steps}: orange arrows are dL/dX, ${flow.norms[step].toPrecision(3)} amu½ in all` +
+      ? `◀ Back, step ${step} of ${flow.steps}: orange arrows are dL/dX, ${flow.norms[step].toPrecision(3)} amu^½ in all` +
         (step === flow.steps ? ". The loss has just been taken, at the end." : step === 0 ? ". This is what the start would have to change." : ".")
       : `▶ Forward, step ${step} of ${flow.steps}: blue arrows are forces, the largest ${flow.paths[0].fmax[step]?.toPrecision(2)} eV/Å; ` +
-        `ΔQ ${flow.paths[0].deltaQ[step]?.toFixed(2)} amu½ Å.`;
+        `ΔQ ${flow.paths[0].deltaQ[step]?.toFixed(2)} amu^½ Å.`;
     setText(this.phase, words);
     this.slider.value = String(clock.step);
     this.slider.setAttribute("aria-valuetext", words);
@@ -126,7 +126,7 @@ class BackwardFlow {
     this.charts.show(step, way);
     this.showList(step, way, atom);
     setText(this.card, atom < 0 ? "Click an atom to follow it." : this.describe(atom, step));
-    const unit = way ? "amu½" : "eV/Å";
+    const unit = way ? "amu^½" : "eV/Å";
     setText(this.scale, `Colour of an atom: how long its arrow is (darkest: ${flow.longestArrow(step, way, equal).toPrecision(2)} ${unit}, ${equal ? "at this step" : "of all steps"}). ` +
       "Grey outlines: the reference end. Drag to turn.");
   }
@@ -159,7 +159,7 @@ class BackwardFlow {
     const force = lengths(flow.vectorsAt(step, 0))[atom], pull = lengths(flow.vectorsAt(step, 1))[atom];
     return `${flow.symbols[atom]} ${atom} at step ${step}: ${distances[atom].toFixed(3)} Å from its reference place ` +
       `(${(100 * flow.partsOfEnd(step)[atom]).toFixed(0)} % of ΔQ²), force ${force.toFixed(2)} eV/Å, ` +
-      `|dL/dX| ${pull.toFixed(2)} amu½ (${(100 * flow.shares(step, 1)[atom]).toFixed(0)} % of the gradient's square).`;
+      `|dL/dX| ${pull.toFixed(2)} amu^½ (${(100 * flow.shares(step, 1)[atom]).toFixed(0)} % of the gradient's square).`;
   }
 
   /** @param {KeyboardEvent} event */

@@ -1,5 +1,5 @@
 /** What lies behind the arrows of an error plane. */
-import { svg } from "../shared/dom.js";
+import { svg, typesetSvg } from "../shared/dom.js";
 import { PLANE_HEIGHT, frameOf } from "./scales.js";
 
 /**
@@ -43,8 +43,7 @@ export function background(data, { x, y, at }) {
         "force error (MAE) / eV/Å"),
     svg("text", { class: "label", x: 14, y: middle, "text-anchor": "middle",
                   transform: `rotate(-90 14 ${middle})` },
-        "endpoint error at rest, ΔQ / amu", svg("tspan", { dy: -4, "font-size": 9 }, "½"),
-        svg("tspan", { dy: 4 }, " Å")),
+        ...typesetSvg("endpoint error at rest, ΔQ / amu^½ Å")),
   );
   return group;
 }

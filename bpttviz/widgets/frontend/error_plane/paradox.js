@@ -11,8 +11,10 @@ const PLACES_TRIED = 13; // along each edge
  * @param {import("./scales.js").Data} data
  * @param {import("./scales.js").ShownLayer[]} layers  those that are shown
  * @param {import("./scales.js").Scale} scale
+ * @param {number} letters  times their size
  */
-export function paradoxLabel(data, layers, { x, y, at }) {
+export function paradoxLabel(data, layers, { x, y, at }, letters) {
+  const lineHeight = TEXT_LINE * letters;
   const { left, bottom, innerRight, innerTop } = frameOf(data);
   const floor = data.noise_floor ? Math.min(y(data.noise_floor), bottom - 18) : bottom; // what is said of it stays free
   const [mx, my] = at(data.mean);
@@ -27,12 +29,12 @@ export function paradoxLabel(data, layers, { x, y, at }) {
   const quarter = { left: mx + 4, right: innerRight, top: my + 4, bottom: floor - 2 };
   const plane = { left: left + 4, right: innerRight, top: innerTop, bottom: floor - 2 };
   for (const region of [quarter, plane]) {
-    const found = names.flatMap((lines) => freest(lines, region, taken));
+    const found = names.flatMap((lines) => freest(lines, region, taken, letters));
     if (!found.length) continue;
     const { lines, width, left: x0, top: y0 } = found.reduce((best, one) => (one.hidden < best.hidden ? one : best));
-    const middle = x0 + width / 2, height = TEXT_LINE * lines.length;
+    const middle = x0 + width / 2, height = lineHeight * lines.length;
     const words = lines.map((text, row) => svg("text", {
-      class: "paradox-label", x: middle, y: y0 + TEXT_LINE * (row + 0.8), "text-anchor": "middle" }, text));
+      class: "paradox-label", x: middle, y: y0 + lineHeight * (row + 0.8), "text-anchor": "middle" }, text));
     const group = svg("g", { class: "paradox-name", "aria-hidden": "true" }, ...words);
     if (region === plane) {
       group.prepend(svg("line", { class: "leader", x1: middle, y1: y0 + height / 2,
@@ -48,9 +50,11 @@ export function paradoxLabel(data, layers, { x, y, at }) {
  * @param {string[]} lines
  * @param {{left: number, right: number, top: number, bottom: number}} region
  * @param {number[][]} taken  places that should not be hidden
+ * @param {number} letters  times their size
  */
-function freest(lines, { left, right, top, bottom }, taken) {
-  const width = TEXT_LETTER * Math.max(...lines.map((text) => text.length)) + 8, height = TEXT_LINE * lines.length + 4;
+function freest(lines, { left, right, top, bottom }, taken, letters) {
+  const width = letters * TEXT_LETTER * Math.max(...lines.map((text) => text.length)) + 8;
+  const height = letters * TEXT_LINE * lines.length + 4;
   if (width > right - left || height > bottom - top) return [];
   let best = null;
   for (let column = 0; column < PLACES_TRIED; column++) {

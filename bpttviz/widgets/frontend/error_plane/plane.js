@@ -7,7 +7,7 @@
  * @typedef {import("./scales.js").Scale} Scale
  * @typedef {import("../shared/model.js").Model} Model
  */
-import { svg, tag } from "../shared/dom.js";
+import { svg, tag, typeset } from "../shared/dom.js";
 import { listen } from "../shared/model.js";
 import { background } from "./background.js";
 import { legendOf } from "./legend.js";
@@ -54,6 +54,11 @@ class ErrorPlane {
     return this.model.get("data");
   }
 
+  /** @returns {number} how many times their size letters have, as the picture is shown small */
+  get letters() {
+    return this.model.get("letters") ?? 1;
+  }
+
   /** @returns {ShownLayer[]} those that are shown, as far as they are */
   get layers() {
     const shown = this.model.get("shown"), stage = this.model.get("stage");
@@ -67,7 +72,7 @@ class ErrorPlane {
    * @param {string} words
    */
   say(name, words) {
-    this.status.replaceChildren(...(name ? [tag("b", {}, name), ": "] : []), words);
+    this.status.replaceChildren(...(name ? [tag("b", {}, name), ": "] : []), ...typeset(words));
     const { potentials } = this.layers[this.layers.length - 1];
     this.thumbnail.show(name, potentials[potentials.length - 1]);
   }
@@ -227,6 +232,7 @@ class ErrorPlane {
       this.stage.replaceChildren(data.words);
       return;
     }
+    this.el.style.setProperty("--letters", String(this.letters));
     this.showButtons();
     this.showStage();
     this.thumbnail.setStills(data.thumbnails);
@@ -275,7 +281,7 @@ class ErrorPlane {
       this.marks.set(name, mark);
       picture.append(mark);
     }
-    if (data.mean) picture.append(means(data, layers, scale), paradoxLabel(data, layers, scale));
+    if (data.mean) picture.append(means(data, layers, scale), paradoxLabel(data, layers, scale, this.letters));
     if (data.intervals) picture.append(margins(data, layers, scale));
     picture.addEventListener("pointermove", (event) => this.point(event, picture));
     picture.addEventListener("pointerleave", () => {

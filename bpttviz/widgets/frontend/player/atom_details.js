@@ -23,7 +23,9 @@ export class AtomDetails {
     this.marks = [];
     this.chooser = tag("select", { "aria-label": "atom", title: "An atom: those that are farthest from their places first" });
     this.chooser.addEventListener("change", () => onChoose(Number(this.chooser.value)));
-    this.words = tag("div", { class: "words", role: "status" });
+    this.name = tag("div", { class: "name" });
+    this.said = tag("div");
+    this.words = tag("div", { class: "words", role: "status" }, this.name, this.said);
     this.panel = tag("div", { class: "panel" });
     this.el = tag("div", { class: "one-atom" },
       tag("div", {}, tag("label", {}, "atom ", this.chooser), this.words), this.panel);
@@ -48,11 +50,12 @@ export class AtomDetails {
     if (!comparison) return;
     if (atom !== this.atom) this.draw(comparison, atom);
     this.words.setAttribute("aria-live", playing ? "off" : "polite");
+    setText(this.name, atom < 0 ? "" : nameOfAtom(comparison, atom));
     if (atom < 0) {
-      setText(this.words, "Click an atom or choose one: how far it is from its place, its share of ΔQ², its force error.");
+      setText(this.said, "Click an atom or choose one: how far it is from its place, its share of ΔQ², its force error.");
       return;
     }
-    setText(this.words, describeAtom(comparison, atom, step));
+    setText(this.said, describeAtom(comparison, atom, step));
     const x = this.curves.x(step);
     const [now, ...dots] = this.marks;
     now.setAttribute("d", `M${x} ${PLOT.top}V${PLOT.bottom}`);
@@ -205,9 +208,9 @@ function distanceOf(path, atom, step) {
 function describeAtom(comparison, atom, step) {
   const parts = comparison.paths.map((path) => {
     const error = path.forceErrors?.[atom];
-    return `${path.potential}: ${distanceOf(path, atom, step).toFixed(3)} Å from its place in the reference end, ` +
+    return `${path.potential}: ${distanceOf(path, atom, step).toFixed(3)} Å from its place, ` +
       `${(100 * sharesOf(comparison, path, step)[atom]).toFixed(1)} % of ΔQ²` +
       (error === undefined || error === null ? "" : `, force error ${error.toPrecision(2)} eV/Å`);
   });
-  return `${nameOfAtom(comparison, atom)}\n${parts.join("\n")}`;
+  return parts.join("\n");
 }

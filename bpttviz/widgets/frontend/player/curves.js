@@ -24,7 +24,7 @@ import { svg, tag } from "../shared/dom.js";
 const QUANTITIES = [
   { key: "energy", title: "energy since start / eV", unit: "eV", axis: {} },
   { key: "fmax", title: "largest force / eV/Å", unit: "eV/Å", axis: { logarithmic: true } },
-  { key: "deltaQ", title: "ΔQ to the reference / amu½ Å", unit: "amu^½ Å", axis: { fromZero: true } },
+  { key: "deltaQ", title: "ΔQ to the reference / amu^½ Å", unit: "amu^½ Å", axis: { fromZero: true } },
 ];
 
 /** @typedef {import("./comparison.js").RelaxationPath} RelaxationPath */

@@ -5,14 +5,17 @@ import { CanvasStage } from "./canvas_stage.js";
 import { NglStage } from "./ngl_stage.js";
 import { Player } from "./player.js";
 
+/** @typedef {Partial<import("./player.js").Options> & {step?: number}} Shown */
+
 /**
  * Put a player into a page that has no kernel.
  * @param {HTMLElement} el
- * @param {import("./comparison.js").Payload} payload
+ * @param {import("./comparison.js").Payload & {shown?: Shown}} payload  with what is shown at first
  */
-export function mount(el, payload) {
-  const player = new Player(el);
-  player.load(payload);
+export function mount(el, { shown, ...payload }) {
+  const player = new Player(el), { step, ...options } = shown ?? {};
+  player.load(payload, step);
+  player.set(options);
   return player;
 }
 

@@ -301,7 +301,7 @@ function stateOf(path, step) {
   const onTheWay = step > path.mapSteps && held > path.mapSteps;
   const parts = [onTheWay ? `K + ${held - path.mapSteps}${held === path.end && path.arrived ? ", at rest" : ""}` : `step ${held}`];
   const deltaQ = path.value("deltaQ", step), fmax = path.value("fmax", step);
-  if (deltaQ !== null) parts.push(`ΔQ ${deltaQ.toFixed(2)} amu½ Å`);
-  if (fmax !== null) parts.push(`largest force ${fmax.toPrecision(2)} eV/Å`);
-  return parts.join(" · ");
+  if (deltaQ !== null) parts.push(`ΔQ ${deltaQ.toFixed(2)} amu^½ Å`);
+  if (fmax !== null) parts.push(`forces ≤ ${fmax.toPrecision(2)} eV/Å`);
+  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
 }

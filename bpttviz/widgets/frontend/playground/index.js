@@ -15,13 +15,14 @@ import { OfflineModel, listen } from "../shared/model.js";
  * @property {string} first   the structure whose atoms are shown before any is selected
  * @property {string} missing what is said of one that is not here
  * @property {string} words   what this is
+ * @property {import("../player/index.js").Shown} shown  of the atoms at first
  */
 
 /**
  * @param {HTMLElement} el
  * @param {Contents} contents
  */
-export function mount(el, { plane, atoms, first, missing, words }) {
+export function mount(el, { plane, atoms, first, missing, words, shown: { step, ...options } }) {
   const planeEl = tag("div"), playerEl = tag("div"), without = tag("p", { class: "no-atoms" });
   const model = new OfflineModel({ name: "", ...plane });
   const player = Object.keys(atoms).length ? new Player(playerEl) : null;
@@ -31,7 +32,7 @@ export function mount(el, { plane, atoms, first, missing, words }) {
     playerEl.hidden = !payload;
     without.hidden = Boolean(payload);
     setText(without, missing);
-    if (payload && name !== shown) player?.load(payload, payload.steps);
+    if (payload && name !== shown) player?.load(payload, shown ? payload.steps : step);
     shown = payload ? name : shown;
   };
   el.replaceChildren(tag("div", { class: player ? "bpttviz-playground" : "bpttviz-playground without-paths" },
@@ -40,4 +41,5 @@ export function mount(el, { plane, atoms, first, missing, words }) {
   showPlane(planeEl, model);
   listen(model, [["change:selected", show]]);
   show();
+  player?.set(options);
 }

@@ -198,7 +198,7 @@ export class Replay {
     const known = /** @type {number[]} */ (losses.filter((loss) => loss !== null));
     const { y, ticks } = scaleOf(known, { fromZero: true });
     const words = known.length ? `From ${known[0].toPrecision(3)} to ${known.at(-1).toPrecision(3)}.` : "None.";
-    const panel = emptyPanel("training loss / amu½ Å", `${title}. ${words}`, ticks, y, ["1", "update", String(losses.length)]);
+    const panel = emptyPanel("training loss / amu^½ Å", `${title}. ${words}`, ticks, y, ["1", "update", String(losses.length)]);
     const across = (/** @type {number} */ k) => PLOT.left + (k / Math.max(losses.length - 1, 1)) * (PLOT.right - PLOT.left);
     panel.append(svg("path", { class: "curve", d: pathData(losses, across, y) }));
     this.loss.replaceChildren(panel);

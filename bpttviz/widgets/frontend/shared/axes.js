@@ -1,5 +1,5 @@
 /** Axes of small panels: their size, scales with readable ticks, curves as SVG path data. */
-import { svg } from "./dom.js";
+import { svg, typesetSvg } from "./dom.js";
 
 export const PANEL_WIDTH = 260;
 export const PANEL_HEIGHT = 132;
@@ -91,7 +91,7 @@ export function pathData(values, x, y) {
 export function emptyPanel(title, words, ticks, y, [first, name, final]) {
   const picture = svg("svg", {
     viewBox: `0 0 ${PANEL_WIDTH} ${PANEL_HEIGHT}`, role: "img", "aria-label": `${title}. ${words}`,
-  }, svg("text", { class: "title", x: 4, y: 13 }, title));
+  }, svg("text", { class: "title", x: 4, y: 13 }, ...typesetSvg(title)));
   for (const value of ticks) {
     picture.append(
       svg("line", { class: "grid", x1: PLOT.left, x2: PLOT.right, y1: y(value), y2: y(value) }),

@@ -76,5 +76,33 @@ export function toggleButton(text, words, pressed, onChange) {
  * @param {string} text
  */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  if (element.textContent !== text) element.replaceChildren(...typeset(text));
+}
+
+/** In plain text a root is written "^½", as in "amu^½ Å"; where it can be seen it is raised. */
+const ROOT = "^½";
+
+/**
+ * A text with its roots raised. It reads, and is copied, as it was written: the "^" stays, unseen.
+ * @param {string} text
+ * @returns {(Node | string)[]}
+ */
+export function typeset(text) {
+  const [first, ...others] = text.split(ROOT);
+  return [first, ...others.flatMap((part) => [
+    tag("span", { style: "font-size:0" }, "^"), tag("sup", { style: "font-size:0.75em;line-height:0" }, "½"), part,
+  ])];
+}
+
+/**
+ * The same for an SVG text.
+ * @param {string} text
+ * @returns {(Node | string)[]}
+ */
+export function typesetSvg(text) {
+  const [first, ...others] = text.split(ROOT);
+  return [first, ...others.flatMap((part) => [
+    svg("tspan", { style: "font-size:0" }, "^"), svg("tspan", { style: "font-size:0.75em", dy: -4 }, "½"),
+    svg("tspan", { dy: 4 }, part),
+  ])];
 }
