@@ -2,6 +2,7 @@
 
 import browser
 import made_up
+import numpy as np
 import pytest
 from browser import keep
 
@@ -185,7 +186,9 @@ def starts_anew(notebook):
 @pytest.fixture(scope="module")
 def saved(chromium, tmp_path_factory):
     """A page of a report of 64 atoms, with their paths; what it complained about, and asked for."""
-    path = bv.Playground.of(made_up.report(names=("one", "other"))).save_html(
+    report = made_up.report(names=("one", "other"))
+    report.force_errors = {key: np.full(64, 0.0123) for key in report.relaxations}
+    path = bv.Playground.of(report).save_html(
         tmp_path_factory.mktemp("saved") / "playground.html"
     )
     assert path.stat().st_size < 2e6

@@ -74,7 +74,7 @@ def test_a_click_or_the_keyboard_tells_about_an_atom(chromium, compare, tmp_path
     assert said.startswith(f"{path.symbols[chosen]} {chosen}\npretrained: ")
     share = 100 * shares(path, 5, masses)[chosen]
     assert (
-        f"fine-tuned: {path.distance[5, chosen]:.3f} Å from its place, "
+        f"fine-tuned: {path.distance[5, chosen]:.3f} Å away, "
         f"{share:.1f} % of ΔQ², force error {error:.2g} eV/Å" in said
     )
     after = opened.panes()

@@ -208,7 +208,7 @@ function distanceOf(path, atom, step) {
 function describeAtom(comparison, atom, step) {
   const parts = comparison.paths.map((path) => {
     const error = path.forceErrors?.[atom];
-    return `${path.potential}: ${distanceOf(path, atom, step).toFixed(3)} Å from its place, ` +
+    return `${path.potential}: ${distanceOf(path, atom, step).toFixed(3)} Å away, ` +
       `${(100 * sharesOf(comparison, path, step)[atom]).toFixed(1)} % of ΔQ²` +
       (error === undefined || error === null ? "" : `, force error ${error.toPrecision(2)} eV/Å`);
   });

@@ -303,5 +303,5 @@ function stateOf(path, step) {
   const deltaQ = path.value("deltaQ", step), fmax = path.value("fmax", step);
   if (deltaQ !== null) parts.push(`ΔQ ${deltaQ.toFixed(2)} amu^½ Å`);
   if (fmax !== null) parts.push(`forces ≤ ${fmax.toPrecision(2)} eV/Å`);
-  return parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ");
+  return parts.join(" · ");
 }
