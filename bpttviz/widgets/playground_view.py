@@ -66,7 +66,6 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
         self.add_class(LOOK)
         self._place = ""  # of the static picture, once it is displayed
         self.plane = ErrorPlane(report, before, after)
-        self.plane.letters = LETTERS
         self.form = RecipeForm(fields, recipe or {}, self._wanted)
         self.form.state = STORED
         self.player: Player | None = None
@@ -168,6 +167,7 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
         if self.player is None:
             self.player = Player(payload=payload, step=payload["steps"])
             self.remove_class(WITHOUT_PATHS)
+            self.plane.letters = LETTERS
         else:
             shown = self.player.payload
             step, at_rest = self.player.step, self.player.step >= shown["steps"]

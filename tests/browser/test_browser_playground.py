@@ -188,9 +188,7 @@ def saved(chromium, tmp_path_factory):
     """A page of a report of 64 atoms, with their paths; what it complained about, and asked for."""
     report = made_up.report(names=("one", "other"))
     report.force_errors = {key: np.full(64, 0.0123) for key in report.relaxations}
-    path = bv.Playground.of(report).save_html(
-        tmp_path_factory.mktemp("saved") / "playground.html"
-    )
+    path = bv.Playground.of(report).save_html(tmp_path_factory.mktemp("saved") / "playground.html")
     assert path.stat().st_size < 2e6
     page = chromium.new_page(viewport=SCREEN)
     heard = []

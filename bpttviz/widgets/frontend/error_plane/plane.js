@@ -367,6 +367,7 @@ export function showPlane(el, model) {
   const plane = new ErrorPlane(el, model);
   const draw = () => plane.draw();
   return listen(model, [
-    ["change:data", draw], ["change:shown", draw], ["change:stage", draw], ["change:selected", () => plane.showSelection()],
+    ["change:data", draw], ["change:shown", draw], ["change:stage", draw], ["change:letters", draw],
+    ["change:selected", () => plane.showSelection()],
   ]);
 }
