@@ -69,8 +69,8 @@ def plot_curves(
             va="top", xycoords=("axes fraction", "data"), fontsize=9, color=TEXT, style="italic",
         )  # fmt: skip
         words.append(f"shaded below {floor[0]:.3g}: {floor[1]}")
-    axes.set_xlabel(typeset(x_label))
-    axes.set_ylabel(typeset(y_label))
+    axes.set_xlabel(typeset(text("x_label", x_label)))
+    axes.set_ylabel(typeset(text("y_label", y_label)))
     axes.legend(fontsize=9, frameon=False)
     picture.alt_text = f"{y_label} against {x_label}. " + "; ".join(words) + "."
     return picture
