@@ -187,7 +187,7 @@ class Playground(PlaygroundView):
                 (`bpttviz.shipped_report`), where there are errors alone.
             after: name of the potential that arrows lead to; by default the report's last.
             potentials: name → potential, of the two that arrows join. With ``references`` there is
-                a button that relaxes a structure of which the report has no path:
+                a button that relaxes a structure of which the report has no path::
 
                     name, data = "si-defects/chgnet-test", bv.load_dataset("si-defects")
                     two = {"pretrained": bv.CHGNet(), "fine-tuned": bv.load_run(name).potential}

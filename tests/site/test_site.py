@@ -22,6 +22,7 @@ import links  # noqa: E402
 import site_pages  # noqa: E402
 
 import bpttviz as bv  # noqa: E402
+from bpttviz.experiments.claims.table import ClaimsTable  # noqa: E402
 
 ARTICLE = (NOTEBOOKS / "site" / "article.md").read_text(encoding="utf-8")
 FACTS = set(re.findall(r"\{\{\w+\.(\w+)\}\}", ARTICLE))
@@ -167,6 +168,17 @@ def test_the_map_leads_to_every_notebook():
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_links_between_notebooks_lead_somewhere(path):
     assert [file for file in linked(path) if not (NOTEBOOKS / file).exists()] == []
+
+
+def test_the_results_page_tells_the_claims_by_their_rows():
+    section, page = site_pages.claims()
+    table = ClaimsTable.read()
+    for result in table.results:
+        claim = f"| {result.claim.number}. {result.claim.title} | {result.verdict.value} |"
+        assert claim in section
+        assert claim in page
+    for row in table.rows:
+        assert row.change in page
 
 
 def test_results_are_read_from_the_card():
