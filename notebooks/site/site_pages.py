@@ -142,8 +142,9 @@ def results(found: dict[str, str], folder: Path) -> str:
     folder.mkdir()
     (folder / "changes.png").write_bytes(picture.png())
     parts = [
-        "# Results\n\nEvery figure here comes from a committed row of evidence, or from a card that "
-        "is shipped beside the data or the weights it speaks of, with the command that made it.\n",
+        "# Results\n\nEvery figure here comes from a committed row of evidence, or from a card "
+        "that is shipped beside the data or the weights it speaks of, with the command that made "
+        "it.\n",
         claims()[0],
     ]
     for name in sorted(
