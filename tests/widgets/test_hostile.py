@@ -43,6 +43,9 @@ WIDGETS = {
     "CompareRelaxations": lambda name: bv.CompareRelaxations(
         renamed(made_up.report(cells=1, steps=2), name), viewer=Canvas()
     ),
+    "Playground": lambda name: bv.Playground.of(
+        renamed(made_up.report(cells=1, steps=2, names=("left", "right")), name)
+    ),
     "FoggyValley": lambda name: bv.FoggyValley(
         {name: bv.landscape_examples()["two valleys"], f"{name} 2": bv.LandscapeExample(
             bv.Wells([[0.0, 0.0]], [1.0], [0.5]), (0.5, 0.5), (0.0, 0.0)
