@@ -53,7 +53,7 @@ def portrait(chromium, path: Path, name: str, scheme: str) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with browser.chromium() as running:
         for chosen in sys.argv[2:] or saved_pages.PAGES:
