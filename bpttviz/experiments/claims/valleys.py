@@ -14,6 +14,7 @@ from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.evidence import SHARE, Evidence, Provenance
 from bpttviz.experiments.claims.study import Setting, Study
 from bpttviz.experiments.cost import MODES, measure_costs
+from bpttviz.provenance import specification
 
 SEEDS = 8
 STEPS = 20
@@ -51,9 +52,11 @@ def _memory(setting: Setting, origin: Provenance) -> Evidence:
         next(c for c in costs if c["mode"] == mode and c["steps"] == STEPS)
         for mode in ("full", GUIDED)
     )
+    window = specification(MODES[GUIDED])["config"]["window"]
     held = [(one["peak_bytes"] - one["base_bytes"]) / 1e9 for one in (full, guided)]
     return Evidence(
-        7, paper.MEMORY, "64 atoms of silicon", "chgnet", f"{MODES[GUIDED]!r} in {STEPS} steps",
+        7, paper.MEMORY, "64 atoms of silicon", "chgnet",
+        f"{GUIDED}, window {window} of {STEPS} steps",
         f"against all {STEPS} graphs", "peak memory of a gradient", held[1] / held[0], exact=True,
         n=1, groups=1, remark=f"{held[0]:.2f} GB, then {held[1]:.2f} GB", provenance=origin,
     )  # fmt: skip
