@@ -89,7 +89,8 @@ class RecipeForm(anywidget.AnyWidget):
         try:
             self._ask(name, _number_or_text(text))
         except Exception as error:  # nobody else would see it
-            problem = {name: str(error)}
+            # Whoever types into a field knows that it is text.
+            problem = {name: str(error).removesuffix(" (str)")}
         others = {key: words for key, words in self.problems.items() if key != name}
         self.problems = others | problem
 
