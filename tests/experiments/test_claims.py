@@ -14,7 +14,15 @@ from taught import labelled
 import bpttviz as bv
 from bpttviz.cli.main import _parser, main
 from bpttviz.experiments.claims import paper
-from bpttviz.experiments.claims.claim import Above, Below, Outcome, Verdict, Within, decide
+from bpttviz.experiments.claims.claim import (
+    Above,
+    Below,
+    NoneLost,
+    Outcome,
+    Verdict,
+    Within,
+    decide,
+)
 from bpttviz.experiments.claims.committed import committed_rows, shipped_rows, stored_shelf
 from bpttviz.experiments.claims.evidence import (
     ENDS,
@@ -51,6 +59,15 @@ def row(low, high, claim=2, part=paper.PAPERS, potential="a", groups=8, exact=Fa
 
 
 # --- rules and verdicts --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lost", "judged", "outcome"),
+    [(0, 30, Outcome.FOR), (0, 8, Outcome.OPEN), (0, None, Outcome.OPEN), (1, 8, Outcome.AGAINST)],
+)
+def test_that_none_is_lost_takes_enough_that_could_be(lost, judged, outcome):
+    counted = replace(row(lost, lost, exact=True), judged=judged)
+    assert NoneLost().outcome(counted) is outcome
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,31 @@ class Within(Rule):
 
 
 @dataclass(frozen=True)
+class NoneLost(Rule):
+    """A count is nought, of enough that it could have been more.
+
+    One is against it. Nought of n leaves up to 3/n of all open (the rule of three), so that nought
+    of a few is for nothing: 30 exclude that one in ten is lost.
+    """
+
+    least: int = 30
+
+    def supports(self, low: float, high: float) -> bool:
+        return high < 1
+
+    def contradicts(self, low: float, high: float) -> bool:
+        return low >= 1
+
+    def outcome(self, row: Evidence) -> Outcome:
+        found = super().outcome(row)
+        few = row.judged is None or row.judged < self.least
+        return Outcome.OPEN if found is Outcome.FOR and few else found
+
+    def __str__(self) -> str:
+        return f"none, of {self.least} or more"
+
+
+@dataclass(frozen=True)
 class Part:
     """One of the questions that a claim consists of.
 

@@ -5,11 +5,14 @@ computed; the CHGNet rows of claims 1 and 2 were known by then, and their rule i
 reports speak of "falls" and "rises" everywhere in this package: the 95 % interval leaves out no
 change, over six groups at least. The bounds that are no zero are conventions: 0.8 to 1.25 is that
 of bioequivalence, 1.05 and 0.5 % are what one would not care about.
+
+Stricter since rows were read: claims 1 and 2 take two potentials, claim 1 is told apart by what was
+asked, and that no minimum was lost takes thirty that could have been.
 """
 
 from __future__ import annotations
 
-from bpttviz.experiments.claims.claim import Above, Below, Claim, Part, Within
+from bpttviz.experiments.claims.claim import Above, Below, Claim, NoneLost, Part, Within
 
 # Keys of parts, by which rows name them.
 KNOWN, SPECIES, FAMILY = "known end", "new species", "new family"
@@ -79,7 +82,7 @@ CLAIMS = (
         "what is learned is the energy surface around the path; the rest stays",
         (
             Part(PATH, "energy along the reference's path gets better", Below(1.0)),
-            Part(MINIMA, "no minimum of a new species or family is lost", Below(1.0)),
+            Part(MINIMA, "no minimum of a new species or family is lost", NoneLost()),
             Part(BULK, "lattice constants move by less than 0.5 %", Below(0.5)),
             Part(OTHERS, "another set's ends at most a quarter worse", Below(1.25)),
         ),
