@@ -116,7 +116,9 @@ class ClaimsTable:
             return [str(one) for one in mine]
         hours = sum(one.hours for one in mine)
         potentials = len({one.potential for one in mine})
-        return [f"about {hours:.0f} h of one core, for {potentials} potentials (--rows: commands)"]
+        time = f"about {hours:.0f} h" if hours >= 1 else "less than an hour"
+        several = f"{potentials} potentials" if potentials > 1 else "one potential"
+        return [f"{time} of one core, for {several} (--rows: commands)"]
 
     def verdicts_markdown(self) -> str:
         """The table of verdicts, and how they are reached."""
