@@ -88,11 +88,15 @@ def _setting(name: str, choices: argparse.Namespace) -> Setting:
         step_size=choices.step_size, steps=choices.steps, epochs=choices.epochs,
         learning_rate=choices.learning_rate, seed=choices.seed,
     )  # fmt: skip
+    usual = PaperRecipe()
     told = {
-        "--epochs": (choices.epochs, 3), "--steps": (choices.steps, 20),
-        "--step-size": (choices.step_size, 0.06), "--learning-rate": (choices.learning_rate, 5e-4),
-        "--seed": (choices.seed, 0), "--tuned": (choices.tuned, None),
-    }  # fmt: skip
+        "--epochs": (choices.epochs, usual.epochs),
+        "--steps": (choices.steps, usual.steps),
+        "--step-size": (choices.step_size, usual.step_size),
+        "--learning-rate": (choices.learning_rate, usual.learning_rate),
+        "--seed": (choices.seed, usual.seed),
+        "--tuned": (choices.tuned, None),
+    }
     differing = "".join(f" {option} {x}" for option, (x, usual) in told.items() if x != usual)
     tuned = None if choices.tuned is None else load_potential(choices.tuned, choices.device)
     return setting_of(
