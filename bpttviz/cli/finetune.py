@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bpttviz.cli.options import (
     add_adjoint,
+    add_memory,
     add_potential,
     add_recipe,
     add_relaxations,
@@ -76,11 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "bpttviz.Recipe says (for it --epochs 5 --learning-rate 1e-3 are meant)",
     )  # fmt: skip
     parser.add_argument("--batch-size", type=whole, default=1, help="structures an update")
-    parser.add_argument(
-        "--memory", metavar="SIZE",
-        help="what the process may hold, as 1.5GB: as much of each gradient is kept as fits, the "
-        "rest is recomputed (the same gradient, faster with more memory)",
-    )  # fmt: skip
+    add_memory(parser)
     parser.add_argument(
         "--forces", type=positive, metavar="WEIGHT",
         help="also match the forces of the frames, with this weight (amu^½ Å per eV/Å)",

@@ -127,6 +127,15 @@ def add_recipe(parser: argparse.ArgumentParser, learning_rates: bool = False) ->
     recipe.add_argument("--seed", type=int, default=0, help="of the order of structures")
 
 
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """--memory, of `TrainingConfig`."""
+    parser.add_argument(
+        "--memory", metavar="SIZE",
+        help="what the process may hold, as 1.5GB: as much of each gradient is kept as fits, the "
+        "rest is recomputed (the same gradient, faster with more memory)",
+    )  # fmt: skip
+
+
 def add_adjoint(parser: argparse.ArgumentParser) -> None:
     """How the gradient goes back; see `adjoint_of`."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_potential, load_chosen, whole
+from bpttviz.cli.options import add_memory, add_potential, load_chosen, whole
 
 HELP = "train a potential by the recipe on five folds, for the test part, and on all of a data set"
 
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", metavar="PART", help="do just these; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="a training for each")
     parser.add_argument("--folds", type=whole, default=5, help="by structure")
+    add_memory(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -45,6 +46,7 @@ def run(choices: argparse.Namespace) -> int:
         Path(choices.out),
         choices.folds,
         not choices.quiet,
+        choices.memory,
     )
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt

@@ -82,6 +82,7 @@ class Trial:
         out: folder for runs (PART-SEED), tables and reports.
         folds: see `parts_of`.
         progress: show bars.
+        memory: as of `TrainingConfig`; the gradient is the same, and faster with more.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or ``out`` holds results of other
@@ -94,6 +95,7 @@ class Trial:
     out: Path
     folds: int = FOLDS
     progress: bool = True
+    memory: str | float | None = None
 
     def __post_init__(self) -> None:
         instance_of("potential", self.potential, Potential, "bv.CHGNet()")
@@ -138,7 +140,7 @@ class Trial:
             self.potential,
             part.training,
             recipe.objective(self.potential),
-            recipe.config(len(part.training)),
+            replace(recipe.config(len(part.training)), memory=self.memory),
             out=self.folder(part.name, seed),
             progress=self.progress,
         )

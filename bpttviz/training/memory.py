@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from bpttviz.training.objectives import Objective, WeightedSum, loss_of
 
 # Neighbours come and go along a path, and allocators lose a little: measured growth times this.
 MARGIN = 1.2
+# What was freed and glibc keeps back for later: up to 64 MiB in this thread's arena, and in that of
+# autograd's own thread. A single gradient seldom meets it, many of them do.
+KEPT_BACK = 2 * 64 * 2**20
 # What training holds beside a gradient, in units of all trained weights: a sum in double precision
 # (2), Adam's memory (2), the best weights, their average and the initial ones.
 COPIES = 7
@@ -48,9 +51,7 @@ class MemoryPlan:
     @property
     def adjoint(self) -> Adjoint:
         """The gradient mode that was chosen."""
-        if self.kept_steps >= self.steps:
-            return FullBPTT()
-        return CheckpointedBPTT(kept_steps=self.kept_steps)
+        return adjoint_keeping(self.kept_steps, self.steps)
 
     def settings(self) -> dict[str, int]:
         """What a run keeps of it, so that a resumed one chooses the same."""
@@ -62,20 +63,9 @@ class MemoryPlan:
             term.adjoint = self.adjoint
 
 
-@dataclass(frozen=True)
-class _Cost:
-    """Bytes of one gradient beyond the process itself, with so many steps kept."""
-
-    base: int
-    none: int
-    one: int
-    each: int
-    records: int
-
-    def of(self, kept: int) -> float:
-        """Bytes that the process holds at most."""
-        graphs = self.one + (kept - 1) * self.each if kept else self.none
-        return self.base + self.records + MARGIN * graphs
+def adjoint_keeping(kept: int, steps: int) -> Adjoint:
+    """The gradient mode that keeps the graphs of the last so many of its steps."""
+    return FullBPTT() if kept >= steps else CheckpointedBPTT(kept_steps=kept)
 
 
 def plan_memory(
@@ -87,9 +77,9 @@ def plan_memory(
 ) -> MemoryPlan:
     """The fastest way to the exact gradient within a budget.
 
-    Gradients of the largest structure through one step and three are taken, and their peaks
-    measured; each step that is kept adds about the same. Every kept step spares an evaluation, so
-    as many are kept as fit.
+    Gradients of the largest structure are taken with one, three and more steps kept, and their
+    peaks measured. Every kept step spares an evaluation, so as many are kept as fit: what is chosen
+    was tried.
 
     Args:
         budget: bytes; of the process's resident memory on the CPU, of PyTorch's on a GPU.
@@ -113,31 +103,49 @@ def plan_memory(
     records = copies + RECORD * len(largest.start.numbers) * sum(t.stop.max_steps for t in terms)
     trial = _Trial(objective, potential, RelaxationDataset([largest]), parameters)
     _load_what_training_loads()
-    trial.growth(CheckpointedBPTT(), 1)  # what is loaded on first use is no cost of a gradient
-    none = trial.growth(CheckpointedBPTT(), 1)
-    cost = _Cost(memory_now(device), none, none, none, records)
+    trial.growth(0, steps)  # what is loaded on first use is no cost of a gradient
+    none = trial.growth(0, steps)
+    held = memory_now(device)
     where = f"the largest structure ({largest.name}, {len(largest.start.numbers)} atoms)"
-    if cost.of(0) > budget:
+    fixed = held + records + (KEPT_BACK if device.type == "cpu" else 0)
+    least = fixed + MARGIN * none
+    if least > budget:
         raise ValueError(
-            f"memory={_size(budget)} is not enough: this process holds {_size(cost.base)} already, "
+            f"memory={_size(budget)} is not enough: this process holds {_size(held)} already, "
             f"and a gradient of {where} through one step at a time needs "
-            f"{_size(cost.of(0) - cost.base)} more. Give {_size(1.02 * cost.of(0))} or more, or "
+            f"{_size(least - held)} more. Give {_size(1.02 * least)} or more, or "
             "leave out the largest structures"
         )
-    kept = 0
-    if cost.of(2) <= budget:  # what may not fit is not even tried
-        one = trial.growth(FullBPTT(), 1)
-        cost = replace(cost, one=one, each=one)
-        if cost.of(3) <= budget:
-            three = trial.growth(FullBPTT(), 3)
-            cost = replace(cost, each=max((three - one) // 2, 1))
-        room = (budget - cost.of(1)) / (MARGIN * cost.each)
-        kept = min(steps, 1 + int(room)) if room >= 0 else 0
+    needs = _tried(trial, none, (budget - fixed) / MARGIN, steps)
+    kept = max(needs)
     reason = (
-        f"{_size(cost.base)} are held, and for {where} each step's graph takes "
-        f"{_size(cost.each)}: about {_size(cost.of(kept))} of {_size(budget)} at most"
+        f"{_size(held)} are held, and a gradient of {where} takes {_size(needs[kept])} more: "
+        f"about {_size(fixed + MARGIN * needs[kept])} of {_size(budget)} at most"
     )
     return MemoryPlan(budget, steps, kept, _in_words(kept, steps, reason))
+
+
+def _tried(trial: _Trial, none: int, room: float, steps: int) -> dict[int, int]:
+    """Kept steps → bytes that a gradient needs, of all that were tried and fit into a room.
+
+    A kept step adds less than a gradient of one step needs; one and three kept tell how much less.
+    Then the most that should fit is tried, and fewer until it does.
+    """
+    needs, last, each = {0: none}, 0, float(none)
+    for kept in (1, 3):
+        if kept > steps or needs[last] + (kept - last) * each > room:
+            break  # what may not fit is not even tried
+        needs[kept] = trial.growth(kept, steps)
+        each = max((needs[kept] - needs[last]) / (kept - last), 1)
+        last = kept
+    kept = min(steps, last + int((room - needs[last]) / each))
+    while kept > last:
+        needs[kept] = trial.growth(kept, steps)
+        if needs[kept] <= room:
+            break
+        each = max(each, (needs[kept] - needs[last]) / (kept - last))
+        kept = min(kept - 1, last + int((room - needs[last]) / each))
+    return {kept: need for kept, need in needs.items() if need <= room}
 
 
 def planned(
@@ -190,18 +198,20 @@ class _Trial:
     reference: RelaxationDataset
     parameters: list[nn.Parameter]
 
-    def growth(self, adjoint: Adjoint, steps: int) -> int:
-        """Bytes that a gradient through so many steps needs beyond what is held before it.
+    def growth(self, kept: int, steps: int) -> int:
+        """Bytes that a gradient with so many of its steps kept needs beyond what is held before it.
 
         Raises:
             ValueError: the system does not tell.
         """
         terms, device = unrolled_terms(self.objective), self.potential.device
         before = [(term.adjoint, term.stop) for term in terms]
+        # The steps that are recomputed take their turns: two need as much as any number.
+        steps = min(steps, kept + 2)
         release_memory(device)
         try:
             for term in terms:
-                term.adjoint, term.stop = adjoint, StoppingCriterion(steps)
+                term.adjoint, term.stop = adjoint_keeping(kept, steps), StoppingCriterion(steps)
             with Meter(device) as meter:
                 self._gradient()
         finally:

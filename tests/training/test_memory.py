@@ -1,6 +1,8 @@
 """Memory to a budget: what is chosen fits, is exact, and stays as it was chosen."""
 
+import multiprocessing
 import re
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
@@ -13,7 +15,19 @@ from bpttviz.profiling import memory_now
 from bpttviz.training import memory
 from bpttviz.training.memory import MemoryPlan, largest_of, plan_memory
 
-STEPS = 6
+STEPS = 4
+WIDE = 360_000  # numbers for each of twelve coordinates: 35 MB
+
+
+class Wide(bv.Springs):
+    """Springs whose graph holds tensors so large that glibc gives them back as soon as freed.
+
+    What the process holds then is what is in use, and budgets can be told apart by it.
+    """
+
+    def energy(self, structures):
+        spread = structures.positions.reshape(-1, 1) + 0.01 * torch.ones(1, WIDE)
+        return super().energy(structures) + 1e-3 * self.stiffness.sum() * (spread**2).mean()
 
 
 @pytest.fixture(scope="module")
@@ -33,32 +47,44 @@ def goal(adjoint=None):
     return bv.EndpointLoss(bv.GradientDescent(0.02), bv.StoppingCriterion(STEPS), adjoint)
 
 
-def least_of(problem):
-    """Bytes that the refusal of a tiny budget names."""
+def trained_within_budgets():
+    """[kept steps, bytes held before, most held, budget] of more and more memory; the last's words.
+
+    For a process of its own: what a test process has done before decides what it holds already,
+    and what of that it can use again.
+    """
+    found = []
+    for more in (0.55e9, 0.85e9, 10e9):
+        held, potential, data = memory_now(), Wide.frustrated(), references(1)
+        budget = held + round(more)
+        run = bv.finetune(potential, data, goal(), epochs=1, memory=budget, progress=False)
+        kept = run.settings["memory"]["kept_steps"]
+        found.append((kept, held, run.history[-1]["peak_bytes"], budget))
+    plan = plan_memory(budget, goal(), potential, data, list(potential.parameters()))
+    return found, repr(plan.adjoint), plan.reason
+
+
+def test_more_memory_keeps_more_steps_and_the_peak_stays_below():
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found, adjoint, reason = pool.submit(trained_within_budgets).result()
+    kept = [one[0] for one in found]
+    assert kept[0] < kept[1] < kept[2] == STEPS, found
+    for _, held, peak, budget in found:
+        assert held < peak <= budget, found
+    assert adjoint == "FullBPTT()"
+    assert "full BPTT" in reason
+    assert "r0, 4 atoms" in reason
+
+
+def test_a_budget_that_is_too_small_names_one_that_is_enough(problem):
     potential, parameters, data = problem
     with pytest.raises(ValueError, match=r"large, 64 atoms.*one step at a time.*Give") as refusal:
         plan_memory(10**6, goal(), potential, data, parameters)
-    return memory_size("least", re.search(r"Give ([\d.]+ [MG]B) or more", str(refusal.value))[1])
+    least = memory_size("least", re.search(r"Give ([\d.]+ [MG]B) or more", str(refusal.value))[1])
+    plan_memory(round(1.1 * least), goal(), potential, data, parameters)
 
 
-def test_more_memory_keeps_more_steps_and_the_peak_stays_below(problem):
-    potential, parameters, data = problem
-    least = least_of(problem)
-    kept = []
-    for budget in (round(1.03 * least), 100 * 10**9):
-        plan = plan_memory(budget, goal(), potential, data, parameters)
-        kept.append(plan.kept_steps)
-    budget = least + 200 * 10**6
-    run = bv.finetune(potential, data, goal(), epochs=1, memory=budget, progress=False)
-    assert memory_now() < run.history[-1]["peak_bytes"] <= budget
-    kept.insert(1, run.settings["memory"]["kept_steps"])
-    assert kept[0] < kept[1] < kept[2] == STEPS
-    assert repr(plan.adjoint) == "FullBPTT()"
-    assert "full BPTT" in plan.reason
-    assert "large, 64 atoms" in plan.reason
-
-
-@pytest.mark.parametrize("kept", [0, 3])
+@pytest.mark.parametrize("kept", [0, 2])
 def test_the_gradient_is_that_of_full_bptt(problem, kept):
     potential, parameters, data = problem
     full, planned = goal(bv.FullBPTT()), goal()
