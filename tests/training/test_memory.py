@@ -54,7 +54,7 @@ def trained_within_budgets():
     and what of that it can use again.
     """
     found = []
-    for more in (0.55e9, 0.85e9, 10e9):
+    for more in (0.6e9, 0.95e9, 10e9):
         held, potential, data = memory_now(), Wide.frustrated(), references(1)
         budget = held + round(more)
         run = bv.finetune(potential, data, goal(), epochs=1, memory=budget, progress=False)
