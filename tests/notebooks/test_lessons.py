@@ -145,8 +145,10 @@ FULL = pytest.mark.skipif(
 )
 DEAR = (
     "00_quickstart",
+    "03_wrong_force_right_place",
     "05_relax_silicon_defects",
     "06_finetune_through_relaxation",
+    "07_the_paradox",
     "08_memory_and_implicit",
     "09_robustness",
     "10_bring_your_own",

@@ -24,7 +24,7 @@ SMALL = {
         "n_train": 2, "n_epochs": 1, "n_steps": 2, "n_val": 1, "n_test": 1, "alphas": [0.5],
     },
     "07_the_paradox": {"n_epochs": 24, "n_springs": 14},
-    "08_memory_and_implicit": {"max_steps": 3, "n_seeds": 1},
+    "08_memory_and_implicit": {"max_steps": 2, "n_seeds": 1},
     "09_robustness": {"steps": [2], "step_sizes": [0.2], "n_updates": 2},
     "10_bring_your_own": {"n_epochs": 2, "n_painn": 2},
 }  # fmt: skip

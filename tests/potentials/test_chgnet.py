@@ -191,9 +191,9 @@ def peak_memory(steps, adjoint):
 
 @pytest.mark.slow
 def test_checkpointed_memory_hardly_grows_with_the_number_of_steps():
-    few, many = (peak_memory(steps, "bv.CheckpointedBPTT()") for steps in (2, 8))
-    assert (many - few) / 6 < 10  # MB a step
-    full = (peak_memory(4, "bv.FullBPTT()") - peak_memory(2, "bv.FullBPTT()")) / 2
+    few, many = (peak_memory(steps, "bv.CheckpointedBPTT()") for steps in (2, 7))
+    assert (many - few) / 5 < 10  # MB a step
+    full = (peak_memory(4, "bv.FullBPTT()") - few) / 3  # one step's graph is there in either
     assert full > 50  # the comparison has teeth: a kept graph is far larger
 
 

@@ -43,7 +43,7 @@ def random_structure(rng):
 
 def test_pairs_and_images_are_those_of_ase():
     rng, pairs = np.random.default_rng(0), 0
-    for number in range(250):
+    for number in range(80):
         atoms, cutoff = random_structure(rng)
         graph = neighbours(bv.Structures.from_ase(atoms, check=False), cutoff)
         found = torch.cat([graph.first[:, None], graph.second[:, None], graph.images], 1).tolist()
@@ -51,7 +51,7 @@ def test_pairs_and_images_are_those_of_ase():
         expected = np.column_stack([first, second, images]).tolist()
         assert sorted(found) == sorted(expected), (number, atoms.cell.array, atoms.pbc, cutoff)
         pairs += len(found)
-    assert pairs > 8_000  # there was something to compare
+    assert pairs > 2_500  # there was something to compare
 
 
 def test_edges_come_in_one_order_whatever_was_searched_before():
