@@ -109,6 +109,7 @@ WORSE, OPEN, BETTER = (1.1, 1.3), (0.9, 1.1), (0.7, 0.9)
         ([WORSE, WORSE, BETTER], Verdict.NOT_SETTLED, "rows disagree"),
         ([BETTER, BETTER, OPEN], Verdict.DOES_NOT_HOLD, "does not hold"),
         ([WORSE], Verdict.NOT_SETTLED, "one potential"),
+        ([WORSE, OPEN], Verdict.NOT_SETTLED, "one potential"),
         ([], Verdict.NOT_SETTLED, "no row"),
     ],
 )

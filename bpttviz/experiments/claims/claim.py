@@ -177,9 +177,8 @@ class PartResult:
             (Outcome.FOR, Outcome.AGAINST, Verdict.HOLDS),
             (Outcome.AGAINST, Outcome.FOR, Verdict.DOES_NOT_HOLD),
         ):
-            speaking = self.those(one)
-            if not self.those(other) and len(speaking) >= max(1, len(self.those(Outcome.OPEN))):
-                enough = len(_potentials(speaking)) >= self.part.potentials
+            if not self.those(other) and self._enough_speak(one):
+                enough = len(_potentials(self.those(one))) >= self.part.potentials
                 return verdict if enough else Verdict.NOT_SETTLED
         return Verdict.NOT_SETTLED
 
@@ -192,11 +191,15 @@ class PartResult:
             why = "no row"
         elif self.those(Outcome.FOR) and self.those(Outcome.AGAINST):
             why = "rows disagree"
-        elif len(self.those(Outcome.OPEN)) < len(self.rows) - len(self.those(Outcome.OPEN)):
+        elif self._enough_speak(Outcome.FOR) or self._enough_speak(Outcome.AGAINST):
             why = "one potential"
         else:
             why = "most intervals leave it open"
         return f"{self.verdict.value}: {why}"
+
+    def _enough_speak(self, outcome: Outcome) -> bool:
+        """Whether a row has this outcome, and no more are open."""
+        return len(self.those(outcome)) >= max(1, len(self.those(Outcome.OPEN)))
 
     def those(self, outcome: Outcome) -> list[Evidence]:
         """Rows of one outcome."""
