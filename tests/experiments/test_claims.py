@@ -24,12 +24,14 @@ from bpttviz.experiments.claims.claim import (
     decide,
 )
 from bpttviz.experiments.claims.committed import committed_rows, shipped_rows, stored_shelf
+from bpttviz.experiments.claims.ends import rows_of_report
 from bpttviz.experiments.claims.evidence import (
     ENDS,
     FORCES,
     NUMBER,
     Evidence,
     Provenance,
+    of_pairs,
     of_report,
     read_rows,
     write_rows,
@@ -39,7 +41,7 @@ from bpttviz.experiments.claims.readme import main as readme
 from bpttviz.experiments.claims.studies import STUDIES
 from bpttviz.experiments.claims.study import quoted, rows_file, setting_of
 from bpttviz.experiments.claims.table import ClaimsTable
-from bpttviz.experiments.protocol import PaperRecipe
+from bpttviz.experiments.protocol import PaperRecipe, Question
 
 ROOT = Path(__file__).parents[2]
 RELAXER = bv.Relaxer(fmax=0.01)
@@ -285,6 +287,23 @@ def test_a_row_is_what_an_evaluation_gives(setting):
     setting.recipe = other
     with pytest.raises(ValueError, match="other settings"):
         STUDIES[1].compute(setting, "BPTT")
+
+
+def test_a_question_whose_structures_do_not_rest_is_a_row_without_a_number(tmp_path):
+    """One structure of a new family that rests nowhere must not cost the rows of all others."""
+    rested = [result(f"s{i}", p, dq, 0.1) for p, dq in (("a", 2), ("b", 1)) for i in range(7)]
+    restless = [result("t", p, float("nan"), float("nan"), "unknown") for p in ("a", "b")]
+    asked = {f"s{i}": Question.KNOWN_END for i in range(7)} | {"t": Question.NEW_FAMILY}
+    start = replace(row(1, 1, claim=1, part=""), quantity=ENDS, provenance=Provenance("by hand"))
+    rows = rows_of_report(start, bv.Report([*rested, *restless]), asked, "BPTT from both ends")
+    (of_family,) = (one for one in rows if one.part == paper.FAMILY)
+    assert of_family.change == "none compared"
+    assert "no structure has dq_rest both before and after" in of_family.remark
+    assert Below(1).outcome(of_family) is Outcome.OPEN
+    write_rows(tmp_path / "rows.jsonl", rows)
+    assert len(read_rows(tmp_path / "rows.jsonl")) == len(rows)
+    nothing = of_pairs(of_family, {"t": math.nan}, {"t": 1.0}, {"t": "t"})
+    assert nothing.change == "none compared"
 
 
 def test_few_relaxations_are_compared_with_all(setting):

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,8 @@ def of_report(row: Evidence, report: Report, keep: bool = False) -> Evidence:
         row: its quantity is one of `COLUMNS`.
         report: of two potentials.
         keep: keep each structure's two numbers too.
+
+    A row of which no structure has both numbers says so, and decides nothing.
     """
     column = COLUMNS[row.quantity]
     before, after = report.potentials[0], report.potentials[-1]
@@ -171,7 +173,11 @@ def of_report(row: Evidence, report: Report, keep: bool = False) -> Evidence:
         name: (getattr(report.row(before, name), column), getattr(report.row(after, name), column))
         for name in report.structures
     }
-    return of_comparison(row, report.compare(column, before, after), pairs if keep else None)
+    try:
+        change = report.compare(column, before, after)
+    except ValueError as nothing:  # hours of other rows are not to be lost for it
+        return _nothing_compared(row, nothing)
+    return of_comparison(row, change, pairs if keep else None)
 
 
 def of_pairs(
@@ -182,18 +188,30 @@ def of_pairs(
     floor: float | None = None,
     resolution: float | None = None,
 ) -> Evidence:
-    """``row`` with the paired change between two mappings of structure → number."""
+    """``row`` with the paired change between two mappings of structure → number.
+
+    A row of which no structure has both numbers says so, and decides nothing.
+    """
     names = [name for name in before if name in after]
-    change = compare(
-        COLUMNS.get(row.quantity, row.quantity),
-        names,
-        [before[name] for name in names],
-        [after[name] for name in names],
-        [groups[name] for name in names],
-        floor,
-        resolution,
-    )
+    try:
+        change = compare(
+            COLUMNS.get(row.quantity, row.quantity),
+            names,
+            [before[name] for name in names],
+            [after[name] for name in names],
+            [groups[name] for name in names],
+            floor,
+            resolution,
+        )
+    except ValueError as nothing:
+        return _nothing_compared(row, nothing)
     return of_comparison(row, change, {name: (before[name], after[name]) for name in names})
+
+
+def _nothing_compared(row: Evidence, why: ValueError) -> Evidence:
+    """``row`` without a number, and why there is none."""
+    remark = "; ".join(part for part in (row.remark, str(why)) if part)
+    return replace(row, value=float("nan"), low=float("nan"), high=float("nan"), remark=remark)
 
 
 # --- where it was made ---------------------------------------------------------------------------
