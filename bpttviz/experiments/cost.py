@@ -70,12 +70,13 @@ def measure_costs(
         steps: the K.
         modes: keys of `MODES`.
         device: where CHGNet runs.
-        memory_limit: bytes; `FullBPTT` is not tried where its slope so far says that it would need
-            more (a line says so). By default the free memory of the machine (CPU only).
+        memory_limit: bytes; a mode is not tried at a K where its slope so far says that it would
+            need more (a line says so). By default most of the machine's free memory (CPU only).
 
     Returns:
-        One dict a measurement: mode, steps, seconds, peak_bytes, base_bytes (the process before the
-        gradient), evaluations (forces computed on the way), device; or mode, steps, skipped.
+        One dict a measurement on this device: mode, steps, seconds, peak_bytes, base_bytes (the
+        process before the gradient), evaluations (forces computed on the way), solver_products (of
+        an implicit gradient's equations), device; or mode, steps, device, skipped.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ def measure_costs(
             known.append(result)
             with file.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(result) + "\n")
-    return known
+    return [r for r in known if r["device"] == device]
 
 
 def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: str = "cpu") -> dict:

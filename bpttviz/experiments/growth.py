@@ -61,7 +61,8 @@ def measure_growth(
         device: where.
 
     Returns:
-        One dict a size: its fields, ``seconds``, and ``growth_bytes`` beyond the process before.
+        One dict a size on this device: ``size`` (its fields), ``device``, ``seconds``, and
+        ``growth_bytes`` beyond the process before.
     """
     file = Path(file)
     rows: list[dict] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
@@ -75,7 +76,7 @@ def measure_growth(
             raise RuntimeError(f"{' '.join(command)} failed:\n{found.stderr[-2000:]}")
         rows.append(json.loads(found.stdout.splitlines()[-1]))
         write_atomic(file, json.dumps(rows, indent=1) + "\n")
-    return rows
+    return [row for row in rows if row["device"] == device]
 
 
 def silicon_of(atoms: int) -> tuple[Structures, Structures]:

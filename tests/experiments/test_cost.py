@@ -42,6 +42,13 @@ def test_what_would_not_fit_is_left_out_and_said(tmp_path):
     assert "200.00" in text  # MB a step
 
 
+def test_a_folders_measurements_of_another_device_are_not_mixed_in(tmp_path):
+    here, there = line("full", 5, 1e9), line("full", 5, 9e9) | {"device": "cuda"}
+    (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in (here, there)))
+    assert cost.measure_costs(tmp_path, steps=(5,), modes=("full",)) == [here]
+    assert cost.measure_costs(tmp_path, (5,), ("full",), device="cuda") == [there]
+
+
 def spent(*seconds, system=0.0):
     """Meter readings of which ``system`` seconds each went to the system's kernel."""
     return [{"seconds": s, "user": s - system, "system": system} for s in seconds]

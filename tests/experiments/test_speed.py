@@ -1,7 +1,7 @@
 """Timings beside others: taken in turn, kept, and never mixed between machines."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pytest
 import torch
@@ -77,6 +77,17 @@ def test_growth_is_measured_once_and_fitted(tmp_path):
     figure = plot_growth(rows)
     assert "over structures" in figure.alt_text
     assert len(figure.png()) > 5000
+
+
+def test_growth_on_another_device_is_not_mixed_in(tmp_path):
+    size = Size("structures", atoms=8, steps=1)
+    rows = [
+        {"size": asdict(size), "device": device, "seconds": 1.0, "growth_bytes": 2}
+        for device in ("cpu", "cuda")
+    ]
+    (tmp_path / "growth.json").write_text(json.dumps(rows))
+    assert measure_growth(tmp_path / "growth.json", [size]) == rows[:1]
+    assert measure_growth(tmp_path / "growth.json", [size], "cuda") == rows[1:]
 
 
 def test_only_cubes_of_silicon_grow():
