@@ -40,7 +40,7 @@ def measure_speed(works: Sequence[Work], file: str | Path, repeats: int = 3) -> 
         is the machine's.
 
     Raises:
-        ValueError: the file is of another machine, or of none.
+        ValueError: the file is of another machine, or of none; or it has a row of other settings.
     """
     file, here = Path(file), machine()
     rows: list[dict] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else [here]
@@ -49,9 +49,14 @@ def measure_speed(works: Sequence[Work], file: str | Path, repeats: int = 3) -> 
             f"{file} was measured on another machine or with other versions; timings are compared "
             "within one machine only: give another file"
         )
-    done = {row["name"] for row in rows[1:] if "skipped" not in row}
+    done = {row["name"]: row["settings"] for row in rows[1:] if "skipped" not in row}
     for work in works:
-        if work.name in done:
+        if (known := done.get(work.name)) is not None:
+            if known != _settings(work):
+                raise ValueError(
+                    f"{file} has {work.name!r} with other settings ({known}, not "
+                    f"{_settings(work)}): give another file, or repeat the old settings"
+                )
             continue
         rows = [row for row in rows if row.get("name") != work.name]
         rows.append(_row(work, repeats))
@@ -64,7 +69,7 @@ def _row(work: Work, repeats: int) -> dict:
         "name": work.name,
         "against": work.against,
         "target": work.target,
-        "settings": {k: str(v) for k, v in vars(work).items()},
+        "settings": _settings(work),
     }
     reason = work.missing()
     if reason is not None:
@@ -77,6 +82,11 @@ def _row(work: Work, repeats: int) -> dict:
             row["apart"] = pair.apart(*first)
         row |= _timed(work, pair, repeats)
     return row
+
+
+def _settings(work: Work) -> dict[str, str]:
+    """What a piece of work was made with."""
+    return {name: str(value) for name, value in vars(work).items()}
 
 
 def _timed(work: Work, pair: Pair, repeats: int) -> dict[str, list[float]]:

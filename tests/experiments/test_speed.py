@@ -16,6 +16,7 @@ from bpttviz.plotting.gradients import plot_growth
 class Counting(Work):
     """Counts; theirs counts three times as far."""
 
+    far: int = 300_000
     name = "counting"
     against = "more of it"
     target = 2.0
@@ -24,7 +25,7 @@ class Counting(Work):
         def count(times):
             return sum(i * i for i in range(times))
 
-        return Pair(lambda: count(300_000), lambda: count(900_000), lambda a, b: float(b > a))
+        return Pair(lambda: count(self.far), lambda: count(3 * self.far), lambda a, b: float(b > a))
 
 
 class Absent(Counting):
@@ -46,6 +47,8 @@ def test_rows_are_timed_in_turn_and_kept(tmp_path):
     before = file.read_text()
     assert speed.measure_speed([Counting()], file) == rows
     assert file.read_text() == before
+    with pytest.raises(ValueError, match=r"'counting' with other settings .*300000.*, not .*8"):
+        speed.measure_speed([Counting(far=8)], file)
     other = json.loads(before)
     other[0]["processor"] = "an abacus"
     file.write_text(json.dumps(other))
