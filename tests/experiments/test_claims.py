@@ -13,6 +13,7 @@ from taught import labelled
 
 import bpttviz as bv
 from bpttviz.cli.main import _parser, main
+from bpttviz.evaluation import rest
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.claim import (
     Above,
@@ -36,6 +37,7 @@ from bpttviz.experiments.claims.evidence import (
     read_rows,
     write_rows,
 )
+from bpttviz.experiments.claims.procedures import OtherProcedures, procedures
 from bpttviz.experiments.claims.readme import HEAD, results_table, with_table
 from bpttviz.experiments.claims.readme import main as readme
 from bpttviz.experiments.claims.studies import STUDIES
@@ -304,6 +306,28 @@ def test_a_question_whose_structures_do_not_rest_is_a_row_without_a_number(tmp_p
     assert len(read_rows(tmp_path / "rows.jsonl")) == len(rows)
     nothing = of_pairs(of_family, {"t": math.nan}, {"t": 1.0}, {"t": "t"})
     assert nothing.change == "none compared"
+
+
+def test_procedures_are_tried_on_as_many_structures_as_memory_allows(setting, monkeypatch):
+    """Not on all at once: a test part of large cells would not fit."""
+    known = procedures(setting)
+    together = _tested(setting, known["momentum"])
+    monkeypatch.setattr(rest, "ATOMS_ON_CPU", 4)
+    seen = []
+    potential = network()
+    potential.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].numbers)))
+    apart = _tested(setting, known["momentum"], potential)
+    largest = max(len(one.start.numbers) for one in setting.held_out)
+    assert max(seen) <= max(4, largest) < sum(len(one.start.numbers) for one in setting.held_out)
+    for quantity, values in together.items():
+        assert apart[quantity] == pytest.approx(values, abs=1e-9, nan_ok=True)
+
+
+def _tested(setting, way, potential=None):
+    potential = network() if potential is None else potential
+    return OtherProcedures().tested(setting, f"{id(potential)}", potential, {way.title: way})[
+        way.title
+    ]
 
 
 def test_few_relaxations_are_compared_with_all(setting):

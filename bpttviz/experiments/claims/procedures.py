@@ -10,6 +10,7 @@ import torch
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.distances import delta_q
 from bpttviz.evaluation.evaluate import endpoint_errors
+from bpttviz.evaluation.rest import batches
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.evidence import AFTER_K, ENDS, NUMBER, Evidence, of_pairs
 from bpttviz.experiments.claims.study import Setting, Study
@@ -128,18 +129,21 @@ def _chosen(setting: Setting) -> tuple[RelaxationDataset, Recipe]:
 
 def _ends_of(setting: Setting, potential: Potential, way: Procedure) -> dict[str, dict[str, float]]:
     """Where held-out structures are after K steps of a procedure, and where they then rest."""
-    with torch.no_grad():
-        relaxation = relax(potential, setting.held_out.starts(), way.rule, way.stop)
-    rest = setting.relaxer.run(potential, relaxation.final)
-    ends, flat = setting.held_out.ends(), potential.places_matter
-    after_k = delta_q(relaxation.final, ends, flat)
-    at_rest = torch.where(rest.converged, delta_q(rest.structures, ends, flat), torch.nan)
-    after_k[list(relaxation.diverged)] = torch.nan
-    at_rest[list(relaxation.diverged)] = torch.nan
-    return {
-        quantity: dict(zip(setting.held_out.names, values.tolist(), strict=True))
-        for quantity, values in ((AFTER_K, after_k), (ENDS, at_rest))
-    }
+    found: dict[str, dict[str, float]] = {AFTER_K: {}, ENDS: {}}
+    counts = [len(reference.start.numbers) for reference in setting.held_out]
+    for together in batches(counts, potential.device, None):
+        some = setting.held_out[together]
+        with torch.no_grad():
+            relaxation = relax(potential, some.starts(), way.rule, way.stop)
+        rest = setting.relaxer.run(potential, relaxation.final)
+        ends, matter = some.ends(), potential.places_matter
+        after_k = delta_q(relaxation.final.to("cpu"), ends, matter)
+        at_rest = delta_q(rest.structures, ends, matter)
+        at_rest = torch.where(rest.converged, at_rest, torch.nan)
+        for quantity, values in ((AFTER_K, after_k), (ENDS, at_rest)):
+            values[list(relaxation.diverged)] = torch.nan
+            found[quantity] |= zip(some.names, values.tolist(), strict=True)
+    return found
 
 
 class LearnedSteps(Study):
