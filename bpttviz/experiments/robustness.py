@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from bpttviz._checks import file_path, instance_of, mapping_of, positive, sequence_of, whole
-from bpttviz._files import lock_settings, write_atomic
+from bpttviz._files import lock_settings, plain, refusal, write_atomic
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.distances import delta_q, displacements
 from bpttviz.experiments.robustness_problems import DefectProblem, LandscapeProblem, Problem
@@ -84,7 +84,7 @@ def robustness(
 
     Raises:
         TypeError, ValueError: an argument of another kind or out of range; a folder whose trainings
-            were made with other settings.
+            were made with other settings, or with another rule of the same title.
     """
     instance_of("problem", problem, Problem, "LandscapeProblem()")
     etas = [
@@ -115,10 +115,13 @@ def robustness(
     for title, make in made.items():
         for eta in etas:
             for count in counts:
-                cell = known.get((title, eta, count))
-                if cell is None:
-                    cell = _train(problem, title, eta, make(eta), StoppingCriterion(count))
-                    _keep(out, cell)
+                rule = make(eta)
+                if (title, eta, count) in known:
+                    cell, saved = known[title, eta, count]
+                    _require_same_rule(out, cell, saved, rule)
+                else:
+                    cell = _train(problem, title, eta, rule, StoppingCriterion(count))
+                    _keep(out, cell, rule)
                 result.cells.append(cell)
                 if on_cell is not None:
                     on_cell(cell)
@@ -244,33 +247,48 @@ def _fingerprint(references: RelaxationDataset) -> str:
 
 def _known(
     out: str | Path | None, problem: Problem
-) -> dict[tuple[str, float, int], RobustnessCell]:
-    """Trainings that a folder holds."""
+) -> dict[tuple[str, float, int], tuple[RobustnessCell, dict | None]]:
+    """Trainings that a folder holds, with what their rule was (None: an older line)."""
     if out is None:
         return {}
     lock_settings(out, _settings(problem), ["cells.jsonl"])
-    return {cell.key: cell for cell in _read(Path(out) / "cells.jsonl")}
+    return {cell.key: (cell, rule) for cell, rule in _read(Path(out) / "cells.jsonl")}
 
 
-def _read(file: Path) -> Iterator[RobustnessCell]:
+def _read(file: Path) -> Iterator[tuple[RobustnessCell, dict | None]]:
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            yield RobustnessCell(**json.loads(line))
-        except (ValueError, TypeError) as error:
+            held = json.loads(line)
+            rule = held.pop("rule", None)
+            yield RobustnessCell(**held), rule
+        except (ValueError, TypeError, AttributeError) as error:
             if number == len(lines):
                 return  # it was being written when the process ended
             raise ValueError(f"line {number} of {file} is damaged ({error}); delete it") from error
 
 
-def _keep(out: str | Path | None, cell: RobustnessCell) -> None:
+def _require_same_rule(
+    out: str | Path | None, cell: RobustnessCell, saved: dict | None, rule: UpdateRule
+) -> None:
+    """Refuse a training that a rule of the same title, but another one, was used for."""
+    reason = "" if saved is None else refusal(saved, specification(rule))
+    if reason:
+        raise ValueError(
+            f"{out} holds a training with {cell.procedure!r}, η = {cell.step_size:g} and K = "
+            f"{cell.steps}, made with another rule ({reason}); choose another folder or title"
+        )
+
+
+def _keep(out: str | Path | None, cell: RobustnessCell, rule: UpdateRule) -> None:
     if out is None:
         return
     file = Path(out) / "cells.jsonl"
     content = file.read_text(encoding="utf-8") if file.exists() else ""
     # A line that was cut off by the end of a process gets no second half.
     whole_lines = content[: content.rfind("\n") + 1]
-    line = json.dumps(asdict(cell), separators=(",", ":"), allow_nan=False)
+    held = asdict(cell) | {"rule": plain(specification(rule))}
+    line = json.dumps(held, separators=(",", ":"), allow_nan=False)
     write_atomic(file, whole_lines + line + "\n")
 
 

@@ -75,6 +75,9 @@ def test_trainings_are_kept_and_not_made_twice(problem, tiny, tmp_path, monkeypa
     assert both.cells == tiny.cells
     with pytest.raises(ValueError, match="results with other settings.*updates"):
         bv.robustness(LandscapeProblem(2, 2, updates=4), [0.2], [2], GD, tmp_path)
+    other = {title: lambda eta: bv.HeavyBall(eta, 0.5) for title in GD}
+    with pytest.raises(ValueError, match="made with another rule .class: saved 'Gradient"):
+        bv.robustness(problem, [0.2], [2], other, tmp_path)
 
 
 def test_it_is_written_and_read(tiny, tmp_path):
