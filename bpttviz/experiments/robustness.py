@@ -23,7 +23,6 @@ import torch
 
 from bpttviz._checks import file_path, instance_of, mapping_of, positive, sequence_of, whole
 from bpttviz._files import lock_settings, plain, refusal, write_atomic
-from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.distances import delta_q, displacements
 from bpttviz.experiments.robustness_problems import DefectProblem, LandscapeProblem, Problem
 from bpttviz.experiments.robustness_result import (
@@ -177,16 +176,16 @@ def _measure(
     """Metric → one number a held-out relaxation; the part of the way left; places of the lost."""
     rest = problem.relaxer.run(potential, final)
     starts, wanted = problem.held_out.starts(), problem.held_out.ends()
-    flat = potential.places_matter
-    way = delta_q(starts, rest.structures, flat)
-    left = (delta_q(final, rest.structures, flat) / way.clamp(min=problem.noise_floor)).numpy()
+    matter = potential.places_matter
+    way = delta_q(starts, rest.structures, matter)
+    left = (delta_q(final, rest.structures, matter) / way.clamp(min=problem.noise_floor)).numpy()
     lost = lost | {i for i, done in enumerate(rest.converged.tolist()) if not done}
     good = np.array([i not in lost for i in range(len(starts))])
     with torch.no_grad():
         forces = ForceLoss(FRAMES).loss(potential, problem.held_out)
     measured = {
-        "dq_rest": delta_q(rest.structures, wanted, flat),
-        "dq_k": delta_q(final, wanted, flat),
+        "dq_rest": delta_q(rest.structures, wanted, matter),
+        "dq_k": delta_q(final, wanted, matter),
         "force_mae": forces,
     }
     values = {name: np.where(good, x.detach().numpy(), np.nan) for name, x in measured.items()}
@@ -236,13 +235,9 @@ def _settings(problem: Problem) -> dict:
     return {
         "problem": specification(problem),
         "weights": fingerprint(problem.potential),
-        "training": _fingerprint(problem.training),
-        "held_out": _fingerprint(problem.held_out),
+        "training": problem.training.fingerprint(),
+        "held_out": problem.held_out.fingerprint(),
     }
-
-
-def _fingerprint(references: RelaxationDataset) -> str:
-    return references.fingerprint()
 
 
 def _known(

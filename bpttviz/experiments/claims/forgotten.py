@@ -119,9 +119,8 @@ def perfect_crystals(setting: Setting, tuned: Potential, start: Evidence) -> lis
 def another_set(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
     """Ends at rest of the test part of a data set that it was not trained on."""
     other = load_dataset(OTHER_SET[setting.data])
-    before = setting.measured(f"{PRETRAINED} {start.question}other", setting.potential, other.test)
-    name = f"{FINE_TUNED} other"
-    report = before.merge(setting.measured(name, tuned, other.test))
+    before = setting.measured(f"{PRETRAINED} other", setting.potential, other.test)
+    report = before.merge(setting.measured(f"{FINE_TUNED} other", tuned, other.test))
     report.noise_floor = other.noise_floor
     row = replace(start, question=f"{OTHER_SET[setting.data]}, test part", quantity=ENDS)
     return [of_report(row, report)]
