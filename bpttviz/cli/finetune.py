@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpttviz.cli.options import (
+    ADJOINTS,
     add_adjoint,
     add_memory,
     add_potential,
@@ -192,6 +193,11 @@ def _training(
     if choices.forces_only:
         if choices.forces is not None:
             raise ValueError("--forces adds to the endpoint's loss, --forces-only leaves it out")
+        if choices.starts != "reference" or choices.adjoint != ADJOINTS[0]:
+            raise ValueError(
+                "--starts and --adjoint are of relaxations, and --forces-only relaxes nothing: "
+                "leave them out"
+            )
         return forces, config
     if choices.starts == "both-ends":
         unlabelled, train = (

@@ -200,12 +200,14 @@ def require_one_source(choices: argparse.Namespace) -> None:
     """See that `add_relaxations` was given files or a data set, and only what goes with it.
 
     Raises:
-        ValueError: both or neither, or --pairs beside --dataset.
+        ValueError: both or neither, or beside --dataset an option that says how to read files.
     """
     if bool(choices.files) == bool(choices.dataset):
         raise ValueError("give files of relaxations, or --dataset; one of the two")
-    if choices.dataset and choices.pairs:
-        raise ValueError("--pairs says how to read files; it has no meaning for --dataset")
+    for option in ("pairs", "format", "groups", "skip_bad") if choices.dataset else ():
+        if getattr(choices, option):
+            name = option.replace("_", "-")
+            raise ValueError(f"--{name} says how to read files; it has no meaning for --dataset")
 
 
 def read_files(

@@ -149,6 +149,8 @@ def test_numbers_out_of_range_are_argparse_s(capsys, springs, trajectories, tmp_
         (["--seed", "-1"], "seed must be"),
         (["--patience", "2"], "patience needs validation"),
         (["--forces-only", "--forces", "1"], "--forces-only leaves it out"),
+        (["--forces-only", "--starts", "both-ends"], "--forces-only relaxes nothing"),
+        (["--forces-only", "--adjoint", "implicit"], "--forces-only relaxes nothing"),
         (["--head", "pbe"], "has its head already"),
         (["--export", "x.pt"], "no checkpoint format"),
     ],
@@ -156,6 +158,15 @@ def test_numbers_out_of_range_are_argparse_s(capsys, springs, trajectories, tmp_
 def test_what_makes_no_sense_together(capsys, springs, trajectories, tmp_path, option, sentence):
     call = CALLS["finetune"](springs, trajectories)
     assert sentence in refused(capsys, *call, "--out", tmp_path / "out", *option)
+
+
+@pytest.mark.parametrize(
+    "option", [["--groups", "a"], ["--format", "traj"], ["--skip-bad"], ["--pairs"]]
+)
+@pytest.mark.parametrize("command", ["finetune", "evaluate", "gradient"])
+def test_how_files_are_read_is_nothing_to_a_data_set(capsys, springs, tmp_path, command, option):
+    call = [command, "--dataset", "si-defects", "--potential", springs, "--out", tmp_path / "out"]
+    assert f"{option[0]} says how to read files" in refused(capsys, *call, *option)
 
 
 def test_a_damaged_run_is_told(capsys, springs, trajectories, tmp_path):
