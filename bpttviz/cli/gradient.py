@@ -15,6 +15,7 @@ from bpttviz.cli.options import (
     positive,
     read_files,
     require_one_source,
+    told,
     whole,
 )
 
@@ -72,7 +73,7 @@ def _command(choices: argparse.Namespace, name: str) -> str:
     """What makes this one again, without the place of anybody's files."""
     source = f"--dataset {choices.dataset} --structure {name}" if choices.dataset else name
     return (
-        f"bpttviz gradient {source} --potential {choices.potential} --steps {choices.steps} "
+        f"bpttviz gradient {source} {told(choices.potential, choices)} --steps {choices.steps} "
         f"--step-size {choices.step_size:g}"
     )
 

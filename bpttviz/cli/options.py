@@ -89,6 +89,12 @@ def load_chosen(name: str, choices: argparse.Namespace) -> PotentialEntry:
     return load_potential(name, choices.device, choices.trust, head=choices.head)
 
 
+def told(name: str, choices: argparse.Namespace) -> str:
+    """The options that name a potential again, for a command that a result is kept with."""
+    head = "" if choices.head is None else f" --head {choices.head}"
+    return f"--potential {name}{' --trust' * choices.trust}{head}"
+
+
 def load_several(choices: argparse.Namespace) -> dict[str, PotentialEntry]:
     """Name → potential; --head is for those that have heads to choose from.
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_potential, add_recipe, load_chosen, whole
+from bpttviz.cli.options import add_potential, add_recipe, load_chosen, told, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.claims.study import Setting
@@ -69,6 +69,8 @@ def _compute(choices: argparse.Namespace, numbers: list[int]) -> None:
         raise ValueError("--run computes rows of one claim: say which with --claim")
     if choices.out is None:
         raise ValueError("--run needs --out FOLDER, where rows and trainings are kept")
+    if choices.tuned is not None and numbers != [6]:
+        raise ValueError("--tuned is for claim 6: what the others say is of trainings of their own")
     study = STUDIES[numbers[0]]
     for name in choices.potential or ["painn"]:
         setting = _setting(name, choices)
@@ -89,7 +91,7 @@ def _setting(name: str, choices: argparse.Namespace) -> Setting:
         learning_rate=choices.learning_rate, seed=choices.seed,
     )  # fmt: skip
     usual = PaperRecipe()
-    told = {
+    options = {
         "--epochs": (choices.epochs, usual.epochs),
         "--steps": (choices.steps, usual.steps),
         "--step-size": (choices.step_size, usual.step_size),
@@ -97,11 +99,11 @@ def _setting(name: str, choices: argparse.Namespace) -> Setting:
         "--seed": (choices.seed, usual.seed),
         "--tuned": (choices.tuned, None),
     }
-    differing = "".join(f" {option} {x}" for option, (x, usual) in told.items() if x != usual)
+    differing = "".join(f" {option} {x}" for option, (x, usual) in options.items() if x != usual)
     tuned = None if choices.tuned is None else load_potential(choices.tuned, choices.device)
     return setting_of(
         name, entry.potential, load_dataset(choices.dataset), choices.dataset, Path(choices.out),
         seen=entry.seen, recipe=recipe, progress=not choices.quiet,
         tuned=None if tuned is None else tuned.potential, tuned_name=choices.tuned or "",
-        command=f"bpttviz reproduce --potential {name} --dataset {choices.dataset}{differing}",
+        command=f"bpttviz reproduce {told(name, choices)} --dataset {choices.dataset}{differing}",
     )  # fmt: skip

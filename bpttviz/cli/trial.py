@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_memory, add_potential, load_chosen, whole
+from bpttviz.cli.options import add_memory, add_potential, load_chosen, told, whole
 
 HELP = "train a potential by the recipe on five folds, for the test part, and on all of a data set"
 
@@ -50,7 +50,7 @@ def run(choices: argparse.Namespace) -> int:
     )
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt
-    command = f"bpttviz trial --potential {choices.potential} --dataset {choices.dataset}"
+    command = f"bpttviz trial {told(choices.potential, choices)} --dataset {choices.dataset}"
     if choices.folds != FOLDS:
         command += f" --folds {choices.folds}"
     write_trial(trial, choices.dataset, choices.potential, command)

@@ -16,7 +16,7 @@ from springs import network
 from taught import interrupt_after, labelled, references
 
 import bpttviz as bv
-from bpttviz.cli.main import COMMANDS, main
+from bpttviz.cli.main import COMMANDS, _parser, main
 from bpttviz.datasets.names import unique_names
 from bpttviz.experiments.registry import load_potential
 from bpttviz.provenance import specification
@@ -381,3 +381,19 @@ def test_numbers_and_names_that_cannot_be_meant(trajectories, tmp_path, capsys, 
         status = left.code
     assert status
     assert said in capsys.readouterr().err
+
+
+def test_a_kept_command_names_the_head_too(monkeypatch):
+    from bpttviz.cli import gradient, reproduce
+    from bpttviz.experiments import registry
+
+    entry = registry.PotentialEntry(bv.ScaledForces(bv.Springs.frustrated(), 1.0))
+    monkeypatch.setattr(registry, "load_potential", lambda *_, **__: entry)
+    named = ["--potential", "mace:m", "--trust", "--head", "pbe"]
+    choices = _parser().parse_args(["gradient", "--dataset", "si-defects", *named, "--out", "o"])
+    assert " --potential mace:m --trust --head pbe --steps" in gradient._command(choices, "x")
+    choices = _parser().parse_args(["reproduce", "--run", *named, "--out", "o"])
+    setting = reproduce._setting("mace:m", choices)
+    assert setting.command == (
+        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects"
+    )

@@ -311,23 +311,20 @@ def test_a_question_whose_structures_do_not_rest_is_a_row_without_a_number(tmp_p
 def test_procedures_are_tried_on_as_many_structures_as_memory_allows(setting, monkeypatch):
     """Not on all at once: a test part of large cells would not fit."""
     known = procedures(setting)
-    together = _tested(setting, known["momentum"])
+    together = _tested(setting, known["momentum"], network(), "together")
     monkeypatch.setattr(rest, "ATOMS_ON_CPU", 4)
     seen = []
     potential = network()
     potential.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].numbers)))
-    apart = _tested(setting, known["momentum"], potential)
+    apart = _tested(setting, known["momentum"], potential, "apart")
     largest = max(len(one.start.numbers) for one in setting.held_out)
     assert max(seen) <= max(4, largest) < sum(len(one.start.numbers) for one in setting.held_out)
     for quantity, values in together.items():
         assert apart[quantity] == pytest.approx(values, abs=1e-9, nan_ok=True)
 
 
-def _tested(setting, way, potential=None):
-    potential = network() if potential is None else potential
-    return OtherProcedures().tested(setting, f"{id(potential)}", potential, {way.title: way})[
-        way.title
-    ]
+def _tested(setting, way, potential, name):
+    return OtherProcedures().tested(setting, name, potential, {way.title: way})[way.title]
 
 
 def test_few_relaxations_are_compared_with_all(setting):
@@ -368,6 +365,7 @@ def test_rows_of_a_folder_take_the_place_of_committed_ones(tmp_path, committed):
         (["--run"], "say which with --claim"),
         (["--claim", "1", "2", "--run"], "say which with --claim"),
         (["--claim", "1", "--run", "BPTT"], "--run needs --out"),
+        (["--claim", "5", "--run", "--tuned", "r", "--out", "o"], "--tuned is for claim 6"),
     ],
 )
 def test_a_wrong_line_is_a_sentence(capsys, arguments, sentence):
