@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 
 # Where force errors are split: the first neighbours of a defect's atoms are near it, and a force
 # below the other number is what a relaxation feels in its last steps.
@@ -85,11 +86,38 @@ class StructureResult:
     dq_from_start: float = float("nan")
     dq_rest_near: float = float("nan")
 
+    @classmethod
+    def from_cells(cls, cells: Mapping[str, str]) -> StructureResult:
+        """A row from the text of its cells; what has a default may be missing.
+
+        Raises:
+            ValueError: a cell that holds something else; names its column.
+        """
+        values: dict = {}
+        kinds = {"int": int, "float": float, "str": str}
+        for column in fields(cls):
+            if column.name not in cells:
+                continue
+            cell = cells[column.name]
+            if column.type == "bool":
+                if cell not in ("True", "False"):
+                    raise ValueError(f"{column.name} is {cell!r}, neither True nor False")
+                values[column.name] = cell == "True"
+                continue
+            try:
+                values[column.name] = kinds[str(column.type)](cell)
+            except ValueError:
+                raise ValueError(f"{column.name} is {cell!r}, no number") from None
+        return cls(**values)
+
     @property
     def undescribed(self) -> bool:
         """Whether the potential could not be evaluated at the start."""
         return self.diverged.startswith(UNDESCRIBED)
 
+
+# Columns that every table has had from the first version on.
+REQUIRED = {f.name for f in fields(StructureResult) if f.default is MISSING}
 
 # What `StructureResult.diverged` begins with where a potential cannot describe the start.
 UNDESCRIBED = "not described"

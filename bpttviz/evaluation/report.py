@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from bpttviz._checks import (
 )
 from bpttviz._files import write_atomic
 from bpttviz.evaluation import chemiscope, words
-from bpttviz.evaluation.metrics import HEADINGS, StructureResult
+from bpttviz.evaluation.metrics import HEADINGS, REQUIRED, StructureResult
 from bpttviz.evaluation.rest_path import RestPath
 from bpttviz.evaluation.statistics import PairedComparison, compare, log_ratios
 from bpttviz.evaluation.tables import read_csv, to_csv
@@ -93,15 +93,14 @@ class Report:
         Columns that an older version did not write have the value of what is not measured.
 
         Raises:
-            ValueError: a damaged table, or one of something else; names the file and the line.
+            ValueError: a damaged table, or one of something else; names the file, line and column.
         """
         rows = []
-        for number, line in enumerate(read_csv(path, _REQUIRED), 2):
+        for number, line in enumerate(read_csv(path, REQUIRED), 2):
             try:
-                rows.append(_row_of(line))
-            except (KeyError, ValueError) as error:
-                what = f"no column {error}" if isinstance(error, KeyError) else str(error)
-                raise ValueError(f"{path} is damaged: line {number}: {what}") from error
+                rows.append(StructureResult.from_cells(line))
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: line {number}: {error}") from error
         return cls(rows, noise_floor=noise_floor)
 
     @property
@@ -297,8 +296,14 @@ class Report:
 
         Raises:
             TypeError: no report.
+            ValueError: both have measured one structure under one potential.
         """
         instance_of("other", other, Report, "what evaluate returns")
+        for potential, structure in self._rows.keys() & other._rows.keys():
+            raise ValueError(
+                f"both reports have {structure!r} under {potential!r}: give one of the potentials "
+                "another name, or take a subset of structures"
+            )
         return Report(
             (*self.rows, *other.rows),
             {**self.relaxations, **other.relaxations},
@@ -375,25 +380,3 @@ class Report:
 
     def _repr_html_(self) -> str:
         return words.report_html(self)
-
-
-def _row_of(line: Mapping[str, str]) -> StructureResult:
-    """A row from the text of its cells; optional columns may be missing."""
-    values: dict = {}
-    for column in fields(StructureResult):
-        if column.name not in line:
-            if column.name in _REQUIRED:
-                raise KeyError(column.name)
-            continue
-        cell = line[column.name]
-        if column.type == "bool":
-            if cell not in ("True", "False"):
-                raise ValueError(f"{column.name} is {cell!r}, neither True nor False")
-            values[column.name] = cell == "True"
-        else:
-            kinds = {"int": int, "float": float, "str": str}
-            values[column.name] = kinds[str(column.type)](cell)
-    return StructureResult(**values)
-
-
-_REQUIRED = {f.name for f in fields(StructureResult) if f.default is MISSING}

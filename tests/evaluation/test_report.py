@@ -220,7 +220,7 @@ def test_csv_round_trip(report, tmp_path):
     [
         (lambda t: t[: len(t) // 2], "cells for"),
         (lambda t: t.replace("True", "Tru", 1), "line 2: rest_converged is 'Tru'"),
-        (lambda t: t.replace("0.05", "0.0.5", 1), "line 2: could not convert"),
+        (lambda t: t.replace("0.05", "0.0.5", 1), "line 2: force_mae is '0.0.5', no number"),
         (lambda t: t.replace("dq_rest,", "dq,", 1), "no column 'dq_rest'"),
         (lambda _: "", "it is empty"),
     ],
@@ -236,6 +236,8 @@ def test_merging_keeps_both(report):
     other = bv.Report([row("t", "pre", 1, 0.1), row("t", "post", 1, 0.1)])
     assert report.merge(other).structures == [*(f"s{i}" for i in range(7)), "t"]
     assert report.subset(["s1", "s3"]).structures == ["s1", "s3"]
+    with pytest.raises(ValueError, match="both reports have 's0' under 'pre': give one"):
+        report.merge(bv.Report([row("s0", "pre", 1, 0.1)]))
 
 
 def test_what_is_not_there_is_named(report):
