@@ -77,8 +77,8 @@ def gradient_of(
         draw: where the objective's random numbers come from.
 
     Raises:
-        LeftOut: one of them diverged, cannot be described, or has no finite or no implicit
-            gradient.
+        LeftOut: one of them has no loss (it diverged, say), cannot be described, or has no finite
+            or no implicit gradient.
         TrainingError: the loss does not depend on the potential's weights.
     """
     names = listed(references.names)
@@ -106,10 +106,13 @@ def gradient_of(
         ]
         if all_finite(gradient):
             return losses.detach().tolist(), gradient
-    raise LeftOut(
-        f"{names} was left out of an update: its relaxation diverged or its gradient "
-        "is not finite. A smaller step size or learning rate may help."
+    why = (
+        "its gradient is not finite. A smaller step size or learning rate may help."
+        if finite
+        else "it has no loss (NaN). Its relaxation diverged, which a smaller step size or learning "
+        "rate may cure; or there is nothing of it to compare, as all its atoms are held."
     )
+    raise LeftOut(f"{names} was left out of an update: {why}")
 
 
 def apply_gradient(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from ase.constraints import FixAtoms
 from springs import network
-from taught import SETTINGS, objective, references, weights
+from taught import SETTINGS, labelled, objective, references, weights
 
 import bpttviz as bv
 from bpttviz.training.summary import left_out
@@ -219,6 +220,19 @@ class Choosy(bv.Springs):
             if name in self.refused:
                 raise bv.StructureError("has an atom without neighbours", index, name)
         return super().energy(structures)
+
+
+def test_a_structure_that_is_held_as_a_whole_has_nothing_to_learn_and_is_told_so():
+    free, still = labelled(2)
+    frame = still.to_ase()[0]
+    frame.set_constraint(FixAtoms(range(len(frame))))
+    held = bv.ReferenceRelaxation.from_ase("held", [frame, frame], "held")
+    with pytest.warns(UserWarning, match="held was left out .* no loss .* all its atoms are held"):
+        run = bv.finetune(
+            network(), bv.RelaxationDataset([free, held]), bv.ForceLoss(2),
+            **SETTINGS | {"epochs": 1},
+        )  # fmt: skip
+    assert left_out(run) == {"held": 1}
 
 
 def test_a_structure_that_cannot_be_described_is_left_out_and_counted(tmp_path):
