@@ -94,6 +94,8 @@ def loss_label(run: Run) -> str:
     is_endpoint = objective.get("class") == "EndpointLoss" and (
         adjoint.get("class") != "GuidedAdjoint"
     )
+    if is_endpoint and parts.get("resolution"):  # less than ΔQ by about that much
+        return "endpoint loss / amu^½ Å"
     return "endpoint error ΔQ / amu^½ Å" if is_endpoint else "loss"
 
 
