@@ -49,7 +49,8 @@ class PairedComparison:
             error within the floor counts as the floor, and a change below the resolution as none.
         interval: 95 % interval of the ratio: t interval of the logarithms, groups taken whole. NaN
             where there are fewer than two groups.
-        drawn: how many groups there are, G: the interval has G - 1 degrees of freedom.
+        drawn: how many groups there are. Where they are of different sizes the interval has the
+            degrees of freedom of fewer, see `group_interval`.
         mean_before, mean_after: arithmetic means of before and after.
         worse: how many structures got worse, those lost included.
         left_out: structures without both values.
@@ -208,9 +209,9 @@ def group_interval(
     """95 % interval of a mean, or of several, over structures that come in groups.
 
     The standard error is the jackknife's that leaves out a group at a time, and the interval has
-    Student's t with G - 1 degrees of freedom, G being the effective number of groups,
-    (Σ n)² / Σ n² of their sizes n. Where each structure is a group this is the ordinary t interval
-    of a mean; where groups are of one size, that of their means. (Efron and Tibshirani, An
+    Student's t with G - 1 degrees of freedom (one at least), G being the effective number of
+    groups, (Σ n)² / Σ n² of their sizes n. Where each structure is a group this is the ordinary t
+    interval of a mean; where groups are of one size, that of their means. (Efron and Tibshirani, An
     Introduction to the Bootstrap (1993), chapter 11; for clusters: the estimator CR3. Effective
     number: A. Carter, K. Schnepel and D. Steigerwald, Rev. Econ. Stat. 99, 698 (2017).)
 
