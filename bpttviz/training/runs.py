@@ -211,7 +211,8 @@ def load_run(
             not finite, or a potential that needs to be passed.
 
     Warns:
-        UserWarning: the potential or rule passed is not what the weights are from.
+        UserWarning: the potential or rule passed is not what the weights are from; a rule was
+            passed, and the run has none.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"load_run takes the folder of a run, got a {type(path).__name__}")
@@ -221,13 +222,13 @@ def load_run(
     else:
         instance_of("potential", potential, Potential, "bv.CHGNet()")
         _say_if_other(potential, header["settings"]["potential"], "potential", path)
-    if rule is not None and header["rule"] is not None:
+    if rule is not None:
         instance_of("rule", rule, nn.Module, "bv.GradientDescent()")
         _say_if_other(rule, header["rule"], "rule", path)
-    elif header["rule"] is not None:
-        rule = rebuild(header["rule"], nn.Module, device, "rule")
-    else:
+    if header["rule"] is None:
         rule = None
+    elif rule is None:
+        rule = rebuild(header["rule"], nn.Module, device, "rule")
     _fill(potential, rule, header, tensors, path)
     return Run(
         potential,
@@ -273,7 +274,14 @@ def _fill(
 
 
 def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
-    """Warn where what is to take the weights is not what they are from."""
+    """Warn where what is to take the weights is not what they are from, or there are none."""
+    if saved is None:
+        warnings.warn(
+            f"the run in {path} has no {role}: the one passed takes nothing from it, and is not "
+            "in the run that is returned",
+            stacklevel=3,
+        )
+        return
     # Weights that a constructor was given are taken over: they are no difference.
     weights = {name.rpartition(".")[2].removeprefix("log_") for name, _ in given.named_parameters()}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from springs import network
-from taught import SETTINGS, objective, references, weights
+from taught import SETTINGS, labelled, objective, references, weights
 
 import bpttviz as bv
 from bpttviz.training import checkpoint
@@ -61,6 +61,14 @@ def test_a_run_comes_back_from_disk(tmp_path):
     assert torch.equal(weights(into), weights(run.potential))
     with pytest.raises(bv.RunError, match="do not fit"):
         bv.load_run(tmp_path, potential=network(atoms=5))
+
+
+def test_a_rule_for_a_run_that_has_none_is_told(tmp_path):
+    bv.finetune(network(), labelled(1), bv.ForceLoss(2), **SETTINGS, out=tmp_path)
+    with pytest.warns(UserWarning, match="has no rule: the one passed takes nothing from it"):
+        assert bv.load_run(tmp_path, rule=bv.GradientDescent(0.1)).rule is None
+    with pytest.raises(TypeError, match="rule must be"):
+        bv.load_run(tmp_path, rule=0.1)
 
 
 def test_files_that_are_not_ours_are_refused_unopened(tmp_path):
