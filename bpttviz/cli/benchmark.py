@@ -42,7 +42,7 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.datasets.library import load_dataset
     from bpttviz.experiments.benchmark import METHODS, SCALES, benchmark
     from bpttviz.experiments.benchmark_report import summarise
-    from bpttviz.experiments.protocol import PaperRecipe
+    from bpttviz.experiments.protocol import PaperRecipe, as_file_name
 
     out = Path(choices.out)
     data = load_dataset(choices.dataset)
@@ -50,7 +50,7 @@ def run(choices: argparse.Namespace) -> int:
         benchmark(
             named.potential,
             data,
-            out / name.replace("/", "-").replace(":", "-"),
+            out / as_file_name(name),
             PaperRecipe(
                 step_size=choices.step_size,
                 steps=choices.steps,

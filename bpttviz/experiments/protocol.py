@@ -114,6 +114,11 @@ class PaperRecipe:
         return StoppingCriterion(self.steps)
 
 
+def as_file_name(name: str) -> str:
+    """The name of a potential, method or run (``chgnet:0.2.0``) as files can have it."""
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in name)
+
+
 def best_scale(
     potential: Potential,
     training: RelaxationDataset,

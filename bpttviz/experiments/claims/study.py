@@ -24,7 +24,7 @@ from bpttviz.experiments.claims.evidence import (
     read_rows,
     write_rows,
 )
-from bpttviz.experiments.protocol import PRETRAINED, PaperRecipe
+from bpttviz.experiments.protocol import PRETRAINED, PaperRecipe, as_file_name
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint, specification
 from bpttviz.structures import Structures
@@ -75,7 +75,7 @@ class Setting:
     @property
     def folder(self) -> Path:
         """For what is shared by runs: trainings and what the pretrained potential gives."""
-        return self.out / "work" / f"{_plain(self.name)}-{self.data}-{self.recipe.seed}"
+        return self.out / "work" / as_file_name(f"{self.name}-{self.data}-{self.recipe.seed}")
 
     @property
     def groups(self) -> dict[str, str]:
@@ -96,7 +96,7 @@ class Setting:
 
     def measured(self, name: str, potential: Potential, what: RelaxationDataset) -> Report:
         """A potential on relaxations: computed once, whichever process asks first."""
-        place = self.folder / "measured" / _plain(name)
+        place = self.folder / "measured" / as_file_name(name)
         with FolderLock(place.parent, place.name, wait=LONGEST_WAIT):
             report = evaluate(
                 {name: potential},
@@ -127,7 +127,7 @@ class Setting:
         Raises:
             KeyboardInterrupt: it was stopped again.
         """
-        place = self.folder / "runs" / _plain(name)
+        place = self.folder / "runs" / as_file_name(name)
         with FolderLock(place.parent, place.name, wait=LONGEST_WAIT):
             run = finetune(
                 self.potential if potential is None else potential,
@@ -143,7 +143,7 @@ class Setting:
 
     def kept(self, name: str, compute: Callable[[], Any]) -> Any:
         """What a function returns, as JSON can hold it: computed once, kept in the folder."""
-        file = self.folder / f"{_plain(name)}.json"
+        file = self.folder / f"{as_file_name(name)}.json"
         with FolderLock(file.parent, file.name, wait=LONGEST_WAIT):
             if not file.exists():
                 write_atomic(file, json.dumps(compute()))
@@ -241,13 +241,8 @@ def _processor_time() -> float:
 
 def rows_file(setting: Setting, claim: int, run: str) -> Path:
     """Where a run's rows are kept."""
-    what = f"{claim}-{_plain(setting.name)}-{setting.data}-{setting.recipe.seed}-{_plain(run)}"
-    return setting.out / "rows" / f"{what}.jsonl"
-
-
-def _plain(name: str) -> str:
-    """A name for files."""
-    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in name)
+    what = f"{claim}-{setting.name}-{setting.data}-{setting.recipe.seed}-{run}"
+    return setting.out / "rows" / f"{as_file_name(what)}.jsonl"
 
 
 def quoted(run: str) -> str:

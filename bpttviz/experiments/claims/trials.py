@@ -18,7 +18,7 @@ from bpttviz.experiments.claims.evidence import (
     write_rows,
 )
 from bpttviz.experiments.methods import BOTH_ENDS
-from bpttviz.experiments.protocol import Question
+from bpttviz.experiments.protocol import Question, as_file_name
 from bpttviz.experiments.trial import TEST, Part, Trial
 
 
@@ -76,8 +76,8 @@ def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> l
             parts = [trial.parts[name] for name in measured]
             rows += rows_of_parts(data_name, potential, parts, trial.folds, report, origin)
         if rows:
-            what = f"{potential}-{data_name}".replace("/", "-").replace(":", "-")
-            file = trial.out / "rows" / f"trial-{what}-{seed}.jsonl"
+            what = as_file_name(f"trial-{potential}-{data_name}-{seed}")
+            file = trial.out / "rows" / f"{what}.jsonl"
             file.parent.mkdir(exist_ok=True)
             write_rows(file, rows)
             written.append(file)
