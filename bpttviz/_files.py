@@ -126,6 +126,19 @@ def lock_settings(folder: str | Path, settings: dict, writes: Iterable[str] = ()
         )
 
 
+def read_json(file: Path) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        ValueError: damaged; names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+
+
 def require_unused(folder: Path, names: Iterable[str]) -> None:
     """Refuse to write over files that somebody else has put there.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bpttviz._files import read_json
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import MIN_SAMPLES
 from bpttviz.evaluation.tables import format_table, percent
@@ -165,7 +165,7 @@ def read_benchmark_result(folder: str | Path) -> BenchmarkResult:
         OSError: a file that cannot be read.
     """
     folder = Path(folder)
-    settings = _json(folder / "settings.json")
+    settings = read_json(folder / "settings.json")
     try:
         parts = list(settings["parts"])
         present = [m for m in METHODS if any(table_of(folder, p, m).exists() for p in parts)]
@@ -174,7 +174,7 @@ def read_benchmark_result(folder: str | Path) -> BenchmarkResult:
             raise Unfinished(f"{folder}: no part is finished yet")
         tables = {m: [table_of(folder, p, m) for p in done] for m in present}
         rows = [row for m in present for table in tables[m] for row in Report.from_csv(table).rows]
-        records = {m: [_json(t.with_suffix(".json")) for t in tables[m]] for m in present}
+        records = {m: [read_json(t.with_suffix(".json")) for t in tables[m]] for m in present}
         about = settings["about"]
         return BenchmarkResult(
             name=about["name"],
@@ -195,18 +195,6 @@ def read_benchmark_result(folder: str | Path) -> BenchmarkResult:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'settings.json'} is damaged: {error!r}") from error
-
-
-def _json(file: Path) -> dict:
-    """What a file of JSON holds.
-
-    Raises:
-        ValueError: damaged; names the file.
-    """
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 @dataclass(frozen=True)

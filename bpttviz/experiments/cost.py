@@ -77,11 +77,14 @@ def measure_costs(
         One dict a measurement on this device: mode, steps, seconds, peak_bytes, base_bytes (the
         process before the gradient), evaluations (forces computed on the way), solver_products (of
         an implicit gradient's equations), device; or mode, steps, device, skipped.
+
+    Raises:
+        ValueError: the file is damaged.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     file = out / FILE
-    known = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = _read(file)
     if memory_limit is None and device == "cpu":
         memory_limit = 0.9 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for mode in modes:
@@ -95,9 +98,24 @@ def measure_costs(
             else:
                 result = _in_fresh_process("one", mode, str(count), device)
             known.append(result)
-            with file.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(result) + "\n")
+            write_atomic(file, "".join(json.dumps(row) + "\n" for row in known))
     return [r for r in known if r["device"] == device]
+
+
+def _read(file: Path) -> list[dict]:
+    """Measurements that a file holds, none where it is not there.
+
+    Raises:
+        ValueError: damaged; names the file and the line.
+    """
+    known = []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            known.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"line {number} of {file} is damaged ({error}); delete it") from error
+    return known
 
 
 def measure_paired(out: str | Path, steps: int = 10, repeats: int = 5, device: str = "cpu") -> dict:

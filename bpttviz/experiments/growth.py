@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ase.build import bulk
 
-from bpttviz._files import write_atomic
+from bpttviz._files import read_json, write_atomic
 from bpttviz.experiments.cost import gradient
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, memory_now
@@ -65,7 +65,7 @@ def measure_growth(
         ``growth_bytes`` beyond the process before.
     """
     file = Path(file)
-    rows: list[dict] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows: list[dict] = read_json(file) if file.exists() else []
     done = {(Size(**row["size"]), row["device"]) for row in rows}
     for size in sizes:
         if (size, device) in done:

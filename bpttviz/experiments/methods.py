@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bpttviz._files import write_atomic
+from bpttviz._files import read_json, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.rest import Relaxer
@@ -280,7 +280,7 @@ class MethodOnPart:
                 kept.mkdir(exist_ok=True)
                 shutil.copy(folder / FILE, kept / FILE)
                 write_atomic(kept / "score.json", json.dumps(self._score(trained)))
-            scores.append(json.loads((kept / "score.json").read_text(encoding="utf-8")))
+            scores.append(read_json(kept / "score.json"))
         best = int(np.argmin(scores))
         kept = folder / f"epoch-{best + 1}"
         chosen = load_run(kept, copy.deepcopy(self.potential))

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 import bpttviz
-from bpttviz._files import write_atomic
+from bpttviz._files import read_json, write_atomic
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.speed_work import Pair, Work
 
@@ -40,10 +40,11 @@ def measure_speed(works: Sequence[Work], file: str | Path, repeats: int = 3) -> 
         is the machine's.
 
     Raises:
-        ValueError: the file is of another machine, or of none; or it has a row of other settings.
+        ValueError: the file is damaged, of another machine, or of none; or it has a row of other
+            settings.
     """
     file, here = Path(file), machine()
-    rows: list[dict] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else [here]
+    rows: list[dict] = read_json(file) if file.exists() else [here]
     if not rows or rows[0] != here:
         raise ValueError(
             f"{file} was measured on another machine or with other versions; timings are compared "

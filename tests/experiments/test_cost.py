@@ -49,6 +49,13 @@ def test_a_folders_measurements_of_another_device_are_not_mixed_in(tmp_path):
     assert cost.measure_costs(tmp_path, (5,), ("full",), device="cuda") == [there]
 
 
+def test_a_damaged_line_is_named(tmp_path):
+    half = json.dumps(line("full", 10, 2e9))[:20]
+    (tmp_path / cost.FILE).write_text(json.dumps(line("full", 5, 1e9)) + "\n" + half)
+    with pytest.raises(ValueError, match=r"line 2 of .*cost\.jsonl is damaged .*; delete it"):
+        cost.measure_costs(tmp_path, steps=(5,), modes=("full",))
+
+
 def spent(*seconds, system=0.0):
     """Meter readings of which ``system`` seconds each went to the system's kernel."""
     return [{"seconds": s, "user": s - system, "system": system} for s in seconds]

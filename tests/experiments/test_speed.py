@@ -93,6 +93,14 @@ def test_growth_on_another_device_is_not_mixed_in(tmp_path):
     assert measure_growth(tmp_path / "growth.json", [size], "cuda") == rows[1:]
 
 
+@pytest.mark.parametrize("measure", [measure_growth, speed.measure_speed])
+def test_a_damaged_file_is_named(tmp_path, measure):
+    file = tmp_path / "kept.json"
+    file.write_text("[{")
+    with pytest.raises(ValueError, match=r"kept\.json is damaged"):
+        measure([], file) if measure is speed.measure_speed else measure(file, [])
+
+
 def test_only_cubes_of_silicon_grow():
     with pytest.raises(ValueError, match="8, 64, 216"):
         silicon_of(100)

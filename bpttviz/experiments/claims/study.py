@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bpttviz._files import FolderLock, lock_settings, write_atomic
+from bpttviz._files import FolderLock, lock_settings, read_json, write_atomic
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits
 from bpttviz.evaluation.evaluate import evaluate
@@ -147,7 +147,7 @@ class Setting:
         with FolderLock(file.parent, file.name, wait=LONGEST_WAIT):
             if not file.exists():
                 write_atomic(file, json.dumps(compute()))
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(file)
 
     def provenance(self, study: Study, run: str) -> Provenance:
         """Where rows of a run come from; its time is filled in when it is done."""
