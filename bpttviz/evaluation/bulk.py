@@ -54,7 +54,8 @@ def bulk_properties(potential: Potential, crystal: Structures) -> BulkProperties
 
     Raises:
         TypeError: no potential or structure.
-        ValueError: not one structure, or the energy has no minimum within 3 %.
+        ValueError: not one structure; or the energy is not finite, is the same whatever the volume
+            (of a potential without energies), or has no minimum within 3 %.
         StructureError: not periodic in all directions.
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
@@ -66,6 +67,13 @@ def bulk_properties(potential: Potential, crystal: Structures) -> BulkProperties
     scaled = [_scaled(crystal, 1 + strain) for strain in STRAINS]
     with torch.no_grad():
         energies = potential(concatenate(scaled).to(potential.device)).energy.cpu().double()
+    finite, alike = bool(energies.isfinite().all()), bool((energies == energies[0]).all())
+    if alike or not finite:
+        what = "the same at every volume" if finite else "not finite"
+        raise ValueError(
+            f"the energy of {crystal.names[0]} under {type(potential).__name__} is {what}: an "
+            "equation of state needs a potential with energies"
+        )
     volumes = [float(torch.linalg.det(one.cell[0]).abs()) for one in scaled]
     fit = EquationOfState(volumes, energies.numpy(), eos="birchmurnaghan")
     nothing = ValueError(

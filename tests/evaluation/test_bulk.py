@@ -90,6 +90,8 @@ def _square_of_offset(structures, positions):
 def test_a_crystal_too_far_from_rest_or_none_at_all_is_refused():
     with pytest.raises(ValueError, match="no minimum within 3%"):
         bv.bulk_properties(bonded(), bv.Structures.from_ase(bulk("Si", "diamond", 6.2)))
+    with pytest.raises(ValueError, match="CoordinateTransformer is the same at every volume"):
+        bv.bulk_properties(bv.CoordinateTransformer.pretrained(), simple_crystals()["Si"])
     with pytest.raises(ValueError, match="one crystal at a time"):
         bv.bulk_properties(bonded(), bv.Structures.from_ase([bulk("Si"), bulk("Si")]))
     loose = bulk("Si")
