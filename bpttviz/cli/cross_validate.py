@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recipe(parser)
     add_adjoint(parser)
     parser.add_argument("--folds", type=whole, default=4, help="number of folds")
-    parser.add_argument("--only", type=int, nargs="*", help="do just these folds (from 0)")
+    parser.add_argument("--only", type=int, nargs="+", help="do just these folds (from 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpttviz._checks import instance_of, whole
+from bpttviz._checks import file_path, instance_of, sequence_of, whole
 from bpttviz._files import lock_settings, write_atomic
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import DatasetSplits
@@ -63,17 +63,20 @@ def cross_validate(
         The merged `Report` (rows only) when all folds are done, else None.
 
     Raises:
-        ValueError: ``out`` holds results of another recipe or other data, a damaged table, or there
-            is no such fold.
+        ValueError: ``out`` holds results of another recipe or other data, a damaged table, a number
+            out of range, or there is no such fold.
         TypeError: an argument of the wrong kind.
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("data", data, DatasetSplits, 'bv.load_dataset("si-defects")')
     recipe = PaperRecipe() if recipe is None else recipe
     instance_of("recipe", recipe, PaperRecipe, "PaperRecipe()")
-    folds, out = whole("folds", folds, least=2), Path(out)
+    folds, out = whole("folds", folds, least=2), file_path("out", out)
     pairs = data.folds(folds)
-    if unknown := [number for number in only or () if not 0 <= number < folds]:
+    if only is not None:
+        numbers = sequence_of("only", only, object, "[0]")
+        only = [whole("a number in only", number, least=0) for number in numbers]
+    if unknown := [number for number in only or () if number >= folds]:
         raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
     settings = {
         "recipe": specification(recipe),

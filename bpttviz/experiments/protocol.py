@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from bpttviz._checks import positive
+from bpttviz._checks import instance_of, positive
 from bpttviz._files import UNDESCRIBED, FolderLock, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import endpoint_errors
@@ -72,7 +72,7 @@ class PaperRecipe:
         adjoint: how the gradient goes back.
 
     Raises:
-        ValueError: no scale, or one that is not positive and finite.
+        TypeError, ValueError: an argument of another kind, or a number out of range; no scale.
     """
 
     step_size: float = 0.06
@@ -91,6 +91,9 @@ class PaperRecipe:
         if not scales:
             raise ValueError("a recipe needs at least one force scale (scales)")
         object.__setattr__(self, "scales", scales)
+        instance_of("adjoint", self.adjoint, Adjoint, "bv.CheckpointedBPTT()")
+        # What makes no sense is refused here, before a folder is filed under it.
+        _ = self.rule, self.stop, self.config
 
     @property
     def rule(self) -> GradientDescent:

@@ -87,3 +87,25 @@ def test_scales_are_filed_under_what_they_depend_on_and_not_under_a_name(tmp_pat
 def test_scales_without_a_meaning(scales):
     with pytest.raises(ValueError, match="force scale"):
         PaperRecipe(scales=scales)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"seed": -1}, "seed must be"),
+        ({"learning_rate": 1e30}, "learning_rate must be"),
+        ({"steps": 0}, "max_steps must be"),
+        ({"step_size": 0}, "step_size must be"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_before_a_folder_is_filed_under_it(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PaperRecipe(**wrong)
+
+
+@pytest.mark.parametrize("only", [[-1], [0.5], [4], ["0"]])
+def test_folds_that_there_are_not_are_refused(tmp_path, only):
+    data = bv.DatasetSplits(references(8))
+    with pytest.raises((TypeError, ValueError), match="a number in only|no fold 4"):
+        cross_validate(network(), data, tmp_path / "out", only=only, progress=False)
+    assert not (tmp_path / "out").exists()
