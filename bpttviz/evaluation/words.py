@@ -183,7 +183,7 @@ def _details(report: Report) -> list[str]:
             "not in the reference's own minimum (an equivalent one, by symmetry, is as right): "
             f"{_list(others)}"
         )
-    lines += _minima_that_changed(report)
+    lines += _minima_lines(report)
     if any(report.labels.values()):
         learned = {p: report.labels.get(p, "") for p in report.potentials}
         lines.append(f"learned from: {_list(learned)}")
@@ -216,18 +216,24 @@ def _other_minima(report: Report, potential: str) -> str:
     return " ".join(f"{n} {kind}" for kind, n in counts.items() if n)
 
 
-def _minima_that_changed(report: Report) -> list[str]:
-    """The structures that lost, or gained, the reference's own minimum, by name."""
-    lines = []
-    before = report.column("basin", report.potentials[0]) if report.rows else np.array([])
-    for potential in report.potentials[1:]:
-        after = report.column("basin", potential)
-        pairs = list(zip(report.structures, before, after, strict=True))
-        for what, had, has in (("lost", RIGHT, WRONG), ("gained", WRONG, RIGHT)):
-            names = [name for name, one, two in pairs if one in had and two in has]
-            if names:
-                lines.append(f"{potential}: minima {what}: {', '.join(names)}")
-    return lines
+def minima_that_changed(report: Report, before: str, after: str) -> dict[str, list[str]]:
+    """The structures that "lost", or "gained", the reference's own minimum, by name."""
+    basins = (report.column("basin", potential) for potential in (before, after))
+    pairs = list(zip(report.structures, *basins, strict=True))
+    return {
+        what: [name for name, one, two in pairs if one in had and two in has]
+        for what, had, has in (("lost", RIGHT, WRONG), ("gained", WRONG, RIGHT))
+    }
+
+
+def _minima_lines(report: Report) -> list[str]:
+    """A line for what each potential but the first has lost, and one for what it has gained."""
+    return [
+        f"{potential}: minima {what}: {', '.join(names)}"
+        for potential in report.potentials[1:]
+        for what, names in minima_that_changed(report, report.potentials[0], potential).items()
+        if names
+    ]
 
 
 def _list(values: Mapping[str, str]) -> str:

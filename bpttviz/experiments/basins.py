@@ -20,6 +20,7 @@ import torch
 from bpttviz._files import plain, refusal, write_atomic
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.evaluation.evaluate import evaluate
+from bpttviz.evaluation.metrics import RIGHT
 from bpttviz.evaluation.rest import Relaxer
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import Landscape, Wells, places, walkers
@@ -32,8 +33,6 @@ from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.training.finetune import finetune
 from bpttviz.training.objectives import EndpointLoss
-
-RIGHT = ("same", "equivalent")
 
 # Pretrained CHGNet 0.3.0 takes the second to another minimum than DFT's end, 26 meV away; the other
 # two, interstitials as well, are to stay in the right one.

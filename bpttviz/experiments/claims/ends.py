@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from bpttviz.datasets.relaxations import RelaxationDataset
-from bpttviz.evaluation.metrics import RIGHT, WRONG
+from bpttviz.evaluation.metrics import RIGHT
 from bpttviz.evaluation.report import Report
+from bpttviz.evaluation.words import minima_that_changed
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.evidence import (
     AFTER_K,
@@ -168,17 +169,15 @@ def _forces_by_place(start: Evidence, report: Report) -> list[Evidence]:
 
 def minima_row(start: Evidence, report: Report) -> Evidence:
     """How many minima that were right before are wrong after."""
-    before, after = (
-        report.column("basin", p) for p in (report.potentials[0], report.potentials[-1])
-    )
-    pairs = list(zip(report.structures, before, after, strict=True))
-    lost = [name for name, one, two in pairs if one in RIGHT and two in WRONG]
-    gained = [name for name, one, two in pairs if one in WRONG and two in RIGHT]
-    told = [f"{what}: {', '.join(n)}" for what, n in (("lost", lost), ("gained", gained)) if n]
+    before, after = report.potentials[0], report.potentials[-1]
+    changed = minima_that_changed(report, before, after)
+    lost = len(changed["lost"])
+    told = [f"{what}: {', '.join(names)}" for what, names in changed.items() if names]
     return replace(
-        start, claim=6, part=paper.MINIMA, quantity="minima lost", value=len(lost), unit=NUMBER,
-        exact=True, n=len(pairs), groups=len(set(report.groups)), worse=len(lost),
-        judged=sum(one in RIGHT for _, one, _ in pairs), remark="; ".join(told),
+        start, claim=6, part=paper.MINIMA, quantity="minima lost", value=lost, unit=NUMBER,
+        exact=True, n=len(report.structures), groups=len(set(report.groups)), worse=lost,
+        judged=sum(basin in RIGHT for basin in report.column("basin", before)),
+        remark="; ".join(told),
     )  # fmt: skip
 
 
