@@ -42,12 +42,14 @@ def shipped_rows() -> list[Evidence]:
         if match and (shelf() / name / TABLE).is_file():
             by_fold = match["part"] != "test"
             found.setdefault((match["data"], match["potential"], by_fold), []).append(name)
-    return [row for what, names in found.items() for row in _rows_of_runs(*what, names)]
+    return [
+        row
+        for (data_name, potential, _), names in found.items()
+        for row in _rows_of_runs(data_name, potential, names)
+    ]
 
 
-def _rows_of_runs(
-    data_name: str, potential: str, by_fold: bool, names: Sequence[str]
-) -> list[Evidence]:
+def _rows_of_runs(data_name: str, potential: str, names: Sequence[str]) -> list[Evidence]:
     """Rows of shipped runs of one kind."""
     data = data_set(data_name)
     parts = [name.partition(f"{potential}-")[2] for name in names]

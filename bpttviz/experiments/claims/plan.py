@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bpttviz.evaluation.tables import counted
 from bpttviz.experiments.claims.cards import data_set
 from bpttviz.experiments.claims.ends import RECIPE_NAMES
 from bpttviz.experiments.claims.evidence import Evidence
@@ -51,7 +52,7 @@ class NotRun:
     command: str
 
     def __str__(self) -> str:
-        return f"{len(self.runs)} rows, about {self.hours:.1f} h: {self.command}"
+        return f"{counted(len(self.runs), 'run')}, about {self.hours:.1f} h: {self.command}"
 
 
 def not_run(rows: Sequence[Evidence], claims: Collection[int] | None = None) -> list[NotRun]:
