@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from measured import row as result
 from springs import network
 from taught import labelled
@@ -14,7 +15,7 @@ from taught import labelled
 import bpttviz as bv
 from bpttviz.cli.main import _parser, main
 from bpttviz.evaluation import rest
-from bpttviz.experiments.claims import paper
+from bpttviz.experiments.claims import evidence, paper
 from bpttviz.experiments.claims.claim import (
     Above,
     Below,
@@ -183,6 +184,13 @@ def test_committed_rows_say_where_they_are_from_and_are_small(committed):
         untimed = held.command.startswith("bpttviz trial") or held.command.endswith("--run memory")
         assert held.seconds or untimed, one
     assert sum(f.stat().st_size for f in stored_shelf().parent.rglob("*.*")) < 3e6
+
+
+def test_a_machine_is_called_by_what_was_used_of_it(monkeypatch):
+    here = evidence.machine() | {"gpu": "a GPU", "processor": "a processor"}
+    monkeypatch.setattr(evidence, "machine", lambda: here)
+    assert evidence.machine_here(torch.device("cpu")).startswith("a processor, ")
+    assert evidence.machine_here(torch.device("cuda:0")).startswith("a GPU, ")
 
 
 def test_shipped_runs_give_the_figures_of_their_card():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import bpttviz
 from bpttviz._files import write_atomic
@@ -238,10 +239,14 @@ def commit_here() -> str:
     return found + ("+" if changed.strip() else "")
 
 
-def machine_here() -> str:
-    """Processor, cores and threads used, and torch."""
+def machine_here(device: torch.device) -> str:
+    """Processor, cores and threads used, and torch.
+
+    Args:
+        device: where the potential is: a GPU that is not used is not named.
+    """
     here = machine()
-    processor = here["gpu"] or here["processor"]
+    processor = here["gpu"] if device.type == "cuda" else here["processor"]
     used = f"{here['threads']} of {os.cpu_count()} cores"
     return f"{processor}, {used}, torch {here['versions']['torch']}"
 

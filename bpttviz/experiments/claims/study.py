@@ -156,7 +156,7 @@ class Setting:
             commit=commit_here(),
             data=self.held_out.fingerprint(),
             seed=self.recipe.seed,
-            machine=machine_here(),
+            machine=machine_here(self.potential.device),
         )
 
 

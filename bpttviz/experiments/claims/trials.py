@@ -71,7 +71,8 @@ def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> l
                 continue
             origin = Provenance(
                 f"{command} --parts {' '.join(measured)} --seeds {seed}", commit_here(),
-                trial.data.all[report.structures].fingerprint(), seed, machine_here(),
+                trial.data.all[report.structures].fingerprint(), seed,
+                machine_here(trial.potential.device),
             )  # fmt: skip
             parts = [trial.parts[name] for name in measured]
             rows += rows_of_parts(data_name, potential, parts, trial.folds, report, origin)
