@@ -73,11 +73,7 @@ def cross_validate(
     instance_of("recipe", recipe, PaperRecipe, "PaperRecipe()")
     folds, out = whole("folds", folds, least=2), file_path("out", out)
     pairs = data.folds(folds)
-    if only is not None:
-        numbers = sequence_of("only", only, object, "[0]")
-        only = [whole("a number in only", number, least=0) for number in numbers]
-    if unknown := [number for number in only or () if number >= folds]:
-        raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
+    chosen = _chosen(only, folds)
     settings = {
         "recipe": specification(recipe),
         "potential": specification(potential),
@@ -86,7 +82,7 @@ def cross_validate(
         "folds": folds,
     }
     lock_settings(out, settings, ("report.csv", "report.txt"))
-    for number in range(folds) if only is None else only:
+    for number in chosen:
         if not _table_of(out, number).exists():
             training, held_out = pairs[number]
             fold = _Fold(number, training, held_out, out, progress)
@@ -102,6 +98,17 @@ def cross_validate(
     write_atomic(out / "report.csv", report.to_csv())
     write_atomic(out / "report.txt", text + "\n")
     return report
+
+
+def _chosen(only: Sequence[int] | None, folds: int) -> Sequence[int]:
+    """The folds to do, all by default. Raises TypeError, ValueError for one that there is not."""
+    if only is None:
+        return range(folds)
+    given = sequence_of("only", only, object, "[0]")
+    numbers = [whole("a number in only", number, least=0) for number in given]
+    if unknown := [number for number in numbers if number >= folds]:
+        raise ValueError(f"there is no fold {unknown[0]}; {folds} folds are numbered from 0")
+    return numbers
 
 
 def format_cross_validation(

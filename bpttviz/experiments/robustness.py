@@ -44,6 +44,8 @@ from bpttviz.training.arguments import require_callable
 from bpttviz.training.objectives import ForceLoss
 
 Procedures = Mapping[str, Callable[[float], UpdateRule]]
+# Procedure, step size and steps -> a training, and what its rule was (None: an older line).
+Known = dict[tuple[str, float, int], tuple[RobustnessCell, dict | None]]
 MOMENTUM = 0.5
 FRAMES = 4  # of each held-out relaxation, that its force error is measured on
 
@@ -114,13 +116,7 @@ def robustness(
     for title, make in made.items():
         for eta in etas:
             for count in counts:
-                rule = make(eta)
-                if (title, eta, count) in known:
-                    cell, saved = known[title, eta, count]
-                    _require_same_rule(out, cell, saved, rule)
-                else:
-                    cell = _train(problem, title, eta, rule, StoppingCriterion(count))
-                    _keep(out, cell, rule)
+                cell = _cell(problem, (title, eta, count), make(eta), known, out)
                 result.cells.append(cell)
                 if on_cell is not None:
                     on_cell(cell)
@@ -136,6 +132,24 @@ def _makers(rules: object, step_size: float) -> dict[str, Callable[[float], Upda
             raise TypeError(f"rules[{title!r}] must be a function of a step size, as {hint}")
         instance_of(f"what rules[{title!r}] makes", make(step_size), UpdateRule, "bv.FIRE()")
     return dict(made)
+
+
+def _cell(
+    problem: Problem,
+    key: tuple[str, float, int],
+    rule: UpdateRule,
+    known: Known,
+    out: str | Path | None,
+) -> RobustnessCell:
+    """One training: that which is known already, or a new one, which the folder then holds."""
+    if key in known:
+        cell, saved = known[key]
+        _require_same_rule(out, cell, saved, rule)
+        return cell
+    title, eta, count = key
+    cell = _train(problem, title, eta, rule, StoppingCriterion(count))
+    _keep(out, cell, rule)
+    return cell
 
 
 def _train(
@@ -240,10 +254,8 @@ def _settings(problem: Problem) -> dict:
     }
 
 
-def _known(
-    out: str | Path | None, problem: Problem
-) -> dict[tuple[str, float, int], tuple[RobustnessCell, dict | None]]:
-    """Trainings that a folder holds, with what their rule was (None: an older line)."""
+def _known(out: str | Path | None, problem: Problem) -> Known:
+    """Trainings that a folder holds."""
     if out is None:
         return {}
     lock_settings(out, _settings(problem), ["cells.jsonl"])
