@@ -146,14 +146,17 @@ def _missing(report: Report) -> list[str]:
             if found:
                 names = ", ".join(_with_reason(row.structure, row.diverged) for row in found)
                 lines.append(f"{potential}: {len(found)} {what} ({names})")
+    by_structure = [[report.row(p, name) for p in report.potentials] for name in report.structures]
     without = sum(
-        not any(np.isfinite(report.row(p, name).force_mae) for p in report.potentials)
-        for name in report.structures
+        not any(np.isfinite(row.force_mae) for row in rows)
+        and not all(row.undescribed for row in rows)  # that was told above
+        for rows in by_structure
     )
     if without:
         lines.append(
             f"no force error for {without} of {len(report.structures)} structures: their "
-            "references are ends alone, without a trajectory of forces to compare with"
+            "references are ends alone, without a trajectory of forces to compare with, or hold "
+            "all atoms"
         )
     return lines
 

@@ -240,6 +240,17 @@ def test_merging_keeps_both(report):
         report.merge(bv.Report([row("s0", "pre", 1, 0.1)]))
 
 
+def test_forces_that_nobody_could_tell_are_no_fault_of_the_reference(report):
+    nan, why = float("nan"), "not described: atom 2 is alone"
+    lost = [
+        replace(row("lone", p, nan, nan), rest_converged=False, diverged=why)
+        for p in report.potentials
+    ]
+    told = str(report.merge(bv.Report(lost)))
+    assert "1 could not be described (lone: atom 2 is alone)" in told
+    assert "no force error" not in told
+
+
 def test_what_is_not_there_is_named(report):
     with pytest.raises(KeyError, match="no measurement of 's9' with 'pre'"):
         report.row("pre", "s9")
