@@ -91,8 +91,14 @@ def load_chosen(name: str, choices: argparse.Namespace) -> PotentialEntry:
 
 def told(name: str, choices: argparse.Namespace) -> str:
     """The options that name a potential again, for a command that a result is kept with."""
-    head = "" if choices.head is None else f" --head {choices.head}"
-    return f"--potential {name}{' --trust' * choices.trust}{head}"
+    head = _head_for(name, choices)
+    told = f"--potential {name}{' --trust' * choices.trust}"
+    return told if head is None else f"{told} --head {head}"
+
+
+def _head_for(name: str, choices: argparse.Namespace) -> str | None:
+    """--head, for a potential that has heads to choose from."""
+    return choices.head if name.partition(":")[0] in ("mace", "sevennet") else None
 
 
 def load_several(choices: argparse.Namespace) -> dict[str, PotentialEntry]:
@@ -106,14 +112,12 @@ def load_several(choices: argparse.Namespace) -> dict[str, PotentialEntry]:
     names = choices.potential or []
     if len(set(names)) < len(names):
         raise ValueError("a potential is listed twice")
-    with_heads = [n for n in names if n.partition(":")[0] in ("mace", "sevennet")]
-    if choices.head is not None and not with_heads:
+    heads = {name: _head_for(name, choices) for name in names}
+    if choices.head is not None and not any(heads.values()):
         raise ValueError(f"--head {choices.head}: none of the potentials has heads to choose from")
     return {
-        name: load_potential(
-            name, choices.device, choices.trust, head=choices.head if name in with_heads else None
-        )
-        for name in names
+        name: load_potential(name, choices.device, choices.trust, head=head)
+        for name, head in heads.items()
     }
 
 

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_potential, add_recipe, load_chosen, told, whole
+from bpttviz.cli.options import add_potential, add_recipe, load_several, told, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.claims.study import Setting
+    from bpttviz.experiments.registry import PotentialEntry
 
 HELP = "every claim of the paper with a verdict, from committed rows; or compute rows anew"
 OUT_OPTIONAL = True
@@ -72,20 +73,20 @@ def _compute(choices: argparse.Namespace, numbers: list[int]) -> None:
     if choices.tuned is not None and numbers != [6]:
         raise ValueError("--tuned is for claim 6: what the others say is of trainings of their own")
     study = STUDIES[numbers[0]]
-    for name in choices.potential or ["painn"]:
-        setting = _setting(name, choices)
+    choices.potential = choices.potential or ["painn"]
+    for name, entry in load_several(choices).items():
+        setting = _setting(name, entry, choices)
         for which in choices.run or study.runs(setting):
             study.compute(setting, which, lambda row: print(row, file=sys.stderr, flush=True))
 
 
-def _setting(name: str, choices: argparse.Namespace) -> Setting:
+def _setting(name: str, entry: PotentialEntry, choices: argparse.Namespace) -> Setting:
     """Potential, data and recipe that were chosen."""
     from bpttviz.datasets.library import load_dataset
     from bpttviz.experiments.claims.study import setting_of
     from bpttviz.experiments.protocol import PaperRecipe
     from bpttviz.experiments.registry import load_potential
 
-    entry = load_chosen(name, choices)
     recipe = PaperRecipe(
         step_size=choices.step_size, steps=choices.steps, epochs=choices.epochs,
         learning_rate=choices.learning_rate, seed=choices.seed,

@@ -386,14 +386,19 @@ def test_numbers_and_names_that_cannot_be_meant(trajectories, tmp_path, capsys, 
 def test_a_kept_command_names_the_head_too(monkeypatch):
     from bpttviz.cli import gradient, reproduce
     from bpttviz.experiments import registry
+    from bpttviz.experiments.claims.studies import STUDIES
 
     entry = registry.PotentialEntry(bv.ScaledForces(bv.Springs.frustrated(), 1.0))
     monkeypatch.setattr(registry, "load_potential", lambda *_, **__: entry)
-    named = ["--potential", "mace:m", "--trust", "--head", "pbe"]
-    choices = _parser().parse_args(["gradient", "--dataset", "si-defects", *named, "--out", "o"])
-    assert " --potential mace:m --trust --head pbe --steps" in gradient._command(choices, "x")
-    choices = _parser().parse_args(["reproduce", "--run", *named, "--out", "o"])
-    setting = reproduce._setting("mace:m", choices)
-    assert setting.command == (
-        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects"
-    )
+    named = ["--trust", "--head", "pbe", "--out", "o"]
+    line = ["gradient", "--dataset", "si-defects", "--potential", "mace:m", *named]
+    command = gradient._command(_parser().parse_args(line), "x")
+    assert " --potential mace:m --trust --head pbe --steps" in command
+    line = ["reproduce", "--claim", "1", "--run", "BPTT", "--potential", "chgnet", "mace:m", *named]
+    told = []
+    monkeypatch.setattr(STUDIES[1], "compute", lambda setting, *_: told.append(setting.command))
+    reproduce._compute(_parser().parse_args(line), [1])
+    assert told == [
+        "bpttviz reproduce --potential chgnet --trust --dataset si-defects",
+        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects",
+    ]
