@@ -16,7 +16,7 @@ from springs import network
 from taught import interrupt_after, labelled, references
 
 import bpttviz as bv
-from bpttviz.cli.main import COMMANDS, _parser, main
+from bpttviz.cli.main import COMMANDS, main
 from bpttviz.datasets.names import unique_names
 from bpttviz.experiments.registry import load_potential
 from bpttviz.provenance import specification
@@ -381,24 +381,3 @@ def test_numbers_and_names_that_cannot_be_meant(trajectories, tmp_path, capsys, 
         status = left.code
     assert status
     assert said in capsys.readouterr().err
-
-
-def test_a_kept_command_names_the_head_too(monkeypatch):
-    from bpttviz.cli import gradient, reproduce
-    from bpttviz.experiments import registry
-    from bpttviz.experiments.claims.studies import STUDIES
-
-    entry = registry.PotentialEntry(bv.ScaledForces(bv.Springs.frustrated(), 1.0))
-    monkeypatch.setattr(registry, "load_potential", lambda *_, **__: entry)
-    named = ["--trust", "--head", "pbe", "--out", "o"]
-    line = ["gradient", "--dataset", "si-defects", "--potential", "mace:m", *named]
-    command = gradient._command(_parser().parse_args(line), "x")
-    assert " --potential mace:m --trust --head pbe --steps" in command
-    line = ["reproduce", "--claim", "1", "--run", "BPTT", "--potential", "chgnet", "mace:m", *named]
-    told = []
-    monkeypatch.setattr(STUDIES[1], "compute", lambda setting, *_: told.append(setting.command))
-    reproduce._compute(_parser().parse_args(line), [1])
-    assert told == [
-        "bpttviz reproduce --potential chgnet --trust --dataset si-defects",
-        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects",
-    ]

@@ -15,7 +15,7 @@ from taught import references
 import bpttviz
 import bpttviz as bv
 from bpttviz.cli import errors
-from bpttviz.cli.main import COMMANDS, main
+from bpttviz.cli.main import COMMANDS, _parser, main
 
 CALLS = {
     "relax": lambda s, t: ["relax", t[0], "--index", "0", "--potential", s, "--steps", "2"],
@@ -276,3 +276,24 @@ def test_a_head_is_passed_on(monkeypatch, tmp_path):
         "--steps", "1", "--rest-steps", "1", "--out", tmp_path / "p",
     )  # fmt: skip
     assert asked == [("mace:m", "pbe"), ("chgnet", None), ("mace:m", "pbe")]
+
+
+def test_a_kept_command_names_the_head_too(monkeypatch):
+    from bpttviz.cli import gradient, reproduce
+    from bpttviz.experiments import registry
+    from bpttviz.experiments.claims.studies import STUDIES
+
+    entry = registry.PotentialEntry(bv.ScaledForces(bv.Springs.frustrated(), 1.0))
+    monkeypatch.setattr(registry, "load_potential", lambda *_, **__: entry)
+    named = ["--trust", "--head", "pbe", "--out", "o"]
+    line = ["gradient", "--dataset", "si-defects", "--potential", "mace:m", *named]
+    command = gradient._command(_parser().parse_args(line), "x")
+    assert " --potential mace:m --trust --head pbe --steps" in command
+    line = ["reproduce", "--claim", "1", "--run", "BPTT", "--potential", "chgnet", "mace:m", *named]
+    told = []
+    monkeypatch.setattr(STUDIES[1], "compute", lambda setting, *_: told.append(setting.command))
+    reproduce._compute(_parser().parse_args(line), [1])
+    assert told == [
+        "bpttviz reproduce --potential chgnet --trust --dataset si-defects",
+        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects",
+    ]
