@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bpttviz._checks import file_path, instance_of, sequence_of, text, whole
+from bpttviz._checks import file_path, instance_of, memory_size, sequence_of, text, whole
 from bpttviz._files import lock_settings, write_atomic
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
@@ -101,6 +101,8 @@ class Trial:
         instance_of("potential", self.potential, Potential, "bv.CHGNet()")
         instance_of("recipe", self.recipe, Recipe, "bv.Recipe(data.unlabelled)")
         self.out = file_path("out", self.out)
+        if self.memory is not None:
+            memory_size("memory", self.memory)
         self.parts = parts_of(self.data, self.folds)
         unlabelled = self.recipe.unlabelled
         settings = {
@@ -121,12 +123,13 @@ class Trial:
             seeds: each is a training of its own.
 
         Raises:
-            ValueError: no such part.
+            TypeError, ValueError: no such part, or a seed that is none.
         """
         chosen = self._chosen(parts)
-        for seed in sequence_of("seeds", seeds, int, "[0, 1, 2]"):
+        given = sequence_of("seeds", seeds, int, "[0, 1, 2]")
+        for seed in [whole("a seed", seed, least=0) for seed in given]:
             for part in chosen:
-                run = self.train(part, whole("a seed", seed, least=0))
+                run = self.train(part, seed)
                 if run.status == "interrupted":
                     return False
                 self.measure(part, seed, run.potential)

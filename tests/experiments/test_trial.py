@@ -53,6 +53,16 @@ def test_every_relaxation_is_held_out_once_and_what_it_asks_is_told():
     assert not set(test.training.groups) & set(silicon.test.groups)
 
 
+def test_what_makes_no_sense_is_refused_before_the_first_training(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="memory must be a size"):
+        trial(tmp_path / "a", memory="much")
+    assert not (tmp_path / "a").exists()
+    one = trial(tmp_path / "b")
+    monkeypatch.setattr(one, "train", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(ValueError, match="a seed must be"):
+        one.run(["all"], seeds=[0, -1])
+
+
 def test_a_trial_is_shared_resumed_and_helps_where_ends_are_known(tmp_path):
     one = trial(tmp_path)
     assert one.run(["fold-1"])
