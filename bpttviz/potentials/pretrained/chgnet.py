@@ -12,22 +12,21 @@ from typing import Any
 
 import chgnet
 import torch
-from chgnet.graph import CrystalGraph
 from chgnet.model.model import CHGNet as Network
-from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
 from bpttviz._files import write_atomic
 from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.checkpoints import read_checkpoint
+from bpttviz.potentials.pretrained.chgnet_graph import crystal_graphs
 from bpttviz.potentials.requirements import (
     require_choice,
     require_elements,
     require_finite,
     require_periodic,
 )
-from bpttviz.structures import StructureError, Structures
+from bpttviz.structures import Structures
 
 CHECKPOINTS = {
     "0.3.0": "0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
@@ -76,7 +75,6 @@ class CHGNet(Potential):
         if self.network.composition_model is not None:
             # It sees the formula only, builds its input in float32 and adds no force.
             self.network.composition_model.float()
-        self.network.graph_converter.set_isolated_atom_response("ignore")  # we name the atom
 
     def config(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint, "dtype": str(self.dtype).removeprefix("torch.")}
@@ -114,42 +112,14 @@ class CHGNet(Potential):
         require_elements(structures, ELEMENTS, "CHGNet")
         require_finite(structures)
         require_periodic(structures, "CHGNet")
-        members = zip(
-            structures.split(structures.positions),
-            structures.split(structures.numbers),
-            strict=True,
+        converter = self.network.graph_converter
+        graphs = crystal_graphs(
+            structures, converter.atom_graph_cutoff, converter.bond_graph_cutoff, self.dtype
         )
-        graphs = [self._graph(structures, index, *member) for index, member in enumerate(members)]
         energy = self.network(graphs, task="e")["e"]
         if self.network.is_intensive:
             energy = energy * energy.new_tensor(structures.counts)
         return energy.to(structures.dtype)
-
-    def _graph(
-        self, structures: Structures, index: int, positions: Tensor, numbers: Tensor
-    ) -> CrystalGraph:
-        """The crystal graph of one structure, its fractional coordinates tied to ``positions``."""
-        cell = structures.cell[index].double()
-        fractional = positions.double() @ torch.linalg.inv(cell)
-        frozen = fractional.detach().cpu().numpy()
-        crystal = Structure(Lattice(cell.cpu().numpy()), numbers.tolist(), frozen)
-        graph = self.network.graph_converter(crystal)
-        connected = torch.zeros(len(numbers), dtype=torch.bool)
-        connected[graph.atom_graph.reshape(-1, 2)[:, 0].long()] = True
-        if not bool(connected.all()):
-            atom = int((~connected).nonzero()[0])
-            raise StructureError(
-                f"atom {atom} has no neighbour within {graph.atom_graph_cutoff} Å; CHGNet cannot "
-                "describe an isolated atom",
-                index,
-                structures.names[index],
-            )
-        graph = graph.to(structures.device)
-        graph.lattice = cell.to(self.dtype)
-        graph.neighbor_image = graph.neighbor_image.to(self.dtype)
-        # Unwrapped, exactly as the neighbour search saw them: the image indices refer to these.
-        graph.atom_frac_coord = fractional.to(self.dtype)
-        return graph
 
 
 def _load(checkpoint: str) -> Network:
