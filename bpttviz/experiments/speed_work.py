@@ -289,8 +289,8 @@ def _random_mace() -> nn.Module:
     )
 
 
-def _one_update(count: str, steps: str) -> list[float]:
-    """Seconds of the second update, and its loss, in one of several processes."""
+def _one_update(count: str, steps: str) -> list[float] | None:
+    """Seconds of the second update, and its loss; of several processes the first one says it."""
     from bpttviz.training.finetune import finetune
     from bpttviz.training.objectives import EndpointLoss
     from bpttviz.training.ranks import data_parallel
@@ -306,9 +306,11 @@ def _one_update(count: str, steps: str) -> list[float]:
             progress=False,
             ranks=ranks,
         )
+        if not ranks.first:
+            return None
     return [run.history[1]["seconds"], run.history[1]["loss"]]
 
 
 if __name__ == "__main__":  # one of the processes of `Ranks`
-    found = _one_update(*sys.argv[1:])
-    print(json.dumps(found))
+    if (found := _one_update(*sys.argv[1:])) is not None:
+        print(json.dumps(found))
