@@ -52,14 +52,14 @@ def run(choices: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     for work in _works(choices):
         measure_speed([work], out / "speed.json", choices.repeats)
-        write_origin(out, work.name, _command(choices))
+        write_origin(out, work.name, _command(choices), choices.device)
     if "gradient" in choices.rows:
         cost.measure_paired(out, 20, choices.repeats, choices.device)
-        write_origin(out, "gradient", _command(choices))
+        write_origin(out, "gradient", _command(choices), choices.device)
     if "growth" in choices.rows:
         figure = plot_growth(measure_growth(out / GROWTH, device=choices.device))
         write_atomic(out / "growth.png", lambda path: figure.savefig(path, dpi=150, format="png"))
-        write_origin(out, "growth", _command(choices))
+        write_origin(out, "growth", _command(choices), choices.device)
     record = str(SpeedRecord.read(out))
     write_atomic(out / "speed.txt", record + "\n")
     print(record)

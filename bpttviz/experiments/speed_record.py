@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from bpttviz._files import write_atomic
+from bpttviz._files import read_json, write_atomic
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.claims.evidence import Provenance, commit_here, machine_here
 from bpttviz.experiments.cost import PAIRED_FILE, format_paired
@@ -42,13 +43,14 @@ class SpeedRecord:
 
         Raises:
             FileNotFoundError: nothing.
+            ValueError: a file of it is damaged.
         """
         folder = Path(folder)
         paired, growth, origins = (
-            json.loads((folder / name).read_text("utf-8")) if (folder / name).exists() else None
+            read_json(folder / name) if (folder / name).exists() else None
             for name in (PAIRED_FILE, GROWTH, ORIGINS)
         )
-        beside = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob(BESIDE))]
+        beside = [read_json(file) for file in sorted(folder.glob(BESIDE))]
         if not (beside or paired or growth):
             raise FileNotFoundError(f"{folder} holds no timings; `bpttviz speed --out` makes some")
         made = {what: Provenance(**found) for what, found in (origins or {}).items()}
@@ -99,9 +101,9 @@ def growth_table(rows: list[dict]) -> str:
     return "\n".join([format_table(pd.DataFrame(lines), rule=False), *laws])
 
 
-def write_origin(folder: Path, what: str, command: str) -> None:
+def write_origin(folder: Path, what: str, command: str, device: str) -> None:
     """Note in a folder where one of its measurements comes from."""
     file = folder / ORIGINS
-    known = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    known[what] = asdict(Provenance(command, commit_here(), machine=machine_here()))
+    known = read_json(file) if file.exists() else {}
+    known[what] = asdict(Provenance(command, commit_here(), machine=machine_here(torch.device(device))))
     write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")

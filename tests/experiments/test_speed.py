@@ -113,7 +113,7 @@ def test_a_record_tells_what_a_folder_holds_and_where_it_comes_from(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no timings; `bpttviz speed --out`"):
         SpeedRecord.read(tmp_path)
     speed.measure_speed([Counting()], tmp_path / "speed.json", repeats=1)
-    write_origin(tmp_path, "counting", "bpttviz speed --rows counting")
+    write_origin(tmp_path, "counting", "bpttviz speed --rows counting", "cpu")
     sizes = [{"series": "steps", "atoms": 8, "structures": 1, "steps": k} for k in (5, 10, 20)]
     rows = [
         {"size": size, "device": "cpu", "seconds": 0.1 * size["steps"], "growth_bytes": 4_000_000}
