@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpttviz.cli.options import add_memory, add_potential, load_chosen, told, whole
+
+if TYPE_CHECKING:
+    from bpttviz.datasets.splits import DatasetSplits
+    from bpttviz.potentials.base import Potential
+    from bpttviz.training.recipe import Recipe
 
 HELP = "train a potential by the recipe on five folds, for the test part, and on all of a data set"
 
@@ -26,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", metavar="PART", help="do just these; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="a training for each")
     parser.add_argument("--folds", type=whole, default=5, help="by structure")
+    parser.add_argument(
+        "--replay", action="store_true",
+        help="keep the potential's own minima too: its relaxations of the data's unlabelled "
+        "structures are replayed (half as long again)",
+    )  # fmt: skip
     add_memory(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -35,14 +46,13 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.datasets.library import load_dataset
     from bpttviz.experiments.claims.trials import write_trial
     from bpttviz.experiments.trial import FOLDS, Trial
-    from bpttviz.training.recipe import Recipe
 
     data = load_dataset(choices.dataset)
     potential = load_chosen(choices.potential, choices).potential
     trial = Trial(
         potential,
         data,
-        Recipe(data.unlabelled),
+        _recipe(choices.replay, data, potential),
         Path(choices.out),
         choices.folds,
         not choices.quiet,
@@ -51,8 +61,27 @@ def run(choices: argparse.Namespace) -> int:
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt
     command = f"bpttviz trial {told(choices.potential, choices)} --dataset {choices.dataset}"
+    if choices.replay:
+        command += " --replay"
     if choices.folds != FOLDS:
         command += f" --folds {choices.folds}"
     write_trial(trial, choices.dataset, choices.potential, command)
     print((Path(choices.out) / "report.txt").read_text(encoding="utf-8"))
     return 0
+
+
+def _recipe(replay: bool, data: DatasetSplits, potential: Potential) -> Recipe:
+    """The recipe on a data set; with ``replay`` the potential's own minima are kept as well.
+
+    Raises:
+        ValueError: the data has no unlabelled structures to relax.
+    """
+    from bpttviz.experiments.unlabelled import own_relaxations, starts_among
+    from bpttviz.training.recipe import Recipe
+
+    if not replay:
+        return Recipe(data.unlabelled)
+    if data.unlabelled is None:
+        raise ValueError("--replay relaxes unlabelled structures, and this data set has none")
+    minima = own_relaxations(potential, starts_among(data.unlabelled))
+    return Recipe(data.unlabelled, minima=minima)

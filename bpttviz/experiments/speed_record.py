@@ -105,5 +105,6 @@ def write_origin(folder: Path, what: str, command: str, device: str) -> None:
     """Note in a folder where one of its measurements comes from."""
     file = folder / ORIGINS
     known = read_json(file) if file.exists() else {}
-    known[what] = asdict(Provenance(command, commit_here(), machine=machine_here(torch.device(device))))
+    machine = machine_here(torch.device(device))
+    known[what] = asdict(Provenance(command, commit_here(), machine=machine))
     write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")

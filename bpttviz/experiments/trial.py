@@ -104,13 +104,14 @@ class Trial:
         if self.memory is not None:
             memory_size("memory", self.memory)
         self.parts = parts_of(self.data, self.folds)
-        unlabelled = self.recipe.unlabelled
+        unlabelled, minima = self.recipe.unlabelled, self.recipe.minima
         settings = {
-            "recipe": specification(replace(self.recipe, seed=0, unlabelled=None)),
+            "recipe": specification(replace(self.recipe, seed=0, unlabelled=None, minima=None)),
             "potential": specification(self.potential),
             "weights": fingerprint(self.potential),
             "data": self.data.all.fingerprint(),
             "unlabelled": None if unlabelled is None else fingerprint_structures(unlabelled),
+            "minima": None if minima is None else minima.fingerprint(),
             "folds": self.folds,
         }
         lock_settings(self.out, settings, ("report.txt",))

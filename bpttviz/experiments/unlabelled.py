@@ -14,6 +14,7 @@ from bpttviz.potentials.base import Potential
 from bpttviz.structures import StructureError, Structures, concatenate, to_structures
 from bpttviz.training.draws import Draw
 
+START = "-start"
 DISPLACED_BY = (0.05, 0.12)  # Å, each coordinate: near its minimum, and well away from it
 
 
@@ -45,13 +46,25 @@ def unlabelled_frames(
     draw, frames = Draw(whole("seed", seed, least=0), 0), []
     for index, name in enumerate(batch.names):
         end = rest.structures[index]
-        frames += [_renamed(batch[index], f"{name}-start"), _renamed(end, f"{name}-rest")]
+        frames += [_renamed(batch[index], f"{name}{START}"), _renamed(end, f"{name}-rest")]
         for sigma in DISPLACED_BY:
             noise = draw.normal(name, f"unlabelled, {sigma}", end.positions)
             moves = torch.where(end.fixed[:, None], 0.0, sigma * noise)
             moved = end.with_positions(end.positions + moves)
             frames.append(_renamed(moved, f"{name}-moved-{sigma:g}"))
     return concatenate(frames)
+
+
+def starts_among(frames: Structures) -> Structures:
+    """Of what `unlabelled_frames` gave, the structures that it was given.
+
+    Raises:
+        ValueError: none is named as one.
+    """
+    places = [place for place, name in enumerate(frames.names) if name.endswith(START)]
+    if not places:
+        raise ValueError(f"no structure is called ...{START}: these are not from unlabelled_frames")
+    return concatenate([frames[place] for place in places])
 
 
 def own_relaxations(

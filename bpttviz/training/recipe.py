@@ -7,19 +7,23 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bpttviz._checks import instance_of, not_negative, positive, whole
+from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.adjoints.base import Adjoint
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
-from bpttviz.relaxation.rules import GradientDescent
+from bpttviz.relaxation.rules import GradientDescent, HeavyBall
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import EndpointLoss, Objective
 from bpttviz.training.rehearsal import RehearsalLoss
+from bpttviz.training.replay import Replay
 from bpttviz.training.schedule import CosineSchedule
 from bpttviz.training.starts import AroundEnd, JitteredStarts, MixedStarts, Starts
 
 LONGEST_WARM_UP = 8  # updates
+# Of a replayed relaxation: it comes back around its end, which may move by so much, amu^½ Å.
+MOMENTUM, STEPS_BACK, FREE_TO_MOVE = 0.8, 12, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,10 @@ class Recipe:
             `unlabelled_frames`), or None. Without, minima of kinds that nobody trained on can be
             lost.
         rehearsal: weight of keeping them, amu^½ Å per eV/Å.
+        minima: the potential's own relaxations of such structures (`own_relaxations`), whose ends
+            are to stay minima (`Replay`); or None. It takes half as long again, and keeps what
+            rehearsed forces alone do not: shallow minima.
+        replay: weight of keeping these.
         step_size: Å²/eV, of `GradientDescent`.
         max_step: Å, likewise; None for no limit.
         steps: K.
@@ -51,6 +59,8 @@ class Recipe:
 
     unlabelled: Structures | None = None
     rehearsal: float = 3.0
+    minima: RelaxationDataset | None = None
+    replay: float = 1.0
     step_size: float = 0.06
     max_step: float | None = 0.2
     steps: int = 20
@@ -69,7 +79,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.unlabelled is not None:
             instance_of("unlabelled", self.unlabelled, Structures, "bv.Structures.from_ase(atoms)")
+        if self.minima is not None:
+            advice = "bv.own_relaxations(potential, starts)"
+            instance_of("minima", self.minima, RelaxationDataset, advice)
         positive("rehearsal", self.rehearsal)
+        positive("replay", self.replay)
         whole("steps", self.steps)
         GradientDescent(self.step_size, self.max_step)
         instance_of("starts", self.starts, Starts, "bv.AroundEnd()")
@@ -94,9 +108,19 @@ class Recipe:
             potential: before fine-tuning; its forces on the unlabelled structures are computed.
         """
         endpoint = EndpointLoss(self.rule, self.stop, self.adjoint, self.starts, self.resolution)
-        if self.unlabelled is None:
-            return endpoint
-        return endpoint + self.rehearsal * RehearsalLoss(potential, self.unlabelled)
+        objective: Objective = endpoint
+        if self.unlabelled is not None:
+            objective = objective + self.rehearsal * RehearsalLoss(potential, self.unlabelled)
+        if self.minima is not None:
+            back = EndpointLoss(
+                HeavyBall(self.step_size, MOMENTUM),
+                StoppingCriterion(STEPS_BACK),
+                CheckpointedBPTT(),
+                AroundEnd(),
+                FREE_TO_MOVE,
+            )
+            objective = objective + self.replay * Replay(back, self.minima)
+        return objective
 
     def config(self, structures: int) -> TrainingConfig:
         """The training's numbers for so many structures to train on."""
@@ -116,6 +140,8 @@ class Recipe:
 
     def __repr__(self) -> str:
         shown: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        if self.minima is not None:
+            shown["minima"] = f"{len(self.minima)} relaxations"
         if self.unlabelled is not None:
             shown["unlabelled"] = f"{len(self.unlabelled)} structures"
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

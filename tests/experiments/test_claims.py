@@ -44,6 +44,7 @@ from bpttviz.experiments.claims.readme import main as readme
 from bpttviz.experiments.claims.studies import STUDIES
 from bpttviz.experiments.claims.study import quoted, rows_file, setting_of
 from bpttviz.experiments.claims.table import ClaimsTable
+from bpttviz.experiments.claims.trials import REPLAYED
 from bpttviz.experiments.protocol import PaperRecipe, Question
 
 ROOT = Path(__file__).parents[2]
@@ -194,10 +195,16 @@ def test_a_machine_is_called_by_what_was_used_of_it(monkeypatch):
 
 
 def test_shipped_runs_give_the_figures_of_their_card():
-    found = {(one.question, one.quantity): one for one in shipped_rows()}
-    tests = bv.shipped_report("si-defects/chgnet-test")
-    ends = found["test part: known family, new species", ENDS]
-    assert ends.value == tests.compare("dq_rest").ratio
+    rows = {replayed: [] for replayed in (False, True)}
+    for one in shipped_rows():
+        rows[one.recipe.endswith(REPLAYED)].append(one)
+    for replayed, name in ((False, "chgnet-test"), (True, "chgnet-test-replay")):
+        found = {(one.question, one.quantity): one for one in rows[replayed]}
+        tests = bv.shipped_report(f"si-defects/{name}")
+        ends = found["test part: known family, new species", ENDS]
+        assert ends.value == tests.compare("dq_rest").ratio
+        assert ("--replay" in ends.provenance.command) is replayed
+    found = {(one.question, one.quantity): one for one in rows[False]}
     folds = [name for name in bv.shipped_runs() if "fold" in name]
     whole = bv.shipped_report(*folds)
     of_all = found[f"{len(folds)} of 5 folds", ENDS]

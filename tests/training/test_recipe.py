@@ -8,7 +8,7 @@ from springs import network, starts
 from taught import references, weights
 
 import bpttviz as bv
-from bpttviz.experiments.unlabelled import DISPLACED_BY, unlabelled_frames
+from bpttviz.experiments.unlabelled import DISPLACED_BY, starts_among, unlabelled_frames
 from bpttviz.provenance import specification
 
 
@@ -64,9 +64,38 @@ def test_unlabelled_structures_add_the_pretrained_forces():
     assert "3 structures" in repr(recipe)
 
 
+def test_minima_are_replayed_from_around_their_ends():
+    potential, data, minima = network(), references(2), references(3, seed=4)
+    objective = bv.Recipe(starts(3), minima=minima, replay=0.5, steps=4).objective(potential)
+    (_, endpoint), (_, rehearsal), (weight, replay) = objective.terms
+    assert weight == 0.5
+    assert isinstance(endpoint, bv.EndpointLoss)
+    assert isinstance(rehearsal, bv.RehearsalLoss)
+    assert isinstance(replay, bv.Replay)
+    assert replay.references is minima
+    back = replay.objective
+    assert repr(back.rule) == repr(bv.HeavyBall(0.06, 0.8))
+    assert (back.stop.max_steps, back.resolution) == (12, 1.0)
+    assert isinstance(back.starts, bv.AroundEnd)
+    assert "minima='3 relaxations'" in repr(bv.Recipe(minima=minima))
+    run = bv.finetune(potential, data, objective, epochs=1, progress=False)
+    assert len(run.history) == 2
+
+
+def test_the_starts_are_found_again_among_unlabelled_frames():
+    given = starts(2)
+    frames = unlabelled_frames(network(), given)
+    found = starts_among(frames)
+    assert torch.equal(found.positions, given.positions)
+    assert list(found.names) == [f"{name}-start" for name in given.names]
+    with pytest.raises(ValueError, match="not from unlabelled_frames"):
+        starts_among(given)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"minima": "own"}, {"replay": 0},
         {"steps": 0}, {"step_size": -1}, {"rehearsal": 0}, {"resolution": -1}, {"epochs": 0},
         {"average": 1}, {"learning_rate": 0}, {"batch_size": 0}, {"starts": "ends"},
         {"adjoint": "full"}, {"unlabelled": [1]}, {"max_step": 0}, {"seed": -1},

@@ -21,17 +21,19 @@ def test_each_has_a_card_and_is_small():
 def test_they_trained_on_what_the_card_says():
     assert bv.load_run("si-defects/chgnet").settings["train"] == list(DATA.all.names)
     assert len(bv.load_run("si-defects/chgnet").history) == 300
-    run = bv.load_run("si-defects/chgnet-test")
-    assert not set(run.settings["train"]) & set(DATA.test.names)
-    assert len(run.settings["train"]) == 48
+    for name in ("si-defects/chgnet-test", "si-defects/chgnet-test-replay"):
+        run = bv.load_run(name)
+        assert not set(run.settings["train"]) & set(DATA.test.names)
+        assert len(run.settings["train"]) == 48
 
 
 def test_figures_of_the_card_are_those_of_the_report():
-    report = bv.shipped_report("si-defects/chgnet-test")
-    assert sorted(report.structures) == sorted(DATA.test.names)
-    card = bv.load_run("si-defects/chgnet-test").card.replace("−", "-")
-    for column in ("dq_rest", "dq_k", "force_mae"):
-        assert figures(report.compare(column)) in card
+    for name in ("si-defects/chgnet-test", "si-defects/chgnet-test-replay"):
+        report = bv.shipped_report(name)
+        assert sorted(report.structures) == sorted(DATA.test.names)
+        card = bv.load_run(name).card.replace("−", "-")
+        for column in ("dq_rest", "dq_k", "force_mae"):
+            assert figures(report.compare(column)) in card
     with pytest.raises(ValueError, match="no shipped run called 'si-defects/chgnet' was measured"):
         bv.shipped_report("si-defects/chgnet")
 
@@ -61,13 +63,14 @@ def figures(change):
     return stated + f"{change.worse} of {change.judged}"
 
 
-def test_what_was_measured_is_what_the_weights_give():
+@pytest.mark.parametrize("name", ["si-defects/chgnet-test", "si-defects/chgnet-test-replay"])
+def test_what_was_measured_is_what_the_weights_give(name):
     """The map of one test defect, K = 20 steps, again."""
-    name, recipe = "119_sub_Ge", bv.Recipe()
-    reference = DATA.all[[name]]
-    report = bv.shipped_report("si-defects/chgnet-test")
-    potential = bv.load_run("si-defects/chgnet-test").potential
+    defect, recipe = "119_sub_Ge", bv.Recipe()
+    reference = DATA.all[[defect]]
+    report = bv.shipped_report(name)
+    potential = bv.load_run(name).potential
     with torch.no_grad():
         final = bv.relax(potential, reference.starts(), recipe.rule, recipe.stop).final
     measured = float(bv.delta_q(final, reference.ends()))
-    assert measured == pytest.approx(report.row("fine-tuned", name).dq_k, rel=0.02)
+    assert measured == pytest.approx(report.row("fine-tuned", defect).dq_k, rel=0.02)

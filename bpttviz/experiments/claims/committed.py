@@ -25,7 +25,9 @@ from bpttviz.experiments.robustness_result import (
 from bpttviz.experiments.trial import FOLDS, parts_of
 from bpttviz.training.shipped import card_of, shelf, shipped_runs
 
-MEASURED = re.compile(r"(?P<data>[\w-]+)/(?P<potential>\w+)-(?P<part>fold-\d+|test)")
+MEASURED = re.compile(
+    r"(?P<data>[\w-]+)/(?P<potential>\w+)-(?P<part>fold-\d+|test)(?P<replay>-replay)?"
+)
 COMMIT = re.compile(r"\(commit ([0-9a-f]{7,})")
 
 
@@ -36,28 +38,31 @@ def committed_rows() -> list[Evidence]:
 
 def shipped_rows() -> list[Evidence]:
     """What was measured of the shipped runs: folds together, whichever there are; and tests."""
-    found: dict[tuple[str, str, bool], list[str]] = {}
+    found: dict[tuple[str, str, bool, bool], list[str]] = {}
     for name in shipped_runs():
         match = MEASURED.fullmatch(name)
         if match and (shelf() / name / TABLE).is_file():
-            by_fold = match["part"] != "test"
-            found.setdefault((match["data"], match["potential"], by_fold), []).append(name)
+            kind = match["part"] != "test", match["replay"] is not None
+            found.setdefault((match["data"], match["potential"], *kind), []).append(name)
     return [
         row
-        for (data_name, potential, _), names in found.items()
-        for row in _rows_of_runs(data_name, potential, names)
+        for (data_name, potential, _, replay), names in found.items()
+        for row in _rows_of_runs(data_name, potential, names, replay)
     ]
 
 
-def _rows_of_runs(data_name: str, potential: str, names: Sequence[str]) -> list[Evidence]:
+def _rows_of_runs(
+    data_name: str, potential: str, names: Sequence[str], replay: bool
+) -> list[Evidence]:
     """Rows of shipped runs of one kind."""
     data = data_set(data_name)
-    parts = [name.partition(f"{potential}-")[2] for name in names]
+    parts = [name.partition(f"{potential}-")[2].removesuffix("-replay") for name in names]
     tables = [Report.from_csv(shelf() / name / TABLE) for name in names]
     report = Report([row for one in tables for row in one.rows], noise_floor=data.noise_floor)
     commit = COMMIT.search(" ".join(card_of(shelf() / names[0]).split()))
     provenance = Provenance(
-        f"bpttviz trial --potential {potential} --parts {' '.join(parts)} --threads 1 --out trial",
+        f"bpttviz trial --potential {potential} --parts {' '.join(parts)} "
+        f"{'--replay ' if replay else ''}--threads 1 --out trial",
         commit=commit[1] if commit else "",
         data=data.all[report.structures].fingerprint(),
         seed=0,
@@ -66,7 +71,7 @@ def _rows_of_runs(data_name: str, potential: str, names: Sequence[str]) -> list[
     )
     known = parts_of(data)
     chosen = [known[name] for name in parts]
-    return rows_of_parts(data_name, potential, chosen, FOLDS, report, provenance)
+    return rows_of_parts(data_name, potential, chosen, FOLDS, report, provenance, replay)
 
 
 def landscape_rows() -> list[Evidence]:

@@ -15,6 +15,7 @@ from bpttviz._files import write_atomic
 from bpttviz.experiments.claims.committed import committed_rows
 from bpttviz.experiments.claims.ends import RECIPE_NAMES
 from bpttviz.experiments.claims.evidence import ENDS, FORCES, Evidence
+from bpttviz.experiments.claims.trials import REPLAYED
 from bpttviz.experiments.methods import BOTH_ENDS
 from bpttviz.experiments.protocol import BPTT
 
@@ -47,6 +48,10 @@ LINES = (
     ),
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
+        lambda question: question.startswith("test part"), lambda _, count: f"{count}, new kinds",
+    ),
+    Line(
+        "likewise, own minima replayed", RECIPE_NAMES[BOTH_ENDS] + REPLAYED,
         lambda question: question.startswith("test part"), lambda _, count: f"{count}, new kinds",
     ),
     Line(

@@ -21,6 +21,8 @@ from bpttviz.experiments.methods import BOTH_ENDS
 from bpttviz.experiments.protocol import Question, as_file_name
 from bpttviz.experiments.trial import TEST, Part, Trial
 
+REPLAYED = ", own minima replayed"
+
 
 def rows_of_parts(
     data_name: str,
@@ -29,6 +31,7 @@ def rows_of_parts(
     folds: int,
     report: Report,
     provenance: Provenance,
+    replay: bool = False,
 ) -> list[Evidence]:
     """Rows of parts that were measured: folds, told together, or the test part alone.
 
@@ -39,13 +42,14 @@ def rows_of_parts(
         folds: how many there are.
         report: of what they held out, before and after.
         provenance: where it comes from.
+        replay: the potential's own minima were replayed as well.
     """
     asked: dict[str, Question] = {}
     for part in parts:
         asked |= part.questions()
     only_test = [part.name for part in parts] == [TEST]
     start = Evidence(
-        1, "", data_name, potential, RECIPE_NAMES[BOTH_ENDS],
+        1, "", data_name, potential, RECIPE_NAMES[BOTH_ENDS] + (REPLAYED if replay else ""),
         "test part" if only_test else f"{len(parts)} of {folds} folds", ENDS, np.nan,
         remark="forces rehearsed, 5 epochs", provenance=provenance,
     )  # fmt: skip
@@ -61,6 +65,7 @@ def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> l
         command: that makes the trial again, without parts and seed.
     """
     by_structure = [name for name in trial.parts if name.startswith("fold-")]
+    replay = trial.recipe.minima is not None
     written = []
     for seed in sorted({seed for name in trial.parts for seed in trial.seeds(name)}):
         rows: list[Evidence] = []
@@ -75,9 +80,10 @@ def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> l
                 machine_here(trial.potential.device),
             )  # fmt: skip
             parts = [trial.parts[name] for name in measured]
-            rows += rows_of_parts(data_name, potential, parts, trial.folds, report, origin)
+            rows += rows_of_parts(data_name, potential, parts, trial.folds, report, origin, replay)
         if rows:
-            what = as_file_name(f"trial-{potential}-{data_name}-{seed}")
+            replayed = "-replay" if replay else ""
+            what = as_file_name(f"trial{replayed}-{potential}-{data_name}-{seed}")
             file = trial.out / "rows" / f"{what}.jsonl"
             file.parent.mkdir(exist_ok=True)
             write_rows(file, rows)
