@@ -17,7 +17,7 @@ from bpttviz.experiments.claims.claim import Above, Below, Claim, NoneLost, Part
 # Keys of parts, by which rows name them.
 KNOWN, SPECIES, FAMILY = "known end", "new species", "new family"
 PAPERS, OURS = "the paper's way", "from both ends"
-ANY_STEP, ARRIVING, SHORT = "silicon", "arrives", "too short"
+ANY_STEP, ARRIVING, SHORT = "atoms", "arrives", "too short"
 WEIGHTS = "weights"
 GAIN, ENOUGH = "gain", "enough"
 PATH, MINIMA, BULK, OTHERS = "path", "minima", "bulk", "other set"
@@ -56,7 +56,7 @@ CLAIMS = (
         "Robust to how one relaxes",
         "the result hardly depends on step size, number of steps and procedure",
         (
-            Part(ANY_STEP, "silicon: trained with other steps as good at rest", Within(0.8, 1.25)),
+            Part(ANY_STEP, "atoms: trained with other steps as good at rest", Within(0.8, 1.25)),
             Part(ARRIVING, "landscape, steps that arrive: least gain half the most", Above(0.5)),
             Part(SHORT, "landscape, steps that do not: least gain half the most", Above(0.5)),
         ),
