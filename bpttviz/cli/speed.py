@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from bpttviz.experiments.speed_work import Work
 
 HELP = "time relaxations and gradients beside other programs, and their growth with size"
+OUT_OPTIONAL = True  # without it what is committed is shown
 
 EXAMPLES = """\
+  bpttviz speed                                         what is committed, in a second
   bpttviz speed --rows rest --threads 1 --out speed     32 silicon defects to rest (half an hour)
   bpttviz speed --rows steps --mace small.model --out speed    a MACE beside torch-sim, if installed
   bpttviz speed --rows gpu growth --device cuda --repeats 3 --out speed-gpu    under ten minutes
@@ -30,33 +32,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="do just these")
     parser.add_argument("--repeats", type=whole, default=3, help="of each timing, in turn")
     parser.add_argument("--structures", type=whole, default=32, help="brought to rest")
+    parser.add_argument("--steps", type=whole, default=100, help="of FIRE, for steps")
     parser.add_argument("--fmax", type=positive, default=0.05, help="eV/Å, of these")
     parser.add_argument("--mace", metavar="FILE", help="MACE checkpoint that you trust, for steps")
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes speed.json and speed.txt, gradient.txt, growth.json and growth.png."""
+    """Writes speed.json, paired.json, growth.json, growth.png and provenance.json."""
     from bpttviz.experiments import cost
     from bpttviz.experiments.growth import measure_growth
-    from bpttviz.experiments.speed import measure_speed, speed_table
+    from bpttviz.experiments.speed import measure_speed
+    from bpttviz.experiments.speed_record import GROWTH, SpeedRecord, write_origin
     from bpttviz.plotting.gradients import plot_growth
 
+    if choices.out is None:
+        print(SpeedRecord.read())
+        return 0
     out = Path(choices.out)
     out.mkdir(parents=True, exist_ok=True)
-    if works := _works(choices):
-        text = speed_table(measure_speed(works, out / "speed.json", choices.repeats))
-        write_atomic(out / "speed.txt", text + "\n")
-        print(text)
+    for work in _works(choices):
+        measure_speed([work], out / "speed.json", choices.repeats)
+        write_origin(out, work.name, _command(choices))
     if "gradient" in choices.rows:
-        paired = cost.measure_paired(out, 20, choices.repeats, choices.device)
-        text = cost.format_paired(paired)
-        write_atomic(out / "gradient.txt", text + "\n")
-        print(text)
+        cost.measure_paired(out, 20, choices.repeats, choices.device)
+        write_origin(out, "gradient", _command(choices))
     if "growth" in choices.rows:
-        figure = plot_growth(measure_growth(out / "growth.json", device=choices.device))
+        figure = plot_growth(measure_growth(out / GROWTH, device=choices.device))
         write_atomic(out / "growth.png", lambda path: figure.savefig(path, dpi=150, format="png"))
-        print(figure.alt_text)
+        write_origin(out, "growth", _command(choices))
+    record = str(SpeedRecord.read(out))
+    write_atomic(out / "speed.txt", record + "\n")
+    print(record)
     return 0
+
+
+def _command(choices: argparse.Namespace) -> str:
+    """What measures it again."""
+    words = ["bpttviz speed --rows", *choices.rows, f"--device {choices.device}"]
+    if choices.threads is not None:
+        words.append(f"--threads {choices.threads}")
+    words.append(f"--repeats {choices.repeats}")
+    if "rest" in choices.rows:
+        words.append(f"--structures {choices.structures} --fmax {choices.fmax:g}")
+    if "steps" in choices.rows:
+        words.append(f"--steps {choices.steps}")
+    return " ".join(words)
 
 
 def _works(choices: argparse.Namespace) -> list[Work]:
@@ -68,7 +88,7 @@ def _works(choices: argparse.Namespace) -> list[Work]:
         raise ValueError(f"--mace {file}: there is no such file")
     known: dict[str, Work] = {
         "rest": ToRest(choices.structures, choices.fmax),
-        "steps": FixedSteps(file=file, device=choices.device),
+        "steps": FixedSteps(steps=choices.steps, file=file, device=choices.device),
         "ranks": Ranks(),
         "gpu": OnDevice(choices.device if choices.device != "cpu" else "cuda"),
     }

@@ -14,6 +14,8 @@ import nbformat
 
 import bpttviz as bv
 from bpttviz.experiments.claims.table import ClaimsTable
+from bpttviz.experiments.speed_record import SpeedRecord
+from bpttviz.plotting.gradients import plot_growth
 from bpttviz.teaching.glossary import GLOSSARY
 
 PACKAGE = Path(bv.__file__).parent
@@ -131,6 +133,18 @@ def claims() -> tuple[str, str]:
     return raised(section), raised(page)
 
 
+def speed(folder: Path) -> str:
+    """What was timed beside other programs, as a section; the growth figure goes into a folder."""
+    record = SpeedRecord.read()
+    figure = plot_growth(record.growth)
+    (folder / "growth.png").write_bytes(figure.png())
+    return (
+        "## Time and memory\n\n`bpttviz speed` prints this from what is committed; with `--out` it "
+        "measures anew. Ratios are between neighbours in time, of the processor's time.\n\n"
+        f"{record.to_markdown()}\n![{figure.alt_text}](results/growth.png)\n"
+    )
+
+
 def results(found: dict[str, str], folder: Path) -> str:
     """What fine-tuning gave, as the cards tell it, and the cards below.
 
@@ -164,6 +178,7 @@ def results(found: dict[str, str], folder: Path) -> str:
             link += f"\n\n![{picture.alt_text}](results/changes.png)\n"
         section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
+    parts.append(speed(folder))
     listed = "\n".join(("claims", *(f"cards/{name}" for name in found)))
     parts.append(f"## The cards, whole\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
     return "\n".join(parts)

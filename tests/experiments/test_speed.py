@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from bpttviz.cli.main import main
 from bpttviz.experiments import speed
 from bpttviz.experiments.growth import Size, measure_growth, silicon_of
+from bpttviz.experiments.speed_record import SpeedRecord, write_origin
 from bpttviz.experiments.speed_work import FixedSteps, OnDevice, Pair, ToRest, Work
 from bpttviz.plotting.gradients import plot_growth
 
@@ -83,3 +85,39 @@ def test_only_cubes_of_silicon_grow():
     with pytest.raises(ValueError, match="8, 64, 216"):
         silicon_of(100)
     assert [len(silicon_of(n)[0].numbers) for n in (8, 64, 216)] == [8, 64, 216]
+
+
+def test_a_record_tells_what_a_folder_holds_and_where_it_comes_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no timings; `bpttviz speed --out`"):
+        SpeedRecord.read(tmp_path)
+    speed.measure_speed([Counting()], tmp_path / "speed.json", repeats=1)
+    write_origin(tmp_path, "counting", "bpttviz speed --rows counting")
+    sizes = [{"series": "steps", "atoms": 8, "structures": 1, "steps": k} for k in (5, 10, 20)]
+    rows = [
+        {"size": size, "device": "cpu", "seconds": 0.1 * size["steps"], "growth_bytes": 4_000_000}
+        for size in sizes
+    ]
+    (tmp_path / "growth.json").write_text(json.dumps(rows))
+    record = SpeedRecord.read(tmp_path)
+    text = str(record)
+    assert "counting" in text
+    assert "over steps: time to the power 1.00, memory 0.00" in text
+    assert "counting: `bpttviz speed --rows counting`, commit" in text
+    assert record.to_markdown().count("```text") == 3
+
+
+def test_what_is_committed_is_shown_without_a_folder(capsys):
+    assert main(["speed"]) == 0
+    told = capsys.readouterr().out
+    for part in (
+        "structures to rest, CHGNet",
+        "torch-sim",
+        "force-loss passes",
+        "over atoms: time",
+    ):
+        assert part in told
+    record = SpeedRecord.read()
+    assert {row["size"]["series"] for row in record.growth} == {"atoms", "structures", "steps"}
+    assert max(row["size"]["atoms"] for row in record.growth) == 1000
+    measured = {row["name"] for rows in record.beside for row in rows[1:] if "ours" in row}
+    assert measured | {"gradient", "growth"} == set(record.origins)
