@@ -11,8 +11,8 @@ import pandas as pd
 
 from bpttviz._files import write_atomic
 from bpttviz.evaluation.tables import format_table
-from bpttviz.experiments.cost import PAIRED_FILE, format_paired
 from bpttviz.experiments.claims.evidence import Provenance, commit_here, machine_here
+from bpttviz.experiments.cost import PAIRED_FILE, format_paired
 from bpttviz.experiments.speed import speed_table
 from bpttviz.profiling import exponent
 
