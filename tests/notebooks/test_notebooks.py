@@ -21,7 +21,7 @@ SMALL = {
     "04_meet_a_pretrained_potential": {"n_differences": 11, "n_distances": 7},
     "05_relax_silicon_defects": {"defects": ["004_divac_Si", "005_tet_Si"]},
     "06_finetune_through_relaxation": {
-        "n_train": 2, "n_epochs": 1, "n_steps": 2, "n_val": 1, "n_test": 1, "alphas": [0.5],
+        "n_train": 2, "n_epochs": 2, "n_steps": 3, "n_val": 1, "n_test": 1, "alphas": [0.5],
     },
     "07_the_paradox": {"n_epochs": 24, "n_springs": 14},
     "08_memory_and_implicit": {"max_steps": 2, "n_seeds": 1},

@@ -133,7 +133,8 @@ def test_torchrun_finetunes_from_the_command_line(tmp_path):
             bv.load_run(tmp_path / "two").potential,
         )
     )
-    assert (one - two).abs().max() < 1e-6 < 1e-4 < (one - start).abs().max()
+    # float32's noise: the order of sums differs between batches of one process and of two
+    assert (one - two).abs().max() < 5e-6 < 1e-4 < (one - start).abs().max()
     done = subprocess.run(
         [sys.executable, "-m", "bpttviz", "relax", files[0], "--potential", "painn", "--out",
          str(tmp_path / "three")],
