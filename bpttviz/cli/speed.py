@@ -76,6 +76,7 @@ def _command(choices: argparse.Namespace) -> str:
         words.append(f"--structures {choices.structures} --fmax {choices.fmax:g}")
     if "steps" in choices.rows:
         words.append(f"--steps {choices.steps}")
+        words += [] if choices.mace is None else [f"--mace {choices.mace}"]
     return " ".join(words)
 
 

@@ -117,7 +117,7 @@ def plan_memory(
             f"{_size(least - held)} more. Give {_size(1.02 * least)} or more, or "
             "leave out the largest structures"
         )
-    needs = _tried(trial, none, (budget - fixed) / MARGIN, steps)
+    needs = _needs_that_fit(trial, none, (budget - fixed) / MARGIN, steps)
     kept = max(needs)
     reason = (
         f"{_size(held)} are held, and a gradient of {where} takes {_size(needs[kept])} more: "
@@ -126,7 +126,7 @@ def plan_memory(
     return MemoryPlan(budget, steps, kept, _in_words(kept, steps, reason))
 
 
-def _tried(trial: _Trial, none: int, room: float, steps: int) -> dict[int, int]:
+def _needs_that_fit(trial: _Trial, none: int, room: float, steps: int) -> dict[int, int]:
     """Kept steps → bytes that a gradient needs, of all that were tried and fit into a room.
 
     A kept step adds less than a gradient of one step needs; one and three kept tell how much less.
