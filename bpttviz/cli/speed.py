@@ -51,8 +51,9 @@ def run(choices: argparse.Namespace) -> int:
     out = Path(choices.out)
     out.mkdir(parents=True, exist_ok=True)
     for work in _works(choices):
-        measure_speed([work], out / "speed.json", choices.repeats)
-        write_origin(out, work.name, _command(choices), choices.device)
+        rows = measure_speed([work], out / "speed.json", choices.repeats)
+        if not any(row.get("name") == work.name and "skipped" in row for row in rows):
+            write_origin(out, work.name, _command(choices), choices.device)
     if "gradient" in choices.rows:
         cost.measure_paired(out, 20, choices.repeats, choices.device)
         write_origin(out, "gradient", _command(choices), choices.device)

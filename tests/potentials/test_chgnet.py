@@ -263,6 +263,13 @@ def test_structures_it_cannot_describe_are_named(atoms, message):
         bv.CHGNet()(bv.Structures.from_ase([good, atoms]))
 
 
+def test_atoms_at_one_place_are_refused_where_nobody_checked():
+    atoms = single("Si3", [[0, 0, 0], [2.4, 0, 0], [12, 0, 0]])
+    structures = bv.Structures.from_ase(atoms, check=False)
+    with pytest.raises(bv.StructureError, match=r"atoms 0 and 2 .* are at one place"):
+        bv.CHGNet()(structures)
+
+
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_a_changed_potential_goes_back_to_the_chgnet_package(checkpoint, tmp_path):
     potential = bv.CHGNet(checkpoint)

@@ -13,7 +13,7 @@ from torch import Tensor
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.structures import StructureError, Structures
 
-SAME_PLACE = 1e-8  # Å; as in pymatgen's search, no bond joins two atoms that are nearer
+SAME_PLACE = 1e-8  # Å; the chgnet package leaves out such a bond in silence
 
 
 def crystal_graphs(
@@ -29,7 +29,8 @@ def crystal_graphs(
         dtype: of coordinates, cell and images.
 
     Raises:
-        StructureError: an atom without neighbour, or atoms too far apart for a search.
+        StructureError: two atoms at one place, an atom without neighbour, or atoms too far apart
+            for a search.
     """
     found = neighbours(structures, atom_cutoff)
     lengths = found.vectors(structures.positions.detach()).norm(dim=1)  # (E,) Å
@@ -41,11 +42,11 @@ def crystal_graphs(
         strict=True,
     )  # fmt: skip
     for index, (positions, numbers, end) in enumerate(members):
-        mine = torch.arange(begin, end, device=structures.device)
-        mine = mine[lengths[begin:end] > SAME_PLACE]
-        pairs = torch.stack([found.first, found.second], 1)[mine] - offset  # (E, 2)
+        pairs = torch.stack([found.first, found.second], 1)[begin:end] - offset  # (E, 2)
+        images = found.images[begin:end]
+        _require_apart(structures, index, pairs, lengths[begin:end])
         _require_neighbours(structures, index, pairs[:, 0], atom_cutoff)
-        undirected, directed = _bonds(pairs, found.images[mine])
+        undirected, directed = _bonds(pairs, images)
         cell = structures.cell[index].double()
         graphs.append(
             CrystalGraph(
@@ -53,10 +54,10 @@ def crystal_graphs(
                 atom_frac_coord=(positions.double() @ torch.linalg.inv(cell)).to(dtype),
                 atom_graph=pairs.to(torch.int32),
                 atom_graph_cutoff=atom_cutoff,
-                neighbor_image=found.images[mine].to(dtype),
+                neighbor_image=images.to(dtype),
                 directed2undirected=undirected.to(torch.int32),
                 undirected2directed=directed.to(torch.int32),
-                bond_graph=_angles(pairs[:, 0], lengths[mine], undirected, bond_cutoff),
+                bond_graph=_angles(pairs[:, 0], lengths[begin:end], undirected, bond_cutoff),
                 bond_graph_cutoff=bond_cutoff,
                 lattice=cell.to(dtype),
             )
@@ -111,6 +112,18 @@ def _angles(centres: Tensor, lengths: Tensor, undirected: Tensor, cutoff: float)
     one, other = one[kept], other[kept]
     columns = [centres[one], undirected[one], one, undirected[other], other]
     return torch.stack(columns, 1).to(torch.int32)
+
+
+def _require_apart(structures: Structures, index: int, pairs: Tensor, lengths: Tensor) -> None:
+    touching = (lengths <= SAME_PLACE).nonzero()[:, 0]
+    if len(touching):
+        first, second = pairs[touching[0]].tolist()
+        raise StructureError(
+            f"atoms {first} and {second} (or an image) are at one place: CHGNet has no energy for "
+            "that",
+            index,
+            structures.names[index],
+        )
 
 
 def _require_neighbours(structures: Structures, index: int, centres: Tensor, cutoff: float) -> None:
