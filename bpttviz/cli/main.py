@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bpttviz import __version__
 from bpttviz.cli import (
+    ablation,
     answers,
     assign,
     basins,
@@ -40,6 +41,7 @@ COMMANDS = {
     "reproduce": reproduce,
     "cross-validate": cross_validate,
     "trial": trial,
+    "ablation": ablation,
     "cost": cost,
     "speed": speed,
     "submit": submit,

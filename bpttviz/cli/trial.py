@@ -19,10 +19,17 @@ EXAMPLES = """\
   bpttviz trial --potential chgnet --out trial                        everything: a day of one core
   bpttviz trial --potential chgnet --parts fold-0 fold-1 --out trial  share the work
   bpttviz trial --potential chgnet --parts test --seeds 0 1 2 --out trial
+  bpttviz trial --potential chgnet --variant paper --curve --parts fold-0 --out ablation
+  bpttviz ablation --out ablation                                     variants side by side
 
 Parts are fold-0 and so on (each relaxation is held out once; other starts of its end may be trained
 on), test (the data's own test part: new species, new families) and all (nothing is held out).
-What it gave counts in the table of `bpttviz reproduce --out trial`."""
+What it gave counts in the table of `bpttviz reproduce --out trial`.
+
+A variant (in a folder of its own in --out; `bpttviz ablation --out` shows them side by side) is the
+recipe as it is (recipe), with own minima replayed (replay), the paper's way (paper), or with one
+ingredient left out: starts-alone, ends-alone, not-through-time, last-weights, no-resolution,
+no-rehearsal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="keep the potential's own minima too: its relaxations of the data's unlabelled "
         "structures are replayed (half as long again)",
     )  # fmt: skip
+    parser.add_argument("--variant", metavar="NAME", help="of the recipe; see below")
+    parser.add_argument("--curve", action="store_true", help="measure after every epoch too")
     add_memory(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -44,29 +53,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes runs, tables, report.txt, and rows/*.jsonl for `bpttviz reproduce`."""
     from bpttviz.datasets.library import load_dataset
+    from bpttviz.experiments.ablation import write_tables
     from bpttviz.experiments.claims.trials import write_trial
     from bpttviz.experiments.trial import FOLDS, Trial
+    from bpttviz.experiments.variants import variant
 
+    chosen = None if choices.variant is None else variant(choices.variant)
+    out = Path(choices.out) / (chosen.name if chosen is not None else "")
     data = load_dataset(choices.dataset)
     potential = load_chosen(choices.potential, choices).potential
+    recipe = _recipe(choices.replay or (chosen is not None and chosen.replay), data, potential)
     trial = Trial(
         potential,
         data,
-        _recipe(choices.replay, data, potential),
-        Path(choices.out),
+        recipe if chosen is None else chosen.change(recipe),
+        out,
         choices.folds,
         not choices.quiet,
         choices.memory,
+        choices.curve,
+        None if chosen is None else Path(choices.out),
     )
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt
     command = f"bpttviz trial {told(choices.potential, choices)} --dataset {choices.dataset}"
-    if choices.replay:
-        command += " --replay"
+    command += "".join(f" --{name}" for name in ("replay", "curve") if getattr(choices, name))
     if choices.folds != FOLDS:
         command += f" --folds {choices.folds}"
-    write_trial(trial, choices.dataset, choices.potential, command)
-    print((Path(choices.out) / "report.txt").read_text(encoding="utf-8"))
+    if chosen is None:
+        write_trial(trial, choices.dataset, choices.potential, command)
+    else:
+        write_tables(trial, chosen.name, choices.dataset, f"{command} --variant {chosen.name}")
+    print((out / "report.txt").read_text(encoding="utf-8"))
     return 0
 
 

@@ -11,13 +11,14 @@ Each part is one run, several processes can share the work, and a repeated call 
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpttviz._checks import file_path, instance_of, memory_size, sequence_of, text, whole
-from bpttviz._files import lock_settings, write_atomic
+from bpttviz._files import FolderLock, lock_settings, write_atomic
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits, random_folds
@@ -40,6 +41,7 @@ from bpttviz.training.shipped import shelf, shipped_runs
 FINE_TUNED = "fine-tuned"
 ALL, TEST = "all", "test"
 FOLDS = 5
+LONGEST_WAIT = 3600.0  # seconds, for another process that measures what both need
 COLUMNS = ("dq_rest", "dq_rest_near", "dq_k", "dq_k_rest", "force_mae")
 
 
@@ -83,6 +85,8 @@ class Trial:
         folds: see `parts_of`.
         progress: show bars.
         memory: as of `TrainingConfig`; the gradient is the same, and faster with more.
+        curve: measure after every epoch too (same weights at the end).
+        shared: folder for what the pretrained potential gives, where several trials share it.
 
     Raises:
         TypeError, ValueError: an argument of the wrong kind, or ``out`` holds results of other
@@ -96,6 +100,8 @@ class Trial:
     folds: int = FOLDS
     progress: bool = True
     memory: str | float | None = None
+    curve: bool = False
+    shared: Path | None = None
 
     def __post_init__(self) -> None:
         instance_of("potential", self.potential, Potential, "bv.CHGNet()")
@@ -130,56 +136,102 @@ class Trial:
         given = sequence_of("seeds", seeds, int, "[0, 1, 2]")
         for seed in [whole("a seed", seed, least=0) for seed in given]:
             for part in chosen:
-                run = self.train(part, seed)
-                if run.status == "interrupted":
-                    return False
-                self.measure(part, seed, run.potential)
+                for epoch in self._epochs(part):
+                    if self.report([part.name], seed, epoch) is not None:
+                        continue
+                    run = self.train(part, seed, epoch)
+                    if run.status == "interrupted":
+                        return False
+                    self.measure(part, seed, run.potential, epoch)
         self.write_report()
         return True
 
-    def train(self, part: Part, seed: int) -> Run:
-        """The run of a part, finished where it was not interrupted."""
+    def train(self, part: Part, seed: int, epoch: int | None = None) -> Run:
+        """The run of a part, finished where it was not interrupted.
+
+        Args:
+            part: what to train on.
+            seed: of the training.
+            epoch: stop after so many; a later call goes on, to the same weights.
+
+        Raises:
+            ValueError: the run in the folder is further already.
+        """
         recipe = replace(self.recipe, seed=seed)
-        return finetune(
+        config = replace(recipe.config(len(part.training)), memory=self.memory)
+        if epoch is not None and config.schedule.needs_length:
+            raise ValueError("a schedule that depends on its length has no weights of an epoch")
+        asked = config if epoch is None else replace(config, epochs=epoch)
+        folder = self.folder(part.name, seed)
+        run = finetune(
             self.potential,
             part.training,
             recipe.objective(self.potential),
-            replace(recipe.config(len(part.training)), memory=self.memory),
-            out=self.folder(part.name, seed),
+            asked,
+            out=folder,
             progress=self.progress,
         )
+        updates = asked.epochs * math.ceil(len(part.training) / asked.batch_size)
+        if len(run.history) > updates:
+            raise ValueError(
+                f"{folder} has made {len(run.history)} updates, and what it was after {updates} "
+                "is not kept: for a curve start in a folder of its own"
+            )
+        return run
 
-    def measure(self, part: Part, seed: int, tuned: Potential) -> None:
+    def measure(self, part: Part, seed: int, tuned: Potential, epoch: int | None = None) -> None:
         """Measure a part's held-out structures before (once, whatever the seed) and after."""
         if not part.held_out:
             return
-        places = {PRETRAINED: self.out / f"pretrained-{part.name}"}
-        places[FINE_TUNED] = self.folder(part.name, seed) / "evaluation"
+        places = {PRETRAINED: self._before(part), FINE_TUNED: self._after(part, seed, epoch)}
         for (name, place), potential in zip(places.items(), (self.potential, tuned), strict=True):
-            evaluate(
-                {name: potential},
-                part.held_out,
-                self.recipe.rule,
-                self.recipe.stop,
-                progress=self.progress,
-                out=place,
-            )
+            with FolderLock(place.parent, place.name, wait=LONGEST_WAIT):
+                evaluate(
+                    {name: potential},
+                    part.held_out,
+                    self.recipe.rule,
+                    self.recipe.stop,
+                    progress=self.progress,
+                    out=place,
+                )
 
     def folder(self, part: str, seed: int) -> Path:
         """Where a part's run is."""
         return self.out / f"{part}-{seed}"
 
-    def report(self, parts: Collection[str], seed: int = 0) -> Report | None:
-        """What parts gave, merged; None where one of them is not measured yet."""
+    def report(
+        self, parts: Collection[str], seed: int = 0, epoch: int | None = None
+    ) -> Report | None:
+        """What parts gave, merged; None where one of them is not measured yet, or holds nothing.
+
+        Args:
+            parts: names.
+            seed: of the training.
+            epoch: after so many, of a curve; None: after all.
+        """
         rows = []
         for part in self._chosen(parts):
-            before = self.out / f"pretrained-{part.name}" / TABLE
-            after = self.folder(part.name, seed) / "evaluation" / TABLE
-            tables = [Report.from_csv(t).rows for t in (before, after) if t.exists()]
+            if not part.held_out:
+                return None
+            places = self._before(part), self._after(part, seed, epoch)
+            files = [place / TABLE for place in places]
+            tables = [Report.from_csv(file).rows for file in files if file.exists()]
             if [len(table) for table in tables] != [len(part.held_out)] * 2:
                 return None
             rows += [row for table in tables for row in table]
         return Report(rows, noise_floor=self.data.noise_floor, labels={FINE_TUNED: "ends"})
+
+    def _epochs(self, part: Part) -> list[int | None]:
+        """After which epochs a part is measured; None is the last one."""
+        last = self.recipe.epochs
+        return [*range(1, last), None] if self.curve and part.held_out else [None]
+
+    def _before(self, part: Part) -> Path:
+        return (self.shared or self.out) / f"pretrained-{part.name}"
+
+    def _after(self, part: Part, seed: int, epoch: int | None) -> Path:
+        which = "" if epoch is None else f"-{epoch}"
+        return self.folder(part.name, seed) / f"evaluation{which}"
 
     def seeds(self, part: str) -> list[int]:
         """The seeds that a part was trained with."""

@@ -18,7 +18,7 @@ from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import EndpointLoss, Objective
 from bpttviz.training.rehearsal import RehearsalLoss
 from bpttviz.training.replay import Replay
-from bpttviz.training.schedule import CosineSchedule
+from bpttviz.training.schedule import CosineSchedule, Schedule
 from bpttviz.training.starts import AroundEnd, JitteredStarts, MixedStarts, Starts
 
 LONGEST_WARM_UP = 8  # updates
@@ -51,6 +51,7 @@ class Recipe:
         starts: where the relaxations start from in training.
         resolution: q0 of the reference's ends, amu^½ Å, as of `EndpointLoss`.
         adjoint: how the gradient goes back.
+        schedule: how the learning rate goes; None: up shortly, then half way down a cosine.
         epochs, learning_rate, average, clip, batch_size, seed: as of `TrainingConfig`.
 
     Raises:
@@ -71,6 +72,7 @@ class Recipe:
     adjoint: Adjoint = field(default_factory=CheckpointedBPTT)
     epochs: int = 5
     learning_rate: float = 1e-3
+    schedule: Schedule | None = None
     average: float | None = 0.98
     clip: float | None = 1.0
     batch_size: int = 1
@@ -89,6 +91,8 @@ class Recipe:
         instance_of("starts", self.starts, Starts, "bv.AroundEnd()")
         not_negative("resolution", self.resolution)
         instance_of("adjoint", self.adjoint, Adjoint, "bv.CheckpointedBPTT()")
+        if self.schedule is not None:
+            instance_of("schedule", self.schedule, Schedule, "bv.ConstantSchedule()")
         self.config(1)
 
     @property
@@ -126,15 +130,16 @@ class Recipe:
         """The training's numbers for so many structures to train on."""
         batch = whole("batch_size", self.batch_size)
         updates = whole("epochs", self.epochs) * math.ceil(whole("structures", structures) / batch)
-        warm_up = min(LONGEST_WARM_UP, updates // 8)
+        schedule = self.schedule
+        if schedule is None:  # left half way down: near its end little would be learned any more
+            schedule = CosineSchedule(min(LONGEST_WARM_UP, updates // 8), 2 * updates)
         return TrainingConfig(
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             clip=self.clip,
             batch_size=self.batch_size,
             seed=self.seed,
-            # It is left half way down: near its end little would be learned any more.
-            schedule=CosineSchedule(warm_up, 2 * updates),
+            schedule=schedule,
             average=self.average,
         )
 

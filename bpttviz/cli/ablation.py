@@ -1,0 +1,40 @@
+"""Variants of the recipe side by side."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "show what each ingredient of the recipe buys: variants on the same held-out structures"
+OUT_OPTIONAL = True  # without it what is committed is shown
+
+EXAMPLES = """\
+  bpttviz ablation                     what is committed
+  bpttviz ablation --out ablation      what `bpttviz trial --variant NAME --out ablation` made there
+
+Changes are against pretrained: geometric means over structures and seeds, 95 % intervals with
+groups taken whole. The last columns compare a variant with the whole recipe, structure by
+structure."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--curve", metavar="PNG", help="draw both errors over updates")
+
+
+def run(choices: argparse.Namespace) -> int:
+    """Prints tables; writes ``ablation.txt`` into the folder, if one was named."""
+    from pathlib import Path
+
+    from bpttviz._files import write_atomic
+    from bpttviz.experiments.ablation import STORED, Ablation
+
+    found = Ablation.read(STORED if choices.out is None else choices.out)
+    if choices.curve is not None:
+        from bpttviz.plotting.ablation import plot_curve
+
+        figure = plot_curve(found)
+        write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
+    if choices.out is not None:
+        write_atomic(Path(choices.out) / "ablation.txt", f"{found}\n")
+    print(found)
+    return 0

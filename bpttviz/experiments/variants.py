@@ -1,0 +1,77 @@
+"""Variants of `bpttviz.Recipe`: what each of its ingredients buys is seen where it is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bpttviz.relaxation.adjoints.unrolled import DetachedBPTT
+from bpttviz.training.recipe import Recipe
+from bpttviz.training.schedule import ConstantSchedule
+from bpttviz.training.starts import AroundEnd, JitteredStarts, ReferenceStarts
+
+PAPERS_RATE = 5e-4  # of Adam, constant; at the recipe's 1e-3 the last weights are worse still
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The recipe with one thing changed (or, the paper's way, with all of them).
+
+    Attributes:
+        name: on a command line, and of a folder.
+        title: in tables.
+        change: makes it from the whole recipe.
+        replay: the recipe it is made from replays the potential's own minima.
+    """
+
+    name: str
+    title: str
+    change: Callable[[Recipe], Recipe]
+    replay: bool = False
+
+
+def _papers(recipe: Recipe) -> Recipe:
+    """Starts, a constant rate and the last weights; nothing is kept."""
+    return replace(
+        _last_weights(recipe), unlabelled=None, minima=None, starts=ReferenceStarts(),
+        resolution=0.0, learning_rate=PAPERS_RATE,
+    )  # fmt: skip
+
+
+def _last_weights(recipe: Recipe) -> Recipe:
+    return replace(recipe, schedule=ConstantSchedule(), average=None)
+
+
+WHOLE = Variant("recipe", "the recipe", lambda recipe: recipe)
+REPLAYED = Variant("replay", "own minima replayed too", lambda recipe: recipe, replay=True)
+PAPER = Variant("paper", "the paper's way: starts alone, nothing else", _papers)
+VARIANTS = (
+    WHOLE,
+    REPLAYED,
+    PAPER,
+    Variant("starts-alone", "no starts around the end",
+            lambda recipe: replace(recipe, starts=JitteredStarts())),
+    Variant("ends-alone", "no starts but around the end",
+            lambda recipe: replace(recipe, starts=AroundEnd())),
+    Variant("not-through-time", "no gradient through time",
+            lambda recipe: replace(recipe, adjoint=DetachedBPTT())),
+    Variant("last-weights", "no cosine and no average", _last_weights),
+    Variant("no-resolution", "no resolution: pushed however near",
+            lambda recipe: replace(recipe, resolution=0.0)),
+    Variant("no-rehearsal", "no forces rehearsed",
+            lambda recipe: replace(recipe, unlabelled=None)),
+)  # fmt: skip
+
+
+def variant(name: str) -> Variant:
+    """The variant of that name.
+
+    Raises:
+        ValueError: there is none; says which there are.
+    """
+    for one in VARIANTS:
+        if one.name == name:
+            return one
+    raise ValueError(
+        f"there is no variant {name!r}; there are {', '.join(v.name for v in VARIANTS)}"
+    )

@@ -1,0 +1,132 @@
+"""Variants of the recipe: what is changed, what is measured, and how it is told."""
+
+import json
+import shutil
+from dataclasses import fields, replace
+
+import pytest
+from springs import network
+from test_trial import RECIPE as LONG
+from test_trial import data
+
+import bpttviz as bv
+from bpttviz.cli import trial as command
+from bpttviz.experiments import ablation
+from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, write_tables
+from bpttviz.experiments.protocol import PaperRecipe
+from bpttviz.experiments.trial import Trial
+from bpttviz.experiments.variants import VARIANTS, variant
+from bpttviz.plotting.ablation import plot_curve
+
+RECIPE = replace(LONG, epochs=3)
+
+
+def changed(name):
+    """The recipe's numbers that a variant changes."""
+    whole = bv.Recipe()
+    one = variant(name).change(whole)
+    return {f.name for f in fields(whole) if getattr(whole, f.name) is not getattr(one, f.name)}
+
+
+def test_each_variant_leaves_one_thing_out():
+    assert changed("recipe") == changed("replay") == set()
+    assert changed("starts-alone") == changed("ends-alone") == {"starts"}
+    assert changed("not-through-time") == {"adjoint"}
+    assert changed("last-weights") == {"schedule", "average"}
+    assert changed("no-resolution") == {"resolution"}
+    with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
+        variant("no")
+    assert all(one.name in command.EXAMPLES for one in VARIANTS)
+
+
+def test_the_papers_way_is_that_of_the_protocol():
+    config = variant("paper").change(bv.Recipe(epochs=3)).config(5)
+    assert config == PaperRecipe().config
+    objective = variant("paper").change(bv.Recipe()).objective(network())
+    plain = bv.EndpointLoss(PaperRecipe().rule, PaperRecipe().stop, starts=bv.ReferenceStarts())
+    assert repr(objective) == repr(plain)
+
+
+def trial(place, name="recipe", **changes):
+    settings = {"folds": 2, "progress": False, "curve": True, "shared": place, **changes}
+    return Trial(network(), data(), variant(name).change(RECIPE), place / name, **settings)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def springs_have_a_name():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablation, "load_dataset", lambda _: data())
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two variants with curves; of the second, two seeds."""
+    place = tmp_path_factory.mktemp("ablation")
+    for name, seeds in (("recipe", (0,)), ("paper", (0, 1))):
+        one = trial(place, name)
+        assert one.run(["fold-0", "fold-1"], seeds)
+        write_tables(one, name, "springs", f"bpttviz trial --variant {name}")
+    return place
+
+
+def test_variants_are_told_side_by_side(made):
+    found = Ablation.read(made)
+    recipe, paper = found.measured
+    assert (recipe.name, paper.name) == ("recipe", "paper")
+    assert list(paper.reports) == [0, 1]
+    assert recipe.updates == RECIPE.epochs * 4
+    assert [one.updates for one in found.histories()["paper"]] == [4, 8, 12]
+    assert sorted(recipe.structures) == sorted(data().all.names)
+
+    report = trial(made).report(["fold-0", "fold-1"])
+    alone = report.compare("dq_rest")
+    assert found.compare(recipe, ENDS).ratio == pytest.approx(alone.ratio, rel=1e-5)
+    assert found.compare(recipe, ENDS).interval == pytest.approx(alone.interval, rel=1e-4)
+
+    both = found.compare(paper, ENDS).ratio
+    beside = found.compare(paper, ENDS, recipe).ratio
+    assert beside == pytest.approx(both / alone.ratio, rel=1e-3)
+    frame = found.frame()
+    assert list(frame["seeds"]) == ["1", "2"]
+    assert frame["at rest, beside the recipe"][0] == ""
+    assert "%" in frame["at rest, beside the recipe"][1]
+    assert found.compare(recipe, FORCES) is None  # springs have no frames with forces
+    assert list(frame["force error"]) == ["—", "—"]
+    told = str(found)
+    assert "bpttviz trial --variant paper --parts fold-0 fold-1 --seeds 1" in told
+    figure = plot_curve(found)
+    assert "after 12 updates" in figure.alt_text
+
+
+def test_a_curve_ends_where_a_training_without_one_does(made, tmp_path):
+    plain = trial(tmp_path, curve=False)
+    plain.run(["fold-0"])
+    ends = [t.report(["fold-0"]).column("dq_rest", "fine-tuned") for t in (plain, trial(made))]
+    assert (ends[0] == ends[1]).all()
+    with pytest.raises(ValueError, match="has made 12 updates, and what it was after 4"):
+        trial(tmp_path).run(["fold-0"])
+
+
+def test_seeds_are_averaged_as_ratios_are(made):
+    paper = Ablation.read(made).measured[1]
+    name = paper.structures[0]
+    each = [r.row("fine-tuned", name).dq_rest for r in paper.reports.values()]
+    assert paper.values("dq_rest")[name] == pytest.approx((each[0] * each[1]) ** 0.5)
+
+
+def test_what_is_no_folder_of_variants_is_named(made, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no variant"):
+        Ablation.read(tmp_path / "nothing")
+    tables = shutil.copytree(made / "tables", tmp_path / "tables")
+    notes = tables / "provenance.json"
+    told = json.loads(notes.read_text())
+    told["paper-1.csv"]["dataset"] = "others"
+    notes.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="several data sets"):
+        Ablation.read(tmp_path)
+    told["paper-1.csv"]["dataset"] = "springs"
+    notes.write_text(json.dumps(told))
+    (tables / "mine.csv").write_text("x")
+    with pytest.raises(ValueError, match=r"mine\.csv is not named"):
+        Ablation.read(tmp_path)
