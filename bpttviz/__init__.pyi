@@ -90,6 +90,7 @@ from .training.objectives import EndpointLoss as EndpointLoss
 from .training.objectives import ForceLoss as ForceLoss
 from .training.objectives import Objective as Objective
 from .training.objectives import count_evaluations as count_evaluations
+from .training.pressure import PressureRehearsal as PressureRehearsal
 from .training.ranks import Ranks as Ranks
 from .training.ranks import data_parallel as data_parallel
 from .training.recipe import Recipe as Recipe

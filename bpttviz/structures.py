@@ -344,3 +344,10 @@ def concatenate(batches: Sequence[Structures]) -> Structures:
     return Structures(
         **joined, structure_index=structure_index, names=sum((batch.names for batch in batches), ())
     )
+
+
+def scaled(structures: Structures, factor: float) -> Structures:
+    """Cells and places of a batch stretched alike, about the origin."""
+    return replace(
+        structures, positions=factor * structures.positions, cell=factor * structures.cell
+    )

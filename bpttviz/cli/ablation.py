@@ -32,7 +32,7 @@ def run(choices: argparse.Namespace) -> int:
     if choices.curve is not None:
         from bpttviz.plotting.ablation import plot_curve
 
-        figure = plot_curve(found)
+        figure = plot_curve(found.curve())
         write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
     if choices.out is not None:
         write_atomic(Path(choices.out) / "ablation.txt", f"{found}\n")

@@ -27,9 +27,9 @@ on), test (the data's own test part: new species, new families) and all (nothing
 What it gave counts in the table of `bpttviz reproduce --out trial`.
 
 A variant (in a folder of its own in --out; `bpttviz ablation --out` shows them side by side) is the
-recipe as it is (recipe), with own minima replayed (replay), the paper's way (paper), or with one
-ingredient left out: starts-alone, ends-alone, not-through-time, last-weights, no-resolution,
-no-rehearsal."""
+recipe as it is (recipe), with own minima replayed (replay) or own pressure kept (pressure), the
+paper's way (paper), or the recipe with something left out: starts-alone, ends-alone,
+not-through-time, last-weights, no-resolution, no-rehearsal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

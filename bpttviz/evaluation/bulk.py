@@ -15,7 +15,7 @@ from ase.eos import EquationOfState
 
 from bpttviz._checks import instance_of, mapping_of
 from bpttviz.potentials.base import Potential
-from bpttviz.structures import StructureError, Structures, concatenate
+from bpttviz.structures import StructureError, Structures, concatenate, scaled
 
 STRAINS = np.linspace(-0.03, 0.03, 7)  # of the lattice constant
 DISPLACEMENT = 0.01  # Å, of one atom, for the Hessian
@@ -64,9 +64,9 @@ def bulk_properties(potential: Potential, crystal: Structures) -> BulkProperties
         raise ValueError(f"bulk_properties takes one crystal at a time, got {len(crystal)}")
     if not bool(crystal.pbc.all()):
         raise StructureError("a crystal has to be periodic in all three directions")
-    scaled = [_scaled(crystal, 1 + strain) for strain in STRAINS]
+    stretched = [scaled(crystal, 1 + strain) for strain in STRAINS]
     with torch.no_grad():
-        energies = potential(concatenate(scaled).to(potential.device)).energy.cpu().double()
+        energies = potential(concatenate(stretched).to(potential.device)).energy.cpu().double()
     finite, alike = bool(energies.isfinite().all()), bool((energies == energies[0]).all())
     if alike or not finite:
         what = "the same at every volume" if finite else "not finite"
@@ -74,7 +74,7 @@ def bulk_properties(potential: Potential, crystal: Structures) -> BulkProperties
             f"the energy of {crystal.names[0]} under {type(potential).__name__} is {what}: an "
             "equation of state needs a potential with energies"
         )
-    volumes = [float(torch.linalg.det(one.cell[0]).abs()) for one in scaled]
+    volumes = [float(torch.linalg.det(one.cell[0]).abs()) for one in stretched]
     fit = EquationOfState(volumes, energies.numpy(), eos="birchmurnaghan")
     nothing = ValueError(
         f"the energy of {crystal.names[0]} has no minimum within {STRAINS[-1]:.0%} of the lattice "
@@ -87,7 +87,7 @@ def bulk_properties(potential: Potential, crystal: Structures) -> BulkProperties
     if not volumes[0] < volume < volumes[-1] or modulus <= 0:
         raise nothing
     strain = (volume / volumes[len(volumes) // 2]) ** (1 / 3) - 1
-    frequencies = _gamma_frequencies(potential, _scaled(crystal, 1 + strain))
+    frequencies = _gamma_frequencies(potential, scaled(crystal, 1 + strain))
     return BulkProperties(
         volume=volume / len(crystal.numbers),
         strain=strain,
@@ -131,13 +131,6 @@ def simple_crystals() -> dict[str, Structures]:
         "MgO": bulk("MgO", "rocksalt", 4.25),
     }
     return {name: Structures.from_ase(atoms) for name, atoms in cells.items()}
-
-
-def _scaled(crystal: Structures, factor: float) -> Structures:
-    """The crystal with cell and places stretched alike."""
-    atoms = crystal.to_ase()[0]
-    atoms.set_cell(atoms.cell * factor, scale_atoms=True)
-    return Structures.from_ase(atoms, check=False)
 
 
 def _gamma_frequencies(potential: Potential, crystal: Structures) -> np.ndarray:

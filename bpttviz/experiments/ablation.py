@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,6 +243,19 @@ class Ablation:
             if one.name in found:
                 found[one.name].append(one)
         return found
+
+    def curve(self) -> list[dict[str, Any]]:
+        """The same as numbers, for `plot_curve`: (ratio, low, high) of both errors."""
+        rows = []
+        for name, history in self.histories().items():
+            for one in history:
+                row: dict[str, Any] = {"variant": variant(name).title, "updates": one.updates}
+                for column in (ENDS, FORCES):
+                    change = self.compare(one, column)
+                    nothing = (np.nan,) * 3
+                    row[column] = nothing if change is None else (change.ratio, *change.interval)
+                rows.append(row)
+        return rows
 
     def curve_frame(self) -> pd.DataFrame:
         """A line an epoch of a variant: both errors over updates."""

@@ -10,7 +10,7 @@ from bpttviz.training.recipe import Recipe
 from bpttviz.training.schedule import ConstantSchedule
 from bpttviz.training.starts import AroundEnd, JitteredStarts, ReferenceStarts
 
-PAPERS_RATE = 5e-4  # of Adam, constant; at the recipe's 1e-3 the last weights are worse still
+PAPERS_RATE = 5e-4  # of Adam, as `PaperRecipe` has it
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Variant:
 def _papers(recipe: Recipe) -> Recipe:
     """Starts, a constant rate and the last weights; nothing is kept."""
     return replace(
-        _last_weights(recipe), unlabelled=None, minima=None, starts=ReferenceStarts(),
+        _last_weights(recipe), unlabelled=None, minima=None, pressure=0.0, starts=ReferenceStarts(),
         resolution=0.0, learning_rate=PAPERS_RATE,
     )  # fmt: skip
 
@@ -42,12 +42,16 @@ def _last_weights(recipe: Recipe) -> Recipe:
     return replace(recipe, schedule=ConstantSchedule(), average=None)
 
 
+PRESSURE = 0.5  # amu^½ Å per GPa; 1 GPa is half a percent of silicon's lattice constant
+
 WHOLE = Variant("recipe", "the recipe", lambda recipe: recipe)
 REPLAYED = Variant("replay", "own minima replayed too", lambda recipe: recipe, replay=True)
 PAPER = Variant("paper", "the paper's way: starts alone, nothing else", _papers)
 VARIANTS = (
     WHOLE,
     REPLAYED,
+    Variant("pressure", "own pressure kept too",
+            lambda recipe: replace(recipe, pressure=PRESSURE)),
     PAPER,
     Variant("starts-alone", "no starts around the end",
             lambda recipe: replace(recipe, starts=JitteredStarts())),
@@ -59,7 +63,7 @@ VARIANTS = (
     Variant("no-resolution", "no resolution: pushed however near",
             lambda recipe: replace(recipe, resolution=0.0)),
     Variant("no-rehearsal", "no forces rehearsed",
-            lambda recipe: replace(recipe, unlabelled=None)),
+            lambda recipe: replace(recipe, unlabelled=None, pressure=0.0)),
 )  # fmt: skip
 
 

@@ -1,75 +1,60 @@
-"""Both errors over the updates of trainings, a line a variant of the recipe."""
+"""Both errors over the updates of trainings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from bpttviz._checks import sequence_of
 from bpttviz.plotting.curves import curve_style
 from bpttviz.plotting.figure import AccessibleFigure, despine
 from bpttviz.plotting.palette import GREY
 
-if TYPE_CHECKING:
-    from bpttviz.experiments.ablation import Ablation, Measured
+PANELS = {"dq_rest": "ΔQ at rest", "force_mae": "force error"}
 
 
-def plot_curve(ablation: Ablation) -> AccessibleFigure:
+def plot_curve(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
     """Change of the end at rest, and of the force error, in percent, over updates.
 
-    Every line starts at (0, 0), the pretrained potential; bands are 95 % intervals.
+    Every line starts at nothing, the pretrained potential; bands are 95 % intervals.
 
     Args:
-        ablation: with curves (`Trial(curve=True)`).
+        rows: what `Ablation.curve` returns: ``variant``, ``updates``, and for ``dq_rest`` and
+            ``force_mae`` (ratio, low, high) against pretrained.
 
     Raises:
-        ValueError: it has none.
+        TypeError, ValueError: something else, or no rows.
     """
-    from bpttviz.experiments.variants import variant
-
-    histories = ablation.histories()
-    if not histories:
-        raise ValueError("no variant was measured after each epoch: give `bpttviz trial` --curve")
+    given = sequence_of("rows", rows, Mapping, "Ablation.read(folder).curve()")
+    if not given:
+        raise ValueError("nothing was measured after each epoch: give `bpttviz trial` --curve")
+    if not all({"variant", "updates", *PANELS} <= row.keys() for row in given):
+        raise ValueError("rows must be what Ablation.curve returns")
     picture = AccessibleFigure((9.6, 4.0))
     words = []
-    panels = picture.subplots(1, 2)
-    for axes, (column, title) in zip(
-        panels, (("dq_rest", "ΔQ at rest"), ("force_mae", "force error")), strict=True
-    ):
+    for axes, (column, title) in zip(picture.subplots(1, 2), PANELS.items(), strict=True):
         despine(axes)
         axes.axhline(0, color=GREY, linewidth=1)
-        for place, (name, history) in enumerate(histories.items()):
-            updates, middle = _line(axes, ablation, history, column, variant(name).title, place)
-            words.append(
-                f"{title}, {variant(name).title}: {middle[-1]:+.0f} % after {updates[-1]} updates"
-            )
+        for place, name in enumerate(dict.fromkeys(row["variant"] for row in given)):
+            history = [row for row in given if row["variant"] == name]
+            last = _line(axes, history, column, place)
+            words.append(f"{title}, {name}: {last:+.0f} % after {history[-1]['updates']} updates")
         axes.set_xlabel("updates")
         axes.set_ylabel(f"{title}, change / %")
-    panels[0].legend(frameon=False, fontsize=9)
+    picture.axes[0].legend(frameon=False, fontsize=9)
     picture.alt_text = "Errors of held-out structures over a training. " + "; ".join(words)
     return picture
 
 
-def _line(
-    axes: Axes, ablation: Ablation, history: list[Measured], column: str, title: str, place: int
-) -> tuple[list[int], list[float]]:
-    """One variant's line with its band; (updates, percent)."""
-    updates, middle, low, high = [0], [0.0], [0.0], [0.0]
-    for one in history:
-        change = ablation.compare(one, column)
-        if change is None:
-            continue
-        updates.append(one.updates)
-        for values, number in zip(
-            (middle, low, high), (change.ratio, *change.interval), strict=True
-        ):
-            values.append(100 * (number - 1))
+def _line(axes: Axes, history: Sequence[Mapping[str, Any]], column: str, place: int) -> float:
+    """One variant's line with its band; the last percentage."""
+    updates = [0, *(row["updates"] for row in history)]
+    ratios = np.array([(1.0, 1.0, 1.0), *(row[column] for row in history)])
+    middle, low, high = 100 * (ratios.T - 1)  # (3, points)
     style = curve_style(place)
-    axes.plot(updates, middle, label=title, **style)
-    known = np.isfinite(low)
-    axes.fill_between(
-        np.array(updates)[known], np.array(low)[known], np.array(high)[known],
-        color=style["color"], alpha=0.15, linewidth=0,
-    )  # fmt: skip
-    return updates, middle
+    axes.plot(updates, middle, label=history[0]["variant"], **style)
+    axes.fill_between(updates, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    return float(middle[-1])

@@ -16,6 +16,7 @@ from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import EndpointLoss, Objective
+from bpttviz.training.pressure import PressureRehearsal
 from bpttviz.training.rehearsal import RehearsalLoss
 from bpttviz.training.replay import Replay
 from bpttviz.training.schedule import CosineSchedule, Schedule
@@ -41,6 +42,8 @@ class Recipe:
             `unlabelled_frames`), or None. Without, minima of kinds that nobody trained on can be
             lost.
         rehearsal: weight of keeping them, amu^½ Å per eV/Å.
+        pressure: weight of keeping the potential's own pressure on them (`PressureRehearsal`),
+            amu^½ Å per GPa; 0 leaves it, and with it the lattice constant, to chance.
         minima: the potential's own relaxations of such structures (`own_relaxations`), whose ends
             are to stay minima (`Replay`); or None. It takes half as long again, and keeps what
             rehearsed forces alone do not: shallow minima.
@@ -60,6 +63,7 @@ class Recipe:
 
     unlabelled: Structures | None = None
     rehearsal: float = 3.0
+    pressure: float = 0.0
     minima: RelaxationDataset | None = None
     replay: float = 1.0
     step_size: float = 0.06
@@ -85,6 +89,9 @@ class Recipe:
             advice = "bv.own_relaxations(potential, starts)"
             instance_of("minima", self.minima, RelaxationDataset, advice)
         positive("rehearsal", self.rehearsal)
+        not_negative("pressure", self.pressure)
+        if self.pressure > 0 and self.unlabelled is None:
+            raise ValueError("pressure is kept on unlabelled structures, and there are none")
         positive("replay", self.replay)
         whole("steps", self.steps)
         GradientDescent(self.step_size, self.max_step)
@@ -115,6 +122,9 @@ class Recipe:
         objective: Objective = endpoint
         if self.unlabelled is not None:
             objective = objective + self.rehearsal * RehearsalLoss(potential, self.unlabelled)
+            if self.pressure > 0:
+                kept = PressureRehearsal(potential, self.unlabelled)
+                objective = objective + self.pressure * kept
         if self.minima is not None:
             back = EndpointLoss(
                 HeavyBall(self.step_size, MOMENTUM),

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import fields, replace
 
 import pytest
-from springs import network
+from springs import network, starts
 from test_trial import RECIPE as LONG
 from test_trial import data
 
@@ -23,9 +23,11 @@ RECIPE = replace(LONG, epochs=3)
 
 def changed(name):
     """The recipe's numbers that a variant changes."""
-    whole = bv.Recipe()
+    whole = bv.Recipe(starts(2))
     one = variant(name).change(whole)
-    return {f.name for f in fields(whole) if getattr(whole, f.name) is not getattr(one, f.name)}
+    return {
+        f.name for f in fields(whole) if repr(getattr(whole, f.name)) != repr(getattr(one, f.name))
+    }
 
 
 def test_each_variant_leaves_one_thing_out():
@@ -34,6 +36,8 @@ def test_each_variant_leaves_one_thing_out():
     assert changed("not-through-time") == {"adjoint"}
     assert changed("last-weights") == {"schedule", "average"}
     assert changed("no-resolution") == {"resolution"}
+    assert changed("pressure") == {"pressure"}
+    assert changed("no-rehearsal") == {"unlabelled"}
     with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
         variant("no")
     assert all(one.name in command.EXAMPLES for one in VARIANTS)
@@ -95,8 +99,13 @@ def test_variants_are_told_side_by_side(made):
     assert list(frame["force error"]) == ["—", "—"]
     told = str(found)
     assert "bpttviz trial --variant paper --parts fold-0 fold-1 --seeds 1" in told
-    figure = plot_curve(found)
-    assert "after 12 updates" in figure.alt_text
+    rows = found.curve()
+    assert [row["updates"] for row in rows] == [4, 8, 12] * 2
+    assert rows[2]["dq_rest"] == (pytest.approx(alone.ratio), *pytest.approx(alone.interval))
+    assert "after 12 updates" in plot_curve(rows).alt_text
+    for wrong in ([], [{"updates": 3}]):
+        with pytest.raises(ValueError, match="Ablation|--curve"):
+            plot_curve(wrong)
 
 
 def test_a_curve_ends_where_a_training_without_one_does(made, tmp_path):

@@ -64,6 +64,21 @@ def test_unlabelled_structures_add_the_pretrained_forces():
     assert "3 structures" in repr(recipe)
 
 
+def test_pressure_is_kept_on_the_unlabelled_structures():
+    potential, unlabelled = bv.PaiNN.pretrained(), bv.load_dataset("si-defects").unlabelled[[0, 4]]
+    objective = bv.Recipe(unlabelled, pressure=0.5).objective(potential)
+    *_, (weight, kept) = objective.terms
+    assert weight == 0.5
+    assert isinstance(kept, bv.PressureRehearsal)
+    assert len(kept.structures) == 2
+
+
+def test_a_schedule_of_ones_own_takes_the_cosines_place():
+    config = bv.Recipe(schedule=bv.ConstantSchedule(), average=None).config(4)
+    assert config.schedule == bv.ConstantSchedule()
+    assert config.average is None
+
+
 def test_minima_are_replayed_from_around_their_ends():
     potential, data, minima = network(), references(2), references(3, seed=4)
     objective = bv.Recipe(starts(3), minima=minima, replay=0.5, steps=4).objective(potential)
@@ -95,7 +110,7 @@ def test_the_starts_are_found_again_among_unlabelled_frames():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"minima": "own"}, {"replay": 0},
+        {"minima": "own"}, {"replay": 0}, {"pressure": -1}, {"pressure": 1}, {"schedule": "cosine"},
         {"steps": 0}, {"step_size": -1}, {"rehearsal": 0}, {"resolution": -1}, {"epochs": 0},
         {"average": 1}, {"learning_rate": 0}, {"batch_size": 0}, {"starts": "ends"},
         {"adjoint": "full"}, {"unlabelled": [1]}, {"max_step": 0}, {"seed": -1},
