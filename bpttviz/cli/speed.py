@@ -29,7 +29,9 @@ ROWS = ("rest", "steps", "gradient", "ranks", "gpu", "growth")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="do just these")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, help="measure just these (with --out); all by default"
+    )
     parser.add_argument("--repeats", type=whole, default=3, help="of each timing, in turn")
     parser.add_argument("--structures", type=whole, default=32, help="brought to rest")
     parser.add_argument("--steps", type=whole, default=100, help="of FIRE, for steps")
@@ -46,8 +48,11 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.plotting.gradients import plot_growth
 
     if choices.out is None:
+        if choices.rows is not None:
+            raise ValueError("--rows measures, and needs a folder for what it finds: give --out")
         print(SpeedRecord.read())
         return 0
+    choices.rows = list(ROWS) if choices.rows is None else choices.rows
     out = Path(choices.out)
     out.mkdir(parents=True, exist_ok=True)
     for work in _works(choices):

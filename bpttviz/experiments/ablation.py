@@ -22,6 +22,7 @@ from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.claims.evidence import Provenance, commit_here, machine_here
+from bpttviz.experiments.claims.table import format_markdown
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED, Trial
 from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
@@ -283,6 +284,15 @@ class Ablation:
         ]
         made = [f"{origin.command} (commit {origin.commit})" for origin in self.origins.values()]
         return "\n\n".join([*parts, "Made by\n\n" + "\n".join(made)])
+
+    def to_markdown(self) -> str:
+        """The tables, and where they are from."""
+        tables = [f"**{title}**\n\n{format_markdown(frame)}" for title, frame in self.sections()]
+        made = [
+            f"- `{origin.command}`, commit {origin.commit}, {origin.machine}"
+            for origin in self.origins.values()
+        ]
+        return "\n\n".join([*tables, "\n".join(made)])
 
 
 def _signed(percent: float) -> str:

@@ -53,8 +53,16 @@ class SpeedRecord:
         beside = [read_json(file) for file in sorted(folder.glob(BESIDE))]
         if not (beside or paired or growth):
             raise FileNotFoundError(f"{folder} holds no timings; `bpttviz speed --out` makes some")
-        made = {what: Provenance(**found) for what, found in (origins or {}).items()}
-        return cls(beside, paired, growth or [], made)
+        try:
+            made = {what: Provenance(**found) for what, found in (origins or {}).items()}
+            record = cls(beside, paired, growth or [], made)
+            _ = [(rows[0]["processor"], rows[1]["name"]) for rows in beside], str(record)
+        except (TypeError, KeyError, AttributeError, IndexError) as error:
+            raise ValueError(
+                f"{folder} holds files named as timings are, but of other contents "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        return record
 
     def __str__(self) -> str:
         return "\n\n".join(text for _, text in self.sections())
@@ -93,6 +101,8 @@ def growth_table(rows: list[dict]) -> str:
     for series in dict.fromkeys(row["size"]["series"] for row in rows):
         mine = [row for row in rows if row["size"]["series"] == series]
         grown = [row["size"][series] for row in mine]
+        if len(set(grown)) < 2:
+            continue  # of one size there is no law
         time, memory = (
             round(exponent(grown, [row[cost] for row in mine]), 2) + 0.0  # no "-0.00"
             for cost in ("seconds", "growth_bytes")

@@ -13,8 +13,10 @@ import changes
 import nbformat
 
 import bpttviz as bv
+from bpttviz.experiments.ablation import Ablation
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.speed_record import SpeedRecord
+from bpttviz.plotting.ablation import plot_curve
 from bpttviz.plotting.gradients import plot_growth
 from bpttviz.teaching.glossary import GLOSSARY
 
@@ -145,6 +147,21 @@ def speed(folder: Path) -> str:
     )
 
 
+def ablation(folder: Path) -> str:
+    """What the recipe's ingredients buy, as a section; the curve goes into a folder."""
+    record = Ablation.read()
+    section = (
+        "## The recipe, ingredient by ingredient\n\n`bpttviz ablation` prints this from what is "
+        "committed. Changes are against pretrained, on the same held-out structures; the last "
+        f"columns compare a variant with the whole recipe.\n\n{record.to_markdown()}\n"
+    )
+    if record.curve():
+        figure = plot_curve(record.curve())
+        (folder / "curve.png").write_bytes(figure.png())
+        section += f"\n![{figure.alt_text}](results/curve.png)\n"
+    return raised(section)
+
+
 def results(found: dict[str, str], folder: Path) -> str:
     """What fine-tuning gave, as the cards tell it, and the cards below.
 
@@ -178,7 +195,7 @@ def results(found: dict[str, str], folder: Path) -> str:
             link += f"\n\n![{picture.alt_text}](results/changes.png)\n"
         section = re.sub(r"\]\((data-[\w-]+\.md)", r"](cards/\1", section)
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{link}\n{section}")
-    parts.append(speed(folder))
+    parts += [ablation(folder), speed(folder)]
     listed = "\n".join(("claims", *(f"cards/{name}" for name in found)))
     parts.append(f"## The cards, whole\n\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
     return "\n".join(parts)

@@ -143,3 +143,30 @@ def test_what_is_committed_is_shown_without_a_folder(capsys):
     assert max(row["size"]["atoms"] for row in record.growth) == 1000
     measured = {row["name"] for rows in record.beside for row in rows[1:] if "ours" in row}
     assert measured | {"gradient", "growth"} == set(record.origins)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("growth.json", [1]), ("growth.json", [{"size": {}}]), ("paired.json", [1]),
+        ("speed.json", [1]), ("speed.json", {"a": 1}), ("speed.json", [{"name": "x"}]),
+    ],
+)  # fmt: skip
+def test_files_of_another_kind_are_no_timings(tmp_path, name, content):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="named as timings are, but of other contents"):
+        SpeedRecord.read(tmp_path)
+
+
+def test_growth_of_one_size_has_no_law(tmp_path):
+    row = {"size": {"series": "steps", "atoms": 8, "structures": 1, "steps": 5}, "seconds": 1.0,
+           "growth_bytes": 2e6}  # fmt: skip
+    (tmp_path / "growth.json").write_text(json.dumps([row]))
+    text = str(SpeedRecord.read(tmp_path))
+    assert "0.00" in text
+    assert "to the power" not in text
+
+
+def test_rows_are_not_measured_without_a_folder(capsys):
+    assert main(["speed", "--rows", "growth"]) == 1
+    assert "give --out" in capsys.readouterr().err
