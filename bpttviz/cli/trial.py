@@ -83,7 +83,8 @@ def run(choices: argparse.Namespace) -> int:
     if chosen is None:
         write_trial(trial, choices.dataset, choices.potential, command)
     else:
-        write_tables(trial, chosen.name, choices.dataset, f"{command} --variant {chosen.name}")
+        command += f" --variant {chosen.name}"
+        write_tables(trial, chosen.name, choices.potential, choices.dataset, command)
     print((out / "report.txt").read_text(encoding="utf-8"))
     return 0
 

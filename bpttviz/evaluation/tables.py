@@ -48,6 +48,16 @@ def format_table(frame: pd.DataFrame, rule: bool = True) -> str:
     return "\n".join([lines[0], *["-" * max(map(len, lines))] * rule, *lines[1:]])
 
 
+def format_markdown(frame: pd.DataFrame) -> str:
+    """A table of strings as Markdown."""
+
+    def line(cells: Sequence[object]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    head = [line(list(frame.columns)), line(["---"] * len(frame.columns))]
+    return "\n".join([*head, *(line(row) for row in frame.to_numpy().tolist())])
+
+
 def table_html(frame: pd.DataFrame) -> str:
     """The same table as HTML, with headings that a screen reader can tell; text is escaped."""
 

@@ -20,9 +20,8 @@ from bpttviz.datasets.library import load_dataset
 from bpttviz.evaluation.metrics import RIGHT
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
-from bpttviz.evaluation.tables import format_table
-from bpttviz.experiments.claims.evidence import Provenance, commit_here, machine_here
-from bpttviz.experiments.claims.table import format_markdown
+from bpttviz.evaluation.tables import format_markdown, format_table
+from bpttviz.experiments.origin import Provenance, commit_here, machine_here
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED, Trial
 from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
@@ -30,17 +29,18 @@ from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
 STORED = Path(__file__).with_name("stored") / "ablation"
 TABLES, ORIGINS = "tables", "provenance.json"
 NAMED = re.compile(r"(?P<variant>[a-z-]+?)-(?P<seed>\d+)(-after-(?P<updates>\d+))?\.csv")
+ABOUT = ("potential", "dataset", "updates")  # of a table, beside where it is from
 ENDS, AFTER_K, FORCES = "dq_rest", "dq_k", "force_mae"
 HEADINGS = {ENDS: "ΔQ at rest", AFTER_K: "after K steps", FORCES: "force error"}
 
 
-def write_tables(trial: Trial, name: str, data: str, command: str) -> list[Path]:
+def write_tables(trial: Trial, name: str, potential: str, data: str, command: str) -> list[Path]:
     """What a trial of a variant measured, a table a seed (and an epoch), and where it comes from.
 
     Args:
         trial: its parts that are measured are told together; with a curve after each epoch too.
         name: of the variant.
-        data: name of the data set.
+        potential, data: names, as a command line has them.
         command: that makes the trial again, without parts and seeds.
 
     Returns:
@@ -65,15 +65,16 @@ def write_tables(trial: Trial, name: str, data: str, command: str) -> list[Path]
                     trial.data.all[report.structures].fingerprint(), seed,
                     machine_here(trial.potential.device),
                 )  # fmt: skip
-                _note(folder, file.name, data, trial.recipe.epochs * each, origin)
+                note = {"potential": potential, "dataset": data}
+                _note(folder, file.name, {**note, "updates": trial.recipe.epochs * each}, origin)
     return written
 
 
-def _note(folder: Path, file: str, data: str, updates: int, origin: Provenance) -> None:
+def _note(folder: Path, file: str, about: dict[str, Any], origin: Provenance) -> None:
     """Where a table comes from; other processes note theirs in the same file."""
     with FolderLock(folder, ORIGINS, wait=60):
         known = read_json(folder / ORIGINS) if (folder / ORIGINS).exists() else {}
-        known[file] = {"dataset": data, "updates": updates, **asdict(origin)}
+        known[file] = {**about, **asdict(origin)}
         write_atomic(folder / ORIGINS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -125,7 +126,7 @@ class Ablation:
     """Variants side by side.
 
     Attributes:
-        data: name of the data set.
+        potential, data: names of what was fine-tuned, and of the data set.
         measured: after the whole training, in the order of `VARIANTS`.
         curves: after each epoch, where that was measured; the last one is in ``measured``.
         groups: structure → group.
@@ -133,6 +134,7 @@ class Ablation:
         origins: file → where it comes from.
     """
 
+    potential: str
     data: str
     measured: list[Measured]
     curves: list[Measured]
@@ -146,7 +148,7 @@ class Ablation:
 
         Raises:
             FileNotFoundError: no table of a variant.
-            ValueError: a table that is none, or several data sets in one folder.
+            ValueError: a table that is none, or several data sets or potentials in one folder.
         """
         folder = Path(folder)
         folder = folder / TABLES if (folder / TABLES).is_dir() else folder
@@ -155,10 +157,11 @@ class Ablation:
                 f"{folder} holds no variant; `bpttviz trial --variant recipe` makes one"
             )
         notes = read_json(folder / ORIGINS)
-        data = {note["dataset"] for note in notes.values()}
-        if len(data) != 1:
-            raise ValueError(f"{folder} holds variants on several data sets: {sorted(data)}")
-        (data_name,) = data
+        about = {(note["potential"], note["dataset"]) for note in notes.values()}
+        if len(about) != 1:
+            has = "; ".join(f"{potential} on {data}" for potential, data in sorted(about))
+            raise ValueError(f"variants are of one potential on one data set: {folder} has {has}")
+        ((potential, data_name),) = about
         splits = load_dataset(data_name)
         found: dict[tuple[str, int], dict[int, Report]] = {}
         for file in sorted(folder.glob("*.csv")):
@@ -177,10 +180,11 @@ class Ablation:
         ]
         last = {one.name: one.updates for one in all_}  # the longest is last
         origins = {
-            file: Provenance(**{k: v for k, v in note.items() if k not in ("dataset", "updates")})
+            file: Provenance(**{k: v for k, v in note.items() if k not in ABOUT})
             for file, note in notes.items()
         }
         return cls(
+            potential,
             data_name,
             [one for one in all_ if one.updates == last[one.name]],
             [one for one in all_ if one.updates != last[one.name]],

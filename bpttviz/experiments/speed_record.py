@@ -12,8 +12,8 @@ import torch
 
 from bpttviz._files import read_json, write_atomic
 from bpttviz.evaluation.tables import format_table
-from bpttviz.experiments.claims.evidence import Provenance, commit_here, machine_here
 from bpttviz.experiments.cost import PAIRED_FILE, format_paired
+from bpttviz.experiments.origin import Provenance, commit_here, machine_here
 from bpttviz.experiments.speed import speed_table
 from bpttviz.profiling import exponent
 

@@ -70,7 +70,7 @@ def made(tmp_path_factory):
     for name, seeds in (("recipe", (0,)), ("paper", (0, 1))):
         one = trial(place, name)
         assert one.run(["fold-0", "fold-1"], seeds)
-        write_tables(one, name, "springs", f"bpttviz trial --variant {name}")
+        write_tables(one, name, "network", "springs", f"bpttviz trial --variant {name}")
     return place
 
 
@@ -132,7 +132,7 @@ def test_what_is_no_folder_of_variants_is_named(made, tmp_path):
     told = json.loads(notes.read_text())
     told["paper-1.csv"]["dataset"] = "others"
     notes.write_text(json.dumps(told))
-    with pytest.raises(ValueError, match="several data sets"):
+    with pytest.raises(ValueError, match="of one potential on one data set.*network on others"):
         Ablation.read(tmp_path)
     told["paper-1.csv"]["dataset"] = "springs"
     notes.write_text(json.dumps(told))

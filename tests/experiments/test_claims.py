@@ -32,7 +32,6 @@ from bpttviz.experiments.claims.evidence import (
     FORCES,
     NUMBER,
     Evidence,
-    Provenance,
     of_pairs,
     of_report,
     read_rows,
@@ -45,6 +44,7 @@ from bpttviz.experiments.claims.studies import STUDIES
 from bpttviz.experiments.claims.study import quoted, rows_file, setting_of
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.claims.trials import REPLAYED
+from bpttviz.experiments.origin import Provenance
 from bpttviz.experiments.protocol import PaperRecipe, Question
 
 ROOT = Path(__file__).parents[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import numpy as np
 
 from bpttviz.evaluation.evaluate import TABLE
 from bpttviz.evaluation.report import Report
+from bpttviz.experiments.ablation import Ablation
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.cards import card_rows, data_set
-from bpttviz.experiments.claims.evidence import NUMBER, Evidence, Provenance, read_rows
+from bpttviz.experiments.claims.evidence import NUMBER, Evidence, read_rows
 from bpttviz.experiments.claims.trials import rows_of_parts
+from bpttviz.experiments.methods import BOTH_ENDS
+from bpttviz.experiments.origin import Provenance
+from bpttviz.experiments.protocol import BPTT
 from bpttviz.experiments.robustness_result import (
     ARRIVES,
     METRICS,
@@ -23,6 +28,7 @@ from bpttviz.experiments.robustness_result import (
     stored_robustness,
 )
 from bpttviz.experiments.trial import FOLDS, parts_of
+from bpttviz.experiments.variants import PAPER, REPLAYED
 from bpttviz.training.shipped import card_of, shelf, shipped_runs
 
 MEASURED = re.compile(
@@ -33,7 +39,7 @@ COMMIT = re.compile(r"\(commit ([0-9a-f]{7,})")
 
 def committed_rows() -> list[Evidence]:
     """All rows that the package's own files hold."""
-    return [*shipped_rows(), *landscape_rows(), *card_rows(), *stored_rows()]
+    return [*shipped_rows(), *variant_rows(), *landscape_rows(), *card_rows(), *stored_rows()]
 
 
 def shipped_rows() -> list[Evidence]:
@@ -72,6 +78,29 @@ def _rows_of_runs(
     known = parts_of(data)
     chosen = [known[name] for name in parts]
     return rows_of_parts(data_name, potential, chosen, FOLDS, report, provenance, replay)
+
+
+def variant_rows() -> list[Evidence]:
+    """Folds by structure of the paper's way, and with own minima replayed: a table a seed."""
+    found = Ablation.read()
+    data = data_set(found.data)
+    folds = [part for name, part in parts_of(data).items() if name.startswith("fold-")]
+    rows = []
+    for one in found.measured:
+        if one.name not in (PAPER.name, REPLAYED.name):
+            continue
+        for seed, report in one.reports.items():
+            held_out = set(report.structures)
+            parts = [part for part in folds if held_out >= set(part.held_out.names)]
+            file = f"{one.name}-{seed}.csv"
+            origin = replace(found.origins[file], source=f"experiments/stored/ablation/{file}")
+            rows += rows_of_parts(
+                found.data, found.potential, parts, FOLDS,
+                Report(report.rows, noise_floor=data.noise_floor), origin,
+                replay=one.name == REPLAYED.name,
+                method=BPTT if one.name == PAPER.name else BOTH_ENDS,
+            )  # fmt: skip
+    return rows
 
 
 def landscape_rows() -> list[Evidence]:

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import bpttviz
 from bpttviz._files import write_atomic
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
-from bpttviz.experiments.speed import machine
+from bpttviz.experiments.origin import Provenance
 
 RATIO, NUMBER, SHARE = "ratio", "number", "difference of shares"
 ENDS, AFTER_K, FORCES = "ΔQ at rest", "ΔQ after K steps", "force error"
 COLUMNS = {ENDS: "dq_rest", AFTER_K: "dq_k", FORCES: "force_mae"}
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a row comes from.
-
-    Attributes:
-        command: that makes it again.
-        commit: of this package; its version where there is no checkout.
-        data: fingerprint of the relaxations that it was measured on.
-        seed: of the training; None where nothing is drawn.
-        machine: class of the machine: processor and threads.
-        seconds: of the processor, for the training and the measurement; None: not recorded.
-        source: the committed file that it was read from.
-    """
-
-    command: str
-    commit: str = ""
-    data: str = ""
-    seed: int | None = None
-    machine: str = ""
-    seconds: float | None = None
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,42 +186,6 @@ def _nothing_compared(row: Evidence, why: ValueError) -> Evidence:
     """``row`` without a number, and why there is none."""
     remark = "; ".join(part for part in (row.remark, str(why)) if part)
     return replace(row, value=float("nan"), low=float("nan"), high=float("nan"), remark=remark)
-
-
-# --- where it was made ---------------------------------------------------------------------------
-
-
-def commit_here() -> str:
-    """The commit of the checkout that the package is in, or its version; "+" where it differs."""
-    root = Path(bpttviz.__file__).parents[1]
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no", "bpttviz"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return f"version {bpttviz.__version__}"
-    return found + ("+" if changed.strip() else "")
-
-
-def machine_here(device: torch.device) -> str:
-    """Processor, cores and threads used, and torch.
-
-    Args:
-        device: where the potential is: a GPU that is not used is not named.
-    """
-    here = machine()
-    processor = here["gpu"] if device.type == "cuda" else here["processor"]
-    used = f"{here['threads']} of {os.cpu_count()} cores"
-    return f"{processor}, {used}, torch {here['versions']['torch']}"
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -16,14 +16,8 @@ from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits
 from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.rest import Relaxer
-from bpttviz.experiments.claims.evidence import (
-    Evidence,
-    Provenance,
-    commit_here,
-    machine_here,
-    read_rows,
-    write_rows,
-)
+from bpttviz.experiments.claims.evidence import Evidence, read_rows, write_rows
+from bpttviz.experiments.origin import Provenance, commit_here, machine_here
 from bpttviz.experiments.protocol import PRETRAINED, PaperRecipe, as_file_name
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint, specification

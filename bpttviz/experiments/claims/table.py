@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bpttviz._files import write_atomic
+from bpttviz.evaluation.tables import format_markdown
 from bpttviz.experiments.claims.claim import ClaimResult, Outcome, PartResult, decide
 from bpttviz.experiments.claims.committed import committed_rows
 from bpttviz.experiments.claims.evidence import NUMBER, Evidence, read_rows
@@ -196,16 +197,6 @@ def rows_frame(result: ClaimResult) -> pd.DataFrame:
         for row, title, outcome in [*decided, *((row, "", "context") for row in result.context)]
     ]
     return pd.DataFrame(lines)
-
-
-def format_markdown(frame: pd.DataFrame) -> str:
-    """A table of strings as Markdown."""
-
-    def line(cells: Sequence[object]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    head = [line(list(frame.columns)), line(["---"] * len(frame.columns))]
-    return "\n".join([*head, *(line(row) for row in frame.to_numpy().tolist())])
 
 
 def _said(row: Evidence, whole: bool) -> str:

@@ -9,15 +9,9 @@ import numpy as np
 
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.claims.ends import RECIPE_NAMES, rows_of_report
-from bpttviz.experiments.claims.evidence import (
-    ENDS,
-    Evidence,
-    Provenance,
-    commit_here,
-    machine_here,
-    write_rows,
-)
+from bpttviz.experiments.claims.evidence import ENDS, Evidence, write_rows
 from bpttviz.experiments.methods import BOTH_ENDS
+from bpttviz.experiments.origin import Provenance, commit_here, machine_here
 from bpttviz.experiments.protocol import Question, as_file_name
 from bpttviz.experiments.trial import TEST, Part, Trial
 
@@ -32,6 +26,7 @@ def rows_of_parts(
     report: Report,
     provenance: Provenance,
     replay: bool = False,
+    method: str = BOTH_ENDS,
 ) -> list[Evidence]:
     """Rows of parts that were measured: folds, told together, or the test part alone.
 
@@ -43,17 +38,19 @@ def rows_of_parts(
         report: of what they held out, before and after.
         provenance: where it comes from.
         replay: the potential's own minima were replayed as well.
+        method: of `bpttviz.experiments.methods`: the recipe's, or the paper's way.
     """
     asked: dict[str, Question] = {}
     for part in parts:
         asked |= part.questions()
     only_test = [part.name for part in parts] == [TEST]
     start = Evidence(
-        1, "", data_name, potential, RECIPE_NAMES[BOTH_ENDS] + (REPLAYED if replay else ""),
+        1, "", data_name, potential, RECIPE_NAMES[method] + (REPLAYED if replay else ""),
         "test part" if only_test else f"{len(parts)} of {folds} folds", ENDS, np.nan,
-        remark="forces rehearsed, 5 epochs", provenance=provenance,
+        remark="forces rehearsed, 5 epochs" if method == BOTH_ENDS else "5 epochs",
+        provenance=provenance,
     )  # fmt: skip
-    return rows_of_report(start, report, asked, BOTH_ENDS)
+    return rows_of_report(start, report, asked, method)
 
 
 def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> list[Path]:

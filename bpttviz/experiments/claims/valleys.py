@@ -11,9 +11,10 @@ from bpttviz.evaluation.rest import Relaxer
 from bpttviz.evaluation.statistics import CONFIDENCE
 from bpttviz.experiments import basins
 from bpttviz.experiments.claims import paper
-from bpttviz.experiments.claims.evidence import SHARE, Evidence, Provenance
+from bpttviz.experiments.claims.evidence import SHARE, Evidence
 from bpttviz.experiments.claims.study import Setting, Study
 from bpttviz.experiments.cost import MODES, measure_costs
+from bpttviz.experiments.origin import Provenance
 from bpttviz.provenance import specification
 
 SEEDS = 8

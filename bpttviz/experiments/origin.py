@@ -1,0 +1,69 @@
+"""`Provenance`: where a committed number comes from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import bpttviz
+from bpttviz.experiments.speed import machine
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a row or a table comes from.
+
+    Attributes:
+        command: that makes it again.
+        commit: of this package; its version where there is no checkout.
+        data: fingerprint of the relaxations that it was measured on.
+        seed: of the training; None where nothing is drawn.
+        machine: class of the machine: processor and threads.
+        seconds: of the processor, for the training and the measurement; None: not recorded.
+        source: the committed file that it was read from.
+    """
+
+    command: str
+    commit: str = ""
+    data: str = ""
+    seed: int | None = None
+    machine: str = ""
+    seconds: float | None = None
+    source: str = ""
+
+
+def commit_here() -> str:
+    """The commit of the checkout that the package is in, or its version; "+" where it differs."""
+    root = Path(bpttviz.__file__).parents[1]
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no", "bpttviz"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {bpttviz.__version__}"
+    return found + ("+" if changed.strip() else "")
+
+
+def machine_here(device: torch.device) -> str:
+    """Processor, cores and threads used, and torch.
+
+    Args:
+        device: where the potential is: a GPU that is not used is not named.
+    """
+    here = machine()
+    processor = here["gpu"] if device.type == "cuda" else here["processor"]
+    used = f"{here['threads']} of {os.cpu_count()} cores"
+    return f"{processor}, {used}, torch {here['versions']['torch']}"
