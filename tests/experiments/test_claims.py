@@ -271,6 +271,7 @@ def setting(tmp_path, relaxations):
         (3, "momentum", paper.ANY_STEP),
         (4, "one for each step", paper.WEIGHTS),
         (6, "path", paper.PATH),
+        (6, "dynamics", paper.WARM),
     ],
 )
 def test_a_claims_rows_are_computed_once(setting, claim, run, part):

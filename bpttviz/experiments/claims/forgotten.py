@@ -11,6 +11,7 @@ import torch
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.evaluation.bulk import compare_bulk, simple_crystals
+from bpttviz.evaluation.dynamics import short_dynamics
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.ends import RECIPE_NAMES, Methods
 from bpttviz.experiments.claims.evidence import ENDS, NUMBER, Evidence, of_pairs, of_report
@@ -23,10 +24,11 @@ from bpttviz.structures import StructureError
 FINE_TUNED = "fine-tuned"
 OTHER_SET = {"si-defects": "crystals", "crystals": "si-defects"}
 RESOLUTION = 1e-3  # eV
+WARMED = 4  # structures: a picosecond of 64 atoms takes CHGNet about a minute of one core
 
 
 class Forgotten(Study):
-    """Claim 6: the energy along the reference's path, perfect crystals, another set."""
+    """Claim 6: energies along the path, perfect crystals, another set, warm atoms."""
 
     claim = 6
 
@@ -35,7 +37,7 @@ class Forgotten(Study):
         names = [paper.PATH, paper.BULK] if setting.potential.conservative else []
         if setting.data in OTHER_SET:
             names.append(paper.OTHERS)
-        return tuple(names)
+        return (*names, paper.WARM)
 
     def gradients(self, setting: Setting, run: str) -> int:
         """Those of the training, where the potential is not given."""
@@ -44,6 +46,7 @@ class Forgotten(Study):
     def rows(self, setting: Setting, run: str) -> list[Evidence]:
         looked_at: dict[str, Callable[[Setting, Potential, Evidence], list[Evidence]]] = {
             paper.PATH: along_the_path, paper.BULK: perfect_crystals, paper.OTHERS: another_set,
+            paper.WARM: at_600_kelvin,
         }  # fmt: skip
         tuned, recipe = setting.tuned, setting.tuned_name
         if tuned is None:
@@ -124,3 +127,28 @@ def another_set(setting: Setting, tuned: Potential, start: Evidence) -> list[Evi
     report.noise_floor = other.noise_floor
     row = replace(start, question=f"{OTHER_SET[setting.data]}, test part", quantity=ENDS)
     return [of_report(row, report)]
+
+
+def at_600_kelvin(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
+    """A picosecond from some reference ends: how many explode, how warm and how far the rest is."""
+    some = setting.held_out[:: max(1, len(setting.held_out) // WARMED)][:WARMED]
+    found = {
+        name: short_dynamics(potential, some.ends())
+        for name, potential in ((PRETRAINED, setting.potential), (FINE_TUNED, tuned))
+    }
+    told = [
+        f"{name}: {sum(bool(one.exploded) for one in runs)} explode; "
+        + ", ".join(
+            f"{one.name} {one.exploded or f'{one.temperature:.0f} K, {one.farthest:.1f} Å'}"
+            for one in runs
+        )
+        for name, runs in found.items()
+    ]
+    lost = sum(bool(one.exploded) for one in found[FINE_TUNED])
+    return [
+        replace(
+            start, question=f"{len(some)} ends of the test part", quantity="explode",
+            value=lost, unit=NUMBER, exact=True, n=len(some), groups=len(set(some.groups)),
+            worse=lost, judged=len(some), remark="; ".join(told),
+        )
+    ]  # fmt: skip
