@@ -96,6 +96,12 @@ def told(name: str, choices: argparse.Namespace) -> str:
     return told if head is None else f"{told} --head {head}"
 
 
+def label(name: str, choices: argparse.Namespace) -> str:
+    """What a potential is called in rows: two heads of one file are two potentials."""
+    head = _head_for(name, choices)
+    return name if head is None else f"{name} head {head}"
+
+
 def _head_for(name: str, choices: argparse.Namespace) -> str | None:
     """--head, for a potential that has heads to choose from."""
     return choices.head if name.partition(":")[0] in ("mace", "sevennet") else None

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_potential, add_recipe, load_several, told, whole
+from bpttviz.cli.options import add_potential, add_recipe, label, load_several, told, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.claims.study import Setting
@@ -103,8 +103,8 @@ def _setting(name: str, entry: PotentialEntry, choices: argparse.Namespace) -> S
     differing = "".join(f" {option} {x}" for option, (x, usual) in options.items() if x != usual)
     tuned = None if choices.tuned is None else load_potential(choices.tuned, choices.device)
     return setting_of(
-        name, entry.potential, load_dataset(choices.dataset), choices.dataset, Path(choices.out),
-        seen=entry.seen, recipe=recipe, progress=not choices.quiet,
+        label(name, choices), entry.potential, load_dataset(choices.dataset), choices.dataset,
+        Path(choices.out), seen=entry.seen, recipe=recipe, progress=not choices.quiet,
         tuned=None if tuned is None else tuned.potential, tuned_name=choices.tuned or "",
         command=f"bpttviz reproduce {told(name, choices)} --dataset {choices.dataset}{differing}",
     )  # fmt: skip

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_memory, add_potential, load_chosen, told, whole
+from bpttviz.cli.options import add_memory, add_potential, label, load_chosen, told, whole
 
 if TYPE_CHECKING:
     from bpttviz.datasets.splits import DatasetSplits
@@ -76,15 +76,16 @@ def run(choices: argparse.Namespace) -> int:
     )
     if not trial.run(choices.parts, choices.seeds):
         raise KeyboardInterrupt
+    called = label(choices.potential, choices)
     command = f"bpttviz trial {told(choices.potential, choices)} --dataset {choices.dataset}"
     command += "".join(f" --{name}" for name in ("replay", "curve") if getattr(choices, name))
     if choices.folds != FOLDS:
         command += f" --folds {choices.folds}"
     if chosen is None:
-        write_trial(trial, choices.dataset, choices.potential, command)
+        write_trial(trial, choices.dataset, called, command)
     else:
         command += f" --variant {chosen.name}"
-        write_tables(trial, chosen.name, choices.potential, choices.dataset, command)
+        write_tables(trial, chosen.name, called, choices.dataset, command)
     print((out / "report.txt").read_text(encoding="utf-8"))
     return 0
 

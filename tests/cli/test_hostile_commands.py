@@ -291,9 +291,13 @@ def test_a_kept_command_names_the_head_too(monkeypatch):
     assert " --potential mace:m --trust --head pbe --steps" in command
     line = ["reproduce", "--claim", "1", "--run", "BPTT", "--potential", "chgnet", "mace:m", *named]
     told = []
-    monkeypatch.setattr(STUDIES[1], "compute", lambda setting, *_: told.append(setting.command))
+    keep = lambda setting, *_: told.append((setting.name, setting.command))  # noqa: E731
+    monkeypatch.setattr(STUDIES[1], "compute", keep)
     reproduce._compute(_parser().parse_args(line), [1])
     assert told == [
-        "bpttviz reproduce --potential chgnet --trust --dataset si-defects",
-        "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects",
+        ("chgnet", "bpttviz reproduce --potential chgnet --trust --dataset si-defects"),
+        (
+            "mace:m head pbe",
+            "bpttviz reproduce --potential mace:m --trust --head pbe --dataset si-defects",
+        ),
     ]
