@@ -14,8 +14,9 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from bpttviz._checks import file_path, instance_of, memory_size, sequence_of, text, whole
 from bpttviz._files import FolderLock, lock_settings, write_atomic
@@ -35,7 +36,7 @@ from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint, fingerprint_structures, specification
 from bpttviz.training.finetune import finetune
 from bpttviz.training.recipe import Recipe
-from bpttviz.training.runs import Run, load_run
+from bpttviz.training.runs import FILE, Run, load_run
 from bpttviz.training.shipped import shelf, shipped_runs
 
 FINE_TUNED = "fine-tuned"
@@ -85,7 +86,8 @@ class Trial:
         folds: see `parts_of`.
         progress: show bars.
         memory: as of `TrainingConfig`; the gradient is the same, and faster with more.
-        curve: measure after every epoch too (same weights at the end).
+        curve: measure after every epoch too (same weights at the end); from a training's beginning
+            on, as weights of an epoch are not kept.
         shared: folder for what the pretrained potential gives, where several trials share it.
 
     Raises:
@@ -110,17 +112,42 @@ class Trial:
         if self.memory is not None:
             memory_size("memory", self.memory)
         self.parts = parts_of(self.data, self.folds)
-        unlabelled, minima = self.recipe.unlabelled, self.recipe.minima
-        settings = {
-            "recipe": specification(replace(self.recipe, seed=0, unlabelled=None, minima=None)),
+        if self.curve:
+            self._require_weights_of_an_epoch()
+        map_and_data = {
             "potential": specification(self.potential),
             "weights": fingerprint(self.potential),
             "data": self.data.all.fingerprint(),
-            "unlabelled": None if unlabelled is None else fingerprint_structures(unlabelled),
-            "minima": None if minima is None else minima.fingerprint(),
             "folds": self.folds,
         }
-        lock_settings(self.out, settings, ("report.txt",))
+        if self.shared is not None:  # refused here, not after hours of training
+            how = {"rule": self.recipe.rule, "stop": self.recipe.stop}
+            lock_settings(self.shared, {**map_and_data, **specification(how)})
+        lock_settings(self.out, {**map_and_data, **self._of_recipe()}, ("report.txt",))
+
+    def _of_recipe(self) -> dict[str, Any]:
+        """What runs depend on but for their seed: numbers, and what is kept."""
+        elsewhere = {"seed", "unlabelled", "minima"}
+        numbers = {
+            one.name: specification(getattr(self.recipe, one.name))
+            for one in fields(self.recipe)
+            if one.name not in elsewhere
+        }
+        unlabelled, minima = self.recipe.unlabelled, self.recipe.minima
+        return {
+            "recipe": numbers,
+            "unlabelled": None if unlabelled is None else fingerprint_structures(unlabelled),
+            "minima": None if minima is None else minima.fingerprint(),
+        }
+
+    def _require_weights_of_an_epoch(self) -> None:
+        """Raise ValueError where a training of some epochs is no part of one of more."""
+        for part in self.parts.values():
+            if self.recipe.config(len(part.training)).schedule.needs_length:
+                raise ValueError(
+                    "a schedule that depends on its length has no weights of an epoch, and so no "
+                    "curve: give it a number of updates of its own"
+                )
 
     def run(self, parts: Collection[str] | None = None, seeds: Sequence[int] = (0,)) -> bool:
         """Train and measure; False where a training was interrupted.
@@ -159,25 +186,31 @@ class Trial:
         """
         recipe = replace(self.recipe, seed=seed)
         config = replace(recipe.config(len(part.training)), memory=self.memory)
-        if epoch is not None and config.schedule.needs_length:
-            raise ValueError("a schedule that depends on its length has no weights of an epoch")
-        asked = config if epoch is None else replace(config, epochs=epoch)
         folder = self.folder(part.name, seed)
-        run = finetune(
+        if epoch is not None:
+            config = replace(config, epochs=epoch)
+            updates = epoch * math.ceil(len(part.training) / config.batch_size)
+            made = self._updates_made(folder)
+            if made > updates:
+                raise ValueError(
+                    f"{folder} has made {made} updates, and what it was after {updates} is not "
+                    "kept: a curve is measured from a training's beginning on, so give another "
+                    "folder, or leave the curve out"
+                )
+        return finetune(
             self.potential,
             part.training,
             recipe.objective(self.potential),
-            asked,
+            config,
             out=folder,
             progress=self.progress,
         )
-        updates = asked.epochs * math.ceil(len(part.training) / asked.batch_size)
-        if len(run.history) > updates:
-            raise ValueError(
-                f"{folder} has made {len(run.history)} updates, and what it was after {updates} "
-                "is not kept: for a curve start in a folder of its own"
-            )
-        return run
+
+    def _updates_made(self, folder: Path) -> int:
+        """Of the run in a folder; none where there is no run."""
+        if not (folder / FILE).exists():
+            return 0
+        return len(load_run(folder, copy.deepcopy(self.potential)).history)
 
     def measure(self, part: Part, seed: int, tuned: Potential, epoch: int | None = None) -> None:
         """Measure a part's held-out structures before (once, whatever the seed) and after."""

@@ -11,10 +11,11 @@ from test_trial import data
 
 import bpttviz as bv
 from bpttviz.cli import trial as command
+from bpttviz.cli.main import main
 from bpttviz.experiments import ablation
 from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, write_tables
 from bpttviz.experiments.protocol import PaperRecipe
-from bpttviz.experiments.trial import Trial
+from bpttviz.experiments.trial import Trial, parts_of
 from bpttviz.experiments.variants import VARIANTS, variant
 from bpttviz.plotting.ablation import plot_curve
 
@@ -41,6 +42,23 @@ def test_each_variant_leaves_one_thing_out():
     with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
         variant("no")
     assert all(one.name in command.EXAMPLES for one in VARIANTS)
+
+
+@pytest.mark.parametrize("name", [one.name for one in VARIANTS])
+def test_each_variant_can_be_tried(name, tmp_path):
+    cells = bv.load_dataset("si-defects").unlabelled[[0, 4]]
+    recipe = variant(name).change(bv.Recipe(cells))
+    Trial(bv.PaiNN.pretrained(), data(), recipe, tmp_path / name, folds=2, shared=tmp_path)
+    assert (tmp_path / name / "settings.json").exists()
+
+
+def test_what_is_shared_is_of_one_map_and_one_set(tmp_path):
+    trial(tmp_path, "recipe")
+    with pytest.raises(ValueError, match="other settings .*folds"):
+        trial(tmp_path, "paper", folds=3)
+    other = replace(variant("paper").change(RECIPE), steps=14)
+    with pytest.raises(ValueError, match="other settings .*stop"):
+        Trial(network(), data(), other, tmp_path / "paper", folds=2, shared=tmp_path)
 
 
 def test_the_papers_way_is_that_of_the_protocol():
@@ -113,7 +131,9 @@ def test_a_curve_ends_where_a_training_without_one_does(made, tmp_path):
     plain.run(["fold-0"])
     ends = [t.report(["fold-0"]).column("dq_rest", "fine-tuned") for t in (plain, trial(made))]
     assert (ends[0] == ends[1]).all()
-    with pytest.raises(ValueError, match="has made 12 updates, and what it was after 4"):
+    with pytest.raises(
+        ValueError, match="has made 12 updates, and what it was after 4 is not kept"
+    ):
         trial(tmp_path).run(["fold-0"])
 
 
@@ -139,3 +159,18 @@ def test_what_is_no_folder_of_variants_is_named(made, tmp_path):
     (tables / "mine.csv").write_text("x")
     with pytest.raises(ValueError, match=r"mine\.csv is not named"):
         Ablation.read(tmp_path)
+
+
+def test_what_is_committed_says_where_it_is_from(monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.setattr(ablation, "load_dataset", bv.load_dataset)
+    found = Ablation.read()
+    assert (found.potential, found.data) == ("chgnet", "si-defects")
+    assert {"recipe", "replay", "paper"} <= {one.name for one in found.measured}
+    assert all(origin.command and origin.commit for origin in found.origins.values())
+    parts = parts_of(bv.load_dataset("si-defects"))
+    folds = {name for part in parts.values() for name in part.held_out.names}
+    for one in [*found.measured, *found.curves]:
+        assert set(one.structures) <= folds
+    assert main(["ablation"]) == 0
+    assert "the paper's way: starts alone" in capsys.readouterr().out
