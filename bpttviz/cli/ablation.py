@@ -26,7 +26,8 @@ def run(choices: argparse.Namespace) -> int:
     from pathlib import Path
 
     from bpttviz._files import write_atomic
-    from bpttviz.experiments.ablation import STORED, Ablation
+    from bpttviz.experiments.ablation import Ablation
+    from bpttviz.experiments.ablation_tables import STORED
 
     found = Ablation.read(STORED if choices.out is None else choices.out)
     if choices.curve is not None:

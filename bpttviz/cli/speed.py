@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,24 +50,35 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.plotting.gradients import plot_growth
 
     if choices.out is None:
-        if choices.rows is not None:
-            raise ValueError("--rows measures, and needs a folder for what it finds: give --out")
+        if choices.rows is not None or choices.mace is not None:
+            raise ValueError("what is measured needs a folder: give --out")
         print(SpeedRecord.read())
         return 0
     choices.rows = list(ROWS) if choices.rows is None else choices.rows
     out = Path(choices.out)
     out.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def noted(what: str, file: Path) -> Iterator[None]:
+        """Where ``what`` comes from, if it was measured now: what was there keeps its note."""
+        before = file.read_bytes() if file.exists() else None
+        yield
+        if file.read_bytes() != before:
+            write_origin(out, what, _command(choices), choices.device)
+
     for work in _works(choices):
-        rows = measure_speed([work], out / "speed.json", choices.repeats)
-        if not any(row.get("name") == work.name and "skipped" in row for row in rows):
-            write_origin(out, work.name, _command(choices), choices.device)
+        if work.missing() is not None:
+            measure_speed([work], out / "speed.json", choices.repeats)  # says why
+            continue
+        with noted(work.name, out / "speed.json"):
+            measure_speed([work], out / "speed.json", choices.repeats)
     if "gradient" in choices.rows:
-        cost.measure_paired(out, 20, choices.repeats, choices.device)
-        write_origin(out, "gradient", _command(choices), choices.device)
+        with noted("gradient", out / cost.PAIRED_FILE):
+            cost.measure_paired(out, 20, choices.repeats, choices.device)
     if "growth" in choices.rows:
-        figure = plot_growth(measure_growth(out / GROWTH, device=choices.device))
+        with noted("growth", out / GROWTH):
+            figure = plot_growth(measure_growth(out / GROWTH, device=choices.device))
         write_atomic(out / "growth.png", lambda path: figure.savefig(path, dpi=150, format="png"))
-        write_origin(out, "growth", _command(choices), choices.device)
     record = str(SpeedRecord.read(out))
     write_atomic(out / "speed.txt", record + "\n")
     print(record)

@@ -24,12 +24,12 @@ EXAMPLES = """\
 
 Parts are fold-0 and so on (each relaxation is held out once; other starts of its end may be trained
 on), test (the data's own test part: new species, new families) and all (nothing is held out).
-What it gave counts in the table of `bpttviz reproduce --out trial`.
+What it gave (but for variants) counts in the table of `bpttviz reproduce --out trial`.
 
-A variant (in a folder of its own in --out; `bpttviz ablation --out` shows them side by side) is the
-recipe as it is (recipe), with own minima replayed (replay) or own pressure kept (pressure), the
-paper's way (paper), or the recipe with something left out: starts-alone, ends-alone,
-not-through-time, last-weights, no-resolution, no-rehearsal."""
+A variant (on folds, in a folder of its own in --out; `bpttviz ablation --out` shows them side by
+side) is the recipe as it is (recipe), with own minima replayed (replay) or own pressure kept
+(pressure), the paper's way (paper), or the recipe with something left out: starts-alone,
+ends-alone, not-through-time, last-weights, no-resolution, no-rehearsal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,22 +51,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes runs, tables, report.txt, and rows/*.jsonl for `bpttviz reproduce`."""
+    """Writes runs, report.txt, and rows/*.jsonl for `bpttviz reproduce`; of a variant, tables."""
     from bpttviz.datasets.library import load_dataset
-    from bpttviz.experiments.ablation import write_tables
+    from bpttviz.experiments.ablation_tables import write_tables
     from bpttviz.experiments.claims.trials import write_trial
     from bpttviz.experiments.trial import FOLDS, Trial
     from bpttviz.experiments.variants import variant
 
     chosen = None if choices.variant is None else variant(choices.variant)
+    if chosen is not None:
+        if choices.replay:
+            raise ValueError("--replay is a variant of its own: --variant replay")
+        choices.parts = choices.parts or [f"fold-{number}" for number in range(choices.folds)]
+        if not all(part.startswith("fold-") for part in choices.parts):
+            raise ValueError(
+                "variants are compared on folds: the test part is looked at once, after a choice"
+            )
     out = Path(choices.out) / (chosen.name if chosen is not None else "")
     data = load_dataset(choices.dataset)
     potential = load_chosen(choices.potential, choices).potential
     recipe = _recipe(choices.replay or (chosen is not None and chosen.replay), data, potential)
+    if chosen is not None:
+        recipe = chosen.applied(recipe)
     trial = Trial(
         potential,
         data,
-        recipe if chosen is None else chosen.change(recipe),
+        recipe,
         out,
         choices.folds,
         not choices.quiet,

@@ -16,7 +16,6 @@ from bpttviz.structures import StructureError, Structures
 
 TIME_STEP = 2.0  # fs; hydrogen would ask for less
 FRICTION = 0.02  # 1/fs: a thermostat's time of 50 fs
-TOO_HOT = 5.0  # times the temperature asked for: kinetic energy comes from nowhere
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def short_dynamics(
 
     Velocities are drawn from the Maxwell-Boltzmann distribution; held atoms stay where they are.
     A structure explodes where forces are not finite, atoms come too close for the potential, or
-    the kinetic temperature exceeds five times the one asked for.
+    the kinetic temperature exceeds what a thermostat ever gives (`too_hot`).
 
     Args:
         potential: any.
@@ -60,17 +59,20 @@ def short_dynamics(
 
     Raises:
         TypeError: no potential or structures.
-        ValueError: a number out of range, or a structure whose atoms are all held.
+        ValueError: a number out of range, or a structure in which nothing can move: all atoms held,
+            or a single one, which only has itself to move against.
         StructureError: a structure that the potential cannot evaluate where it starts.
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("structures", structures, Structures, "bv.Structures.from_ase(atoms)")
-    number("temperature", temperature, above=0)
-    whole("steps", steps)
-    whole("seed", seed, least=0)
-    held = [structures[i].names[0] for i in range(len(structures)) if structures[i].fixed.all()]
-    if held:
-        raise ValueError(f"all atoms of {held[0]} are held: nothing moves")
+    temperature = number("temperature", temperature, above=0)
+    steps, seed = whole("steps", steps), whole("seed", seed, least=0)
+    for name, fixed in zip(structures.names, structures.split(structures.fixed), strict=True):
+        if bool(fixed.all()) or len(fixed) == 1:
+            raise ValueError(
+                f"nothing can move in {name}: "
+                + ("it has a single atom" if len(fixed) == 1 else "all of its atoms are held")
+            )
     named = zip(structures.names, structures.to_ase(), strict=True)
     return [_one(potential, name, atoms, temperature, steps, seed) for name, atoms in named]
 
@@ -80,11 +82,13 @@ def _one(
 ) -> Dynamics:
     random = np.random.default_rng(seed)
     atoms.calc = Calculator(potential)
-    atoms.get_forces()  # refuses here what cannot be evaluated at all
+    if not np.isfinite(atoms.get_forces()).all():  # which refuses what cannot be evaluated at all
+        return Dynamics(name, 0, float("nan"), 0.0, "forces are not finite where it starts")
     if not atoms.constraints:
         atoms.set_constraint(FixCom())  # or all of it would wander
     momenta = np.sqrt(atoms.get_masses() * units.kB * temperature)[:, None]
     atoms.set_momenta(momenta * random.normal(size=(len(atoms), 3)))  # Maxwell-Boltzmann
+    limit = too_hot(temperature, atoms.get_number_of_degrees_of_freedom())
     began, seen, exploded = atoms.get_positions(), [], ""
     with Langevin(
         atoms, TIME_STEP * units.fs, temperature_K=temperature,
@@ -97,7 +101,7 @@ def _one(
                 exploded = str(error)
                 break
             seen.append(float(atoms.get_temperature()))
-            if not seen[-1] < TOO_HOT * temperature:  # also where it is not a number
+            if not seen[-1] < limit:  # also where it is not a number
                 exploded = f"{seen[-1]:.0f} K after {len(seen)} steps"
                 break
     farthest = float(np.linalg.norm(atoms.get_positions() - began, axis=1).max())
@@ -105,3 +109,12 @@ def _one(
     return Dynamics(
         name, len(seen), float(np.mean(warm)) if warm else float("nan"), farthest, exploded
     )
+
+
+def too_hot(temperature: float, freedom: int) -> float:
+    """Kelvin that a thermostat at ``temperature`` does not give, to one step in millions.
+
+    Of f degrees of freedom the kinetic temperature scatters by sqrt(2 / f) of its mean, and more
+    to above than to below.
+    """
+    return temperature * (5 + 10 * (2 / freedom) ** 0.5)

@@ -1,102 +1,55 @@
-"""What each ingredient of the recipe buys: variants of it on the same held-out structures.
-
-A variant is trained by `Trial` and leaves a table a seed; several processes can make variants side
-by side. What is committed is read where no folder is named.
-"""
+"""What each ingredient of the recipe buys: variants of it on the same held-out structures."""
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bpttviz._files import FolderLock, read_json, write_atomic
-from bpttviz.datasets.library import load_dataset
-from bpttviz.evaluation.metrics import RIGHT
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_markdown, format_table
-from bpttviz.experiments.origin import Provenance, commit_here, machine_here
+from bpttviz.evaluation.words import minima_that_changed
+from bpttviz.experiments.ablation_tables import STORED, Table, read_tables
+from bpttviz.experiments.origin import Provenance
 from bpttviz.experiments.protocol import PRETRAINED
-from bpttviz.experiments.trial import FINE_TUNED, Trial
+from bpttviz.experiments.trial import FINE_TUNED
 from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
 
-STORED = Path(__file__).with_name("stored") / "ablation"
-TABLES, ORIGINS = "tables", "provenance.json"
-NAMED = re.compile(r"(?P<variant>[a-z-]+?)-(?P<seed>\d+)(-after-(?P<updates>\d+))?\.csv")
-ABOUT = ("potential", "dataset", "updates")  # of a table, beside where it is from
 ENDS, AFTER_K, FORCES = "dq_rest", "dq_k", "force_mae"
 HEADINGS = {ENDS: "ΔQ at rest", AFTER_K: "after K steps", FORCES: "force error"}
 
 
-def write_tables(trial: Trial, name: str, potential: str, data: str, command: str) -> list[Path]:
-    """What a trial of a variant measured, a table a seed (and an epoch), and where it comes from.
-
-    Args:
-        trial: its parts that are measured are told together; with a curve after each epoch too.
-        name: of the variant.
-        potential, data: names, as a command line has them.
-        command: that makes the trial again, without parts and seeds.
-
-    Returns:
-        The files, in ``tables`` beside the trial's own folder.
-    """
-    folder, written = trial.out.parent / TABLES, []
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed in sorted({seed for part in trial.parts for seed in trial.seeds(part)}):
-        for epoch in [*range(1, trial.recipe.epochs), None]:
-            parts = [p for p in trial.parts if trial.report([p], seed, epoch) is not None]
-            report = trial.report(parts, seed, epoch) if parts else None
-            if report is None:
-                continue
-            each = -(-len(trial.parts[parts[0]].training) // trial.recipe.batch_size)
-            after = "" if epoch is None else f"-after-{epoch * each}"
-            file = folder / f"{name}-{seed}{after}.csv"
-            report.to_csv(file)
-            written.append(file)
-            if epoch is None:
-                origin = Provenance(
-                    f"{command} --parts {' '.join(parts)} --seeds {seed}", commit_here(),
-                    trial.data.all[report.structures].fingerprint(), seed,
-                    machine_here(trial.potential.device),
-                )  # fmt: skip
-                note = {"potential": potential, "dataset": data}
-                _note(folder, file.name, {**note, "updates": trial.recipe.epochs * each}, origin)
-    return written
-
-
-def _note(folder: Path, file: str, about: dict[str, Any], origin: Provenance) -> None:
-    """Where a table comes from; other processes note theirs in the same file."""
-    with FolderLock(folder, ORIGINS, wait=60):
-        known = read_json(folder / ORIGINS) if (folder / ORIGINS).exists() else {}
-        known[file] = {**about, **asdict(origin)}
-        write_atomic(folder / ORIGINS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-
-
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A variant after its training: a report of the same structures a seed.
+    """A variant after its training, or after some epochs of it.
 
     Attributes:
         name: of the variant.
-        updates: of each training.
+        updates: about how many were made.
+        folds: how many there are.
         reports: seed → before and after.
+        origins: seed → where it comes from.
+        names: structures to be told of; by default those that every seed has measured.
     """
 
     name: str
     updates: int
+    folds: int
     reports: dict[int, Report]
+    origins: dict[int, Provenance]
+    names: frozenset[str] | None = None
 
     @property
     def structures(self) -> list[str]:
         """Held out, and measured with every seed."""
         first, *more = self.reports.values()
-        return [n for n in first.structures if all(n in other.structures for other in more)]
+        common = [n for n in first.structures if all(n in other.structures for other in more)]
+        return [n for n in common if self.names is None or n in self.names]
 
     def values(self, column: str, after: bool = True) -> dict[str, float]:
         """Structure → geometric mean over seeds, as ratios are averaged; NaN where one has none."""
@@ -109,16 +62,25 @@ class Measured:
             means = np.exp(np.log(np.array(columns)).mean(axis=0))
         return dict(zip(self.structures, map(float, means), strict=True))
 
-    def changed(self, right: bool) -> list[str]:
-        """Minima lost (``right`` before) or gained, by name, with how many seeds did so."""
-        counts: dict[str, int] = {}
-        for report in self.reports.values():
-            for name in self.structures:
-                before, after = (report.row(p, name).basin for p in (PRETRAINED, FINE_TUNED))
-                if (before in RIGHT) == right and (after in RIGHT) != right:
-                    counts[name] = counts.get(name, 0) + 1
+    def group_of(self, name: str) -> str:
+        """The group of a structure."""
+        return next(iter(self.reports.values())).row(PRETRAINED, name).group
+
+    def minima(self) -> dict[str, list[str]]:
+        """Those "lost" and "gained", by name; of several seeds, with how many did so."""
         seeds = len(self.reports)
-        return [f"{name} ({n} of {seeds})" if seeds > 1 else name for name, n in counts.items()]
+        found = {}
+        for what in ("lost", "gained"):
+            counts = Counter(
+                name
+                for report in self.reports.values()
+                for name in minima_that_changed(
+                    report.subset(self.structures), PRETRAINED, FINE_TUNED
+                )[what]
+            )
+            found[what] = [f"{name} ({n} of {seeds})" * (seeds > 1) or name
+                           for name, n in counts.items()]  # fmt: skip
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +90,16 @@ class Ablation:
     Attributes:
         potential, data: names of what was fine-tuned, and of the data set.
         measured: after the whole training, in the order of `VARIANTS`.
-        curves: after each epoch, where that was measured; the last one is in ``measured``.
-        groups: structure → group.
-        noise_floor: of the reference's ends, amu^½ Å.
-        origins: file → where it comes from.
+        curves: variant → after each epoch, the last one too; of the structures and seeds that all
+            of its points have.
+        noise_floor: of the reference's ends, amu^½ Å; None where it is not known.
     """
 
     potential: str
     data: str
     measured: list[Measured]
-    curves: list[Measured]
-    groups: dict[str, str]
+    curves: dict[str, list[Measured]]
     noise_floor: float | None
-    origins: dict[str, Provenance]
 
     @classmethod
     def read(cls, folder: str | Path = STORED) -> Ablation:
@@ -148,50 +107,23 @@ class Ablation:
 
         Raises:
             FileNotFoundError: no table of a variant.
-            ValueError: a table that is none, or several data sets or potentials in one folder.
+            ValueError: a file that is damaged or not ours, or variants of several data sets,
+                divisions into folds or potentials in one folder.
         """
-        folder = Path(folder)
-        folder = folder / TABLES if (folder / TABLES).is_dir() else folder
-        if not (folder / ORIGINS).exists():
-            raise FileNotFoundError(
-                f"{folder} holds no variant; `bpttviz trial --variant recipe` makes one"
-            )
-        notes = read_json(folder / ORIGINS)
-        about = {(note["potential"], note["dataset"]) for note in notes.values()}
-        if len(about) != 1:
-            has = "; ".join(f"{potential} on {data}" for potential, data in sorted(about))
+        tables = read_tables(Path(folder))
+        about = {(t.note["potential"], t.note["dataset"], t.note["folds"]) for t in tables}
+        if len(about) > 1:
+            has = "; ".join(f"{p} on {d} in {f} folds" for p, d, f in sorted(about))
             raise ValueError(f"variants are of one potential on one data set: {folder} has {has}")
-        ((potential, data_name),) = about
-        splits = load_dataset(data_name)
-        found: dict[tuple[str, int], dict[int, Report]] = {}
-        for file in sorted(folder.glob("*.csv")):
-            told = NAMED.fullmatch(file.name)
-            if told is None:
-                raise ValueError(f"{file} is not named as a variant's table is")
-            name, seed = variant(told["variant"]).name, int(told["seed"])
-            updates = int(told["updates"] or notes[file.name]["updates"])
-            found.setdefault((name, updates), {})[seed] = Report.from_csv(file)
-        order = [one.name for one in VARIANTS]
-        all_ = [
-            Measured(name, updates, reports)
-            for (name, updates), reports in sorted(
-                found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])
-            )
-        ]
-        last = {one.name: one.updates for one in all_}  # the longest is last
-        origins = {
-            file: Provenance(**{k: v for k, v in note.items() if k not in ABOUT})
-            for file, note in notes.items()
-        }
-        return cls(
-            potential,
-            data_name,
-            [one for one in all_ if one.updates == last[one.name]],
-            [one for one in all_ if one.updates != last[one.name]],
-            {r.name: r.group for r in splits.all},
-            splits.noise_floor,
-            origins,
-        )
+        first = tables[0].note
+        measured, curves = [], {}
+        for one in VARIANTS:
+            mine = [table for table in tables if table.variant == one.name]
+            if last := [table for table in mine if table.epoch is None]:
+                measured.append(_merged(last))
+                if points := _points(mine):
+                    curves[one.name] = points
+        return cls(first["potential"], first["dataset"], measured, curves, first["noise_floor"])
 
     def change(self, one: Measured, column: str, against: Measured | None = None) -> str:
         """The change of a column: of the variant against pretrained, or against another one."""
@@ -211,7 +143,7 @@ class Ablation:
         names = [name for name in after if name in before]
         floor = self.noise_floor if column in (ENDS, AFTER_K) else None
         one_by_one = [[which[name] for name in names] for which in (before, after)]
-        groups = [self.groups[name] for name in names]
+        groups = [one.group_of(name) for name in names]
         try:
             return compare(column, names, one_by_one[0], one_by_one[1], groups, floor)
         except ValueError:
@@ -222,15 +154,14 @@ class Ablation:
         whole = next((one for one in self.measured if one.name == WHOLE.name), None)
         lines = []
         for one in self.measured:
-            ends = self.compare(one, ENDS)
+            ends, minima = self.compare(one, ENDS), one.minima()
             line = {
                 "variant": variant(one.name).title,
                 "seeds": f"{len(one.reports)}",
                 "n": f"{len(one.structures)}",
                 **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
                 "worse": "—" if ends is None else f"{ends.worse} of {ends.judged}",
-                "minima lost": ", ".join(one.changed(right=True)) or "none",
-                "gained": f"{len(one.changed(right=False))}",
+                **{f"minima {w}": ", ".join(names) or "none" for w, names in minima.items()},
             }
             if whole is not None:
                 beside = {ENDS: "at rest, beside the recipe", FORCES: "forces, beside it"}
@@ -239,21 +170,11 @@ class Ablation:
             lines.append(line)
         return pd.DataFrame(lines)
 
-    def histories(self) -> dict[str, list[Measured]]:
-        """Variant → what it was after each epoch, the last one too, where that was measured."""
-        found: dict[str, list[Measured]] = {}
-        for one in self.curves:
-            found.setdefault(one.name, []).append(one)
-        for one in self.measured:
-            if one.name in found:
-                found[one.name].append(one)
-        return found
-
     def curve(self) -> list[dict[str, Any]]:
-        """The same as numbers, for `plot_curve`: (ratio, low, high) of both errors."""
+        """Curves as numbers, for `plot_curve`: (ratio, low, high) of both errors."""
         rows = []
-        for name, history in self.histories().items():
-            for one in history:
+        for name, points in self.curves.items():
+            for one in points:
                 row: dict[str, Any] = {"variant": variant(name).title, "updates": one.updates}
                 for column in (ENDS, FORCES):
                     change = self.compare(one, column)
@@ -272,8 +193,8 @@ class Ablation:
                     "n": f"{len(one.structures)}",
                     **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
                 }
-                for name, history in self.histories().items()
-                for one in history
+                for name, points in self.curves.items()
+                for one in points
             ]
         )
 
@@ -282,21 +203,54 @@ class Ablation:
         found = [("Variants of the recipe", self.frame())]
         return [*found, ("Over updates", self.curve_frame())] if self.curves else found
 
+    def origins(self) -> list[Provenance]:
+        """Where the trainings come from."""
+        return [made for one in self.measured for made in one.origins.values()]
+
     def __str__(self) -> str:
         parts = [
-            f"{title}\n\n{format_table(frame, rule=False)}" for title, frame in self.sections()
+            f"{title}\n\n{format_table(table, rule=False)}" for title, table in self.sections()
         ]
-        made = [f"{origin.command} (commit {origin.commit})" for origin in self.origins.values()]
-        return "\n\n".join([*parts, "Made by\n\n" + "\n".join(made)])
+        made = "\n".join(f"{made.command} (commit {made.commit})" for made in self.origins())
+        return "\n\n".join([*parts, f"Made by\n\n{made}"])
 
     def to_markdown(self) -> str:
         """The tables, and where they are from."""
-        tables = [f"**{title}**\n\n{format_markdown(frame)}" for title, frame in self.sections()]
+        tables = [f"**{title}**\n\n{format_markdown(table)}" for title, table in self.sections()]
         made = [
-            f"- `{origin.command}`, commit {origin.commit}, {origin.machine}"
-            for origin in self.origins.values()
+            f"- `{made.command}`, commit {made.commit}, {made.machine}" for made in self.origins()
         ]
         return "\n\n".join([*tables, "\n".join(made)])
+
+
+def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:
+    """Seeds of one variant (and epoch) together."""
+    first = tables[0]
+    share = 1.0 if first.epoch is None else first.epoch / first.note["epochs"]
+    return Measured(
+        first.variant,
+        round(share * first.note["updates"]),
+        first.note["folds"],
+        {table.seed: table.report for table in tables},
+        {table.seed: table.origin for table in tables},
+        names,
+    )
+
+
+def _points(tables: list[Table]) -> list[Measured]:
+    """A variant's curve: of the seeds and structures that were measured after every epoch."""
+    by_seed = {
+        seed: {table.epoch: table for table in tables if table.seed == seed}
+        for seed in {table.seed for table in tables}
+    }
+    every = [*range(1, tables[0].note["epochs"]), None]
+    whole = [points for points in by_seed.values() if all(epoch in points for epoch in every)]
+    if not whole or len(every) == 1:
+        return []
+    common = frozenset.intersection(
+        *(frozenset(table.report.structures) for points in whole for table in points.values())
+    )
+    return [_merged([points[epoch] for points in whole], common) for epoch in every]
 
 
 def _signed(percent: float) -> str:

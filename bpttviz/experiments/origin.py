@@ -38,8 +38,14 @@ class Provenance:
 
 def commit_here() -> str:
     """The commit of the checkout that the package is in, or its version; "+" where it differs."""
-    root = Path(bpttviz.__file__).parents[1]
+    package = Path(bpttviz.__file__)
+    root = package.parents[1]
     try:
+        subprocess.run(  # or the checkout around it is somebody else's
+            ["git", "-C", str(root), "ls-files", "--error-unmatch", str(package)],
+            capture_output=True,
+            check=True,
+        )
         found = subprocess.run(
             ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
             capture_output=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bpttviz._files import read_json, write_atomic
+from bpttviz._files import FolderLock, read_json, write_atomic
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.cost import PAIRED_FILE, format_paired
 from bpttviz.experiments.origin import Provenance, commit_here, machine_here
@@ -113,8 +113,8 @@ def growth_table(rows: list[dict]) -> str:
 
 def write_origin(folder: Path, what: str, command: str, device: str) -> None:
     """Note in a folder where one of its measurements comes from."""
-    file = folder / ORIGINS
-    known = read_json(file) if file.exists() else {}
-    machine = machine_here(torch.device(device))
-    known[what] = asdict(Provenance(command, commit_here(), machine=machine))
-    write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+    file, machine = folder / ORIGINS, machine_here(torch.device(device))
+    with FolderLock(folder, ORIGINS, wait=60):
+        known = read_json(file) if file.exists() else {}
+        known[what] = asdict(Provenance(command, commit_here(), machine=machine))
+        write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")

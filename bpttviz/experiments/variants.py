@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bpttviz.provenance import specification
 from bpttviz.relaxation.adjoints.unrolled import DetachedBPTT
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.schedule import ConstantSchedule
@@ -29,6 +30,20 @@ class Variant:
     change: Callable[[Recipe], Recipe]
     replay: bool = False
 
+    def applied(self, recipe: Recipe) -> Recipe:
+        """The recipe changed.
+
+        Raises:
+            ValueError: nothing changes, as where nothing is rehearsed anyway.
+        """
+        changed = self.change(recipe)
+        if changed is not recipe and specification(changed) == specification(recipe):
+            raise ValueError(
+                f"the variant {self.name!r} ({self.title}) is the recipe itself here: what it "
+                "changes is not there, as unlabelled structures of a data set that has none"
+            )
+        return changed
+
 
 def _papers(recipe: Recipe) -> Recipe:
     """Starts, a constant rate and the last weights; nothing is kept."""
@@ -46,7 +61,7 @@ PRESSURE = 0.5  # amu^½ Å per GPa; 1 GPa is half a percent of silicon's lattic
 
 WHOLE = Variant("recipe", "the recipe", lambda recipe: recipe)
 REPLAYED = Variant("replay", "own minima replayed too", lambda recipe: recipe, replay=True)
-PAPER = Variant("paper", "the paper's way: starts alone, nothing else", _papers)
+PAPER = Variant("paper", "the paper's way", _papers)
 VARIANTS = (
     WHOLE,
     REPLAYED,

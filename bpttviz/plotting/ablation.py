@@ -23,7 +23,7 @@ def plot_curve(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
 
     Args:
         rows: what `Ablation.curve` returns: ``variant``, ``updates``, and for ``dq_rest`` and
-            ``force_mae`` (ratio, low, high) against pretrained.
+            ``force_mae`` (ratio, low, high) against pretrained; what is not known has no panel.
 
     Raises:
         TypeError, ValueError: something else, or no rows.
@@ -35,7 +35,15 @@ def plot_curve(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
         raise ValueError("rows must be what Ablation.curve returns")
     picture = AccessibleFigure((9.6, 4.0))
     words = []
-    for axes, (column, title) in zip(picture.subplots(1, 2), PANELS.items(), strict=True):
+    shown = {
+        column: title
+        for column, title in PANELS.items()
+        if all(np.isfinite(row[column][0]) for row in given)
+    }
+    if not shown:
+        raise ValueError("rows have neither ends nor forces to compare")
+    panels = picture.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (column, title) in zip(panels, shown.items(), strict=True):
         despine(axes)
         axes.axhline(0, color=GREY, linewidth=1)
         for place, name in enumerate(dict.fromkeys(row["variant"] for row in given)):

@@ -73,9 +73,9 @@ class PressureRehearsal(Objective):
         return draw.some(name, "pressure", len(self.structures), self.count)
 
     def work(self, reference: ReferenceRelaxation) -> float:
-        """Atoms of both cells, without a second derivative: as many as the structure has."""
+        """Half of its atoms: two cells, but no second derivative."""
         atoms = sum(len(one.numbers) for one in self.structures) / len(self.structures)
-        return atoms * min(self.count, len(self.structures))
+        return atoms / 2 * min(self.count, len(self.structures))
 
     def _of_one(self, potential: Potential, name: str, draw: Draw) -> Tensor:
         changes: list[Callable[[], Tensor]] = [

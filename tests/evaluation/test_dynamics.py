@@ -57,10 +57,27 @@ def test_held_atoms_stay_and_nothing_else_makes_sense():
     some = replace(one, fixed=torch.tensor([True, False, True, True]))
     (found,) = short_dynamics(network(), some, steps=5)
     assert found.farthest > 0
-    with pytest.raises(ValueError, match="all atoms of s0 are held"):
+    with pytest.raises(ValueError, match="nothing can move in s0: all of its atoms are held"):
         short_dynamics(network(), replace(one, fixed=torch.ones(4, dtype=torch.bool)), steps=5)
     for wrong in ({"temperature": 0}, {"steps": 0}, {"seed": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             short_dynamics(network(), one, **wrong)
     with pytest.raises(TypeError, match="potential must be"):
         short_dynamics("chgnet", one)
+
+
+def test_few_atoms_scatter_and_do_not_explode_by_that():
+    pair = bv.Structures.from_ase([Atoms("Si2", [[0, 0, 0], [0.6, 0, 0]])])
+    found = [short_dynamics(quadratic(+1), pair, steps=200, seed=seed)[0] for seed in range(8)]
+    assert [one.exploded for one in found] == [""] * 8
+    alone = bv.Structures.from_ase([Atoms("Si", [[0, 0, 0]])])
+    with pytest.raises(ValueError, match="it has a single atom"):
+        short_dynamics(quadratic(+1), alone)
+
+
+def test_forces_that_are_none_are_told_at_once():
+    broken = bv.ForceFunction(
+        lambda structures, _: structures.positions * torch.nan, torch.nn.Linear(1, 1)
+    )
+    (found,) = short_dynamics(broken, atoms(3))
+    assert (found.steps, found.exploded) == (0, "forces are not finite where it starts")

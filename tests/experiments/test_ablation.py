@@ -12,8 +12,10 @@ from test_trial import data
 import bpttviz as bv
 from bpttviz.cli import trial as command
 from bpttviz.cli.main import main
-from bpttviz.experiments import ablation
-from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, write_tables
+from bpttviz.evaluation.words import minima_that_changed
+from bpttviz.experiments import ablation_tables
+from bpttviz.experiments.ablation import ENDS, FORCES, Ablation
+from bpttviz.experiments.ablation_tables import write_tables
 from bpttviz.experiments.protocol import PaperRecipe
 from bpttviz.experiments.trial import Trial, parts_of
 from bpttviz.experiments.variants import VARIANTS, variant
@@ -61,6 +63,26 @@ def test_what_is_shared_is_of_one_map_and_one_set(tmp_path):
         Trial(network(), data(), other, tmp_path / "paper", folds=2, shared=tmp_path)
 
 
+def test_a_variant_that_changes_nothing_is_refused():
+    with pytest.raises(ValueError, match="'no-rehearsal' .* is the recipe itself here"):
+        variant("no-rehearsal").applied(bv.Recipe())
+    assert variant("recipe").applied(bv.Recipe()).unlabelled is None
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["--variant", "paper", "--replay"], "--variant replay"),
+        (["--variant", "paper", "--parts", "test"], "compared on folds"),
+        (["--variant", "nothing"], "no variant 'nothing'"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_a_sentence(tmp_path, capsys, more, match):
+    assert main(["trial", "--potential", "painn", "--out", str(tmp_path / "o"), *more]) == 1
+    assert match in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_the_papers_way_is_that_of_the_protocol():
     config = variant("paper").change(bv.Recipe(epochs=3)).config(5)
     assert config == PaperRecipe().config
@@ -72,13 +94,6 @@ def test_the_papers_way_is_that_of_the_protocol():
 def trial(place, name="recipe", **changes):
     settings = {"folds": 2, "progress": False, "curve": True, "shared": place, **changes}
     return Trial(network(), data(), variant(name).change(RECIPE), place / name, **settings)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def springs_have_a_name():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ablation, "load_dataset", lambda _: data())
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +113,7 @@ def test_variants_are_told_side_by_side(made):
     assert (recipe.name, paper.name) == ("recipe", "paper")
     assert list(paper.reports) == [0, 1]
     assert recipe.updates == RECIPE.epochs * 4
-    assert [one.updates for one in found.histories()["paper"]] == [4, 8, 12]
+    assert [one.updates for one in found.curves["paper"]] == [4, 8, 12]
     assert sorted(recipe.structures) == sorted(data().all.names)
 
     report = trial(made).report(["fold-0", "fold-1"])
@@ -144,33 +159,80 @@ def test_seeds_are_averaged_as_ratios_are(made):
     assert paper.values("dq_rest")[name] == pytest.approx((each[0] * each[1]) ** 0.5)
 
 
+def test_minima_are_counted_as_in_reports(made):
+    paper = Ablation.read(made).measured[1]
+    for what, names in paper.minima().items():
+        each = [minima_that_changed(r, "pretrained", "fine-tuned")[what] for r in
+                paper.reports.values()]  # fmt: skip
+        expected = {name: sum(name in one for one in each) for one in each for name in one}
+        assert names == [f"{name} ({count} of 2)" for name, count in expected.items()]
+
+
+def test_seeds_and_curves_of_other_folds_are_told_of_what_they_share(tmp_path):
+    one = trial(tmp_path, curve=False)
+    one.run(["fold-0", "fold-1"], [0])
+    one.run(["fold-1"], [1])
+    write_tables(one, "recipe", "network", "springs", "bpttviz trial")
+    (whole,) = Ablation.read(tmp_path).measured
+    assert list(whole.reports) == [0, 1]
+    assert whole.structures == one.parts["fold-1"].held_out.names
+    assert not Ablation.read(tmp_path).curves
+
+    paper = trial(tmp_path, "paper")
+    paper.run(["fold-0"])
+    trial(tmp_path, "paper", curve=False).run(["fold-1"])
+    write_tables(paper, "paper", "network", "springs", "bpttviz trial")
+    found = Ablation.read(tmp_path)
+    assert len(found.measured[1].structures) == 8
+    shared = [point.structures for point in found.curves["paper"]]
+    assert shared == [paper.parts["fold-0"].held_out.names] * 3
+
+
+def test_a_table_keeps_the_note_of_where_it_was_made(made, monkeypatch):
+    before = (made / "tables" / "provenance.json").read_text()
+    monkeypatch.setattr(ablation_tables, "commit_here", lambda: "another")
+    write_tables(trial(made), "recipe", "network", "springs", "another command")
+    assert (made / "tables" / "provenance.json").read_text() == before
+
+
 def test_what_is_no_folder_of_variants_is_named(made, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no variant"):
         Ablation.read(tmp_path / "nothing")
     tables = shutil.copytree(made / "tables", tmp_path / "tables")
     notes = tables / "provenance.json"
-    told = json.loads(notes.read_text())
-    told["paper-1.csv"]["dataset"] = "others"
-    notes.write_text(json.dumps(told))
-    with pytest.raises(ValueError, match="of one potential on one data set.*network on others"):
-        Ablation.read(tmp_path)
-    told["paper-1.csv"]["dataset"] = "springs"
-    notes.write_text(json.dumps(told))
+    whole = json.loads(notes.read_text())
+
+    def refused(match, **changes):
+        told = {**whole, "paper-1.csv": {**whole["paper-1.csv"], **changes}}
+        notes.write_text(json.dumps(told))
+        with pytest.raises(ValueError, match=match):
+            Ablation.read(tmp_path)
+
+    refused("of one potential on one data set.*network on others", dataset="others")
+    refused("in 3 folds", folds=3)
+    for damaged in ({}, [], {"paper-1.csv": {}}):
+        notes.write_text(json.dumps(damaged))
+        with pytest.raises(ValueError, match=r"are not what `bpttviz trial --variant` leaves"):
+            Ablation.read(tmp_path)
+    notes.write_text(json.dumps(whole))
+    lines = (tables / "paper-1.csv").read_text().splitlines()
+    for some in (lines[:1], lines[:-1]):
+        (tables / "paper-1.csv").write_text("\n".join(some) + "\n")
+        with pytest.raises(ValueError, match=r"paper-1\.csv"):
+            Ablation.read(tmp_path)
     (tables / "mine.csv").write_text("x")
     with pytest.raises(ValueError, match=r"mine\.csv is not named"):
         Ablation.read(tmp_path)
 
 
-def test_what_is_committed_says_where_it_is_from(monkeypatch, capsys):
-    monkeypatch.undo()
-    monkeypatch.setattr(ablation, "load_dataset", bv.load_dataset)
+def test_what_is_committed_says_where_it_is_from(capsys):
     found = Ablation.read()
     assert (found.potential, found.data) == ("chgnet", "si-defects")
     assert {"recipe", "replay", "paper"} <= {one.name for one in found.measured}
-    assert all(origin.command and origin.commit for origin in found.origins.values())
+    assert all(origin.command and origin.commit for origin in found.origins())
     parts = parts_of(bv.load_dataset("si-defects"))
     folds = {name for part in parts.values() for name in part.held_out.names}
-    for one in [*found.measured, *found.curves]:
+    for one in found.measured:
         assert set(one.structures) <= folds
     assert main(["ablation"]) == 0
-    assert "the paper's way: starts alone" in capsys.readouterr().out
+    assert "the paper's way" in capsys.readouterr().out

@@ -84,19 +84,22 @@ def variant_rows() -> list[Evidence]:
     """Folds by structure of the paper's way, and with own minima replayed: a table a seed."""
     found = Ablation.read()
     data = data_set(found.data)
-    folds = [part for name, part in parts_of(data).items() if name.startswith("fold-")]
     rows = []
     for one in found.measured:
         if one.name not in (PAPER.name, REPLAYED.name):
             continue
         for seed, report in one.reports.items():
             held_out = set(report.structures)
-            parts = [part for part in folds if held_out >= set(part.held_out.names)]
-            file = f"{one.name}-{seed}.csv"
-            origin = replace(found.origins[file], source=f"experiments/stored/ablation/{file}")
+            parts = [
+                part
+                for name, part in parts_of(data, one.folds).items()
+                if name.startswith("fold-") and held_out >= set(part.held_out.names)
+            ]
+            source = f"experiments/stored/ablation/{one.name}-{seed}.csv"
             rows += rows_of_parts(
-                found.data, found.potential, parts, FOLDS,
-                Report(report.rows, noise_floor=data.noise_floor), origin,
+                found.data, found.potential, parts, one.folds,
+                Report(report.rows, noise_floor=data.noise_floor),
+                replace(one.origins[seed], source=source),
                 replay=one.name == REPLAYED.name,
                 method=BPTT if one.name == PAPER.name else BOTH_ENDS,
             )  # fmt: skip

@@ -130,8 +130,9 @@ def another_set(setting: Setting, tuned: Potential, start: Evidence) -> list[Evi
 
 
 def at_600_kelvin(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:
-    """A picosecond from some reference ends: how many explode, how warm and how far the rest is."""
-    some = setting.held_out[:: max(1, len(setting.held_out) // WARMED)][:WARMED]
+    """A picosecond from some reference ends: how many explode that did not, and how the rest is."""
+    mobile = [place for place, r in enumerate(setting.held_out) if int((~r.end.fixed).sum()) > 1]
+    some = setting.held_out[mobile[:: max(1, len(mobile) // WARMED)][:WARMED]]
     found = {
         name: short_dynamics(potential, some.ends())
         for name, potential in ((PRETRAINED, setting.potential), (FINE_TUNED, tuned))
@@ -144,7 +145,8 @@ def at_600_kelvin(setting: Setting, tuned: Potential, start: Evidence) -> list[E
         )
         for name, runs in found.items()
     ]
-    lost = sum(bool(one.exploded) for one in found[FINE_TUNED])
+    pairs = zip(found[PRETRAINED], found[FINE_TUNED], strict=True)
+    lost = sum(bool(after.exploded) and not before.exploded for before, after in pairs)
     return [
         replace(
             start, question=f"{len(some)} ends of the test part", quantity="explode",

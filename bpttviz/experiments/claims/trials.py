@@ -9,7 +9,7 @@ import numpy as np
 
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.claims.ends import RECIPE_NAMES, rows_of_report
-from bpttviz.experiments.claims.evidence import ENDS, Evidence, write_rows
+from bpttviz.experiments.claims.evidence import ENDS, Evidence, read_rows, write_rows
 from bpttviz.experiments.methods import BOTH_ENDS
 from bpttviz.experiments.origin import Provenance, commit_here, machine_here
 from bpttviz.experiments.protocol import Question, as_file_name
@@ -83,6 +83,12 @@ def write_trial(trial: Trial, data_name: str, potential: str, command: str) -> l
             what = as_file_name(f"trial{replayed}-{potential}-{data_name}-{seed}")
             file = trial.out / "rows" / f"{what}.jsonl"
             file.parent.mkdir(exist_ok=True)
-            write_rows(file, rows)
+            kept = {_key(row): row for row in read_rows(file)} if file.exists() else {}
+            write_rows(file, [kept.get(_key(row), row) for row in rows])
             written.append(file)
     return written
+
+
+def _key(row: Evidence) -> tuple[str, str, str]:
+    """What a row says, and by what command: the same one keeps the commit that it was made at."""
+    return str(row), row.part, row.provenance.command
