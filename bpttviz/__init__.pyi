@@ -13,6 +13,8 @@ from .distances import rmsd as rmsd
 from .evaluation.bulk import BulkProperties as BulkProperties
 from .evaluation.bulk import bulk_properties as bulk_properties
 from .evaluation.bulk import compare_bulk as compare_bulk
+from .evaluation.dynamics import Dynamics as Dynamics
+from .evaluation.dynamics import short_dynamics as short_dynamics
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
