@@ -15,7 +15,8 @@ from taught import labelled
 import bpttviz as bv
 from bpttviz.cli.main import _parser, main
 from bpttviz.evaluation import rest
-from bpttviz.experiments.claims import evidence, paper
+from bpttviz.experiments import origin
+from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.claim import (
     Above,
     Below,
@@ -188,10 +189,10 @@ def test_committed_rows_say_where_they_are_from_and_are_small(committed):
 
 
 def test_a_machine_is_called_by_what_was_used_of_it(monkeypatch):
-    here = evidence.machine() | {"gpu": "a GPU", "processor": "a processor"}
-    monkeypatch.setattr(evidence, "machine", lambda: here)
-    assert evidence.machine_here(torch.device("cpu")).startswith("a processor, ")
-    assert evidence.machine_here(torch.device("cuda:0")).startswith("a GPU, ")
+    here = origin.machine() | {"gpu": "a GPU", "processor": "a processor"}
+    monkeypatch.setattr(origin, "machine", lambda: here)
+    assert origin.machine_here(torch.device("cpu")).startswith("a processor, ")
+    assert origin.machine_here(torch.device("cuda:0")).startswith("a GPU, ")
 
 
 def test_shipped_runs_give_the_figures_of_their_card():

@@ -38,12 +38,16 @@ def _by_folds(question: str, count: int) -> str:
     folds = int(question.split()[0])
     if folds == FOLDS:
         return f"all {count}, by five folds"
-    return f"{count}, {NUMBERS[folds]} of five folds"
+    return f"{count}, {NUMBERS[folds]} fold{'s' * (folds > 1)}"
 
 
 LINES = (
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
+        lambda question: question.endswith(" folds"), _by_folds,
+    ),
+    Line(
+        "far starts, the paper's way", RECIPE_NAMES[BPTT],
         lambda question: question.endswith(" folds"), _by_folds,
     ),
     Line(
