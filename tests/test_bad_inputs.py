@@ -318,6 +318,7 @@ CALLS = {
         "costs": [{"mode": "full", "steps": 2, "peak_bytes": 1e8, "seconds": 1.0},
                   {"mode": "full", "steps": 4, "peak_bytes": 2e8, "seconds": 2.0}],
     },
+    "plotting.plot_dose": lambda: {"rows": bv.stored_ablation().curve()},
     "plotting.plot_growth": lambda: {
         "rows": [{"size": {"series": "steps", "steps": k}, "seconds": k, "growth_bytes": 1e6 * k}
                  for k in (5, 10)],
@@ -392,7 +393,8 @@ NOT_SWEPT = {
     "plotting.AccessibleFigure", "plotting.WalkerPath",
     "plotting.Ways", "Robustness", "GradientTrace", "define", "landscape_examples", "shipped_runs",
     "read_answers", "Ranks", "data_parallel",
-    "shipped_report", "BulkProperties", "Dynamics", "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
+    "shipped_report", "BulkProperties", "Dynamics", "Ablation", "stored_ablation",
+    "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
     "Schedule",
     "ConstantSchedule",
 }  # fmt: skip
@@ -630,6 +632,7 @@ SPECIAL = {
         "a string", "bytes", nowhere="no/such/x.gif", a_folder="."
     ),
     ("plotting.plot_costs", "costs"): but(mixed=[{}], words=["x"]),
+    ("plotting.plot_dose", "rows"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_growth", "rows"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_curves", "values"): but(
         nothing={}, empty={"a": ([], [])}, uneven={"a": ([1], [1, 2])}

@@ -31,9 +31,9 @@ def run(choices: argparse.Namespace) -> int:
 
     found = Ablation.read(STORED if choices.out is None else choices.out)
     if choices.curve is not None:
-        from bpttviz.plotting.ablation import plot_curve
+        from bpttviz.plotting.ablation import plot_dose
 
-        figure = plot_curve(found.curve())
+        figure = plot_dose(found.curve())
         write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
     if choices.out is not None:
         write_atomic(Path(choices.out) / "ablation.txt", f"{found}\n")

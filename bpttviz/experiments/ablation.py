@@ -62,6 +62,19 @@ class Measured:
             means = np.exp(np.log(np.array(columns)).mean(axis=0))
         return dict(zip(self.structures, map(float, means), strict=True))
 
+    def slope(self) -> tuple[float, float]:
+        """Of predicted against reference forces, before and after: mean of structures and seeds.
+
+        Below 1 the potential is too soft; beyond it is too hasty.
+        """
+        rows = [
+            [report.row(potential, name).force_slope for potential in (PRETRAINED, FINE_TUNED)]
+            for report in self.reports.values()
+            for name in self.structures
+        ]
+        before, after = np.array(rows).mean(axis=0)
+        return float(before), float(after)
+
     def group_of(self, name: str) -> str:
         """The group of a structure."""
         return next(iter(self.reports.values())).row(PRETRAINED, name).group
@@ -160,6 +173,7 @@ class Ablation:
                 "seeds": f"{len(one.reports)}",
                 "n": f"{len(one.structures)}",
                 **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
+                "slope of forces": "{:.2f} → {:.2f}".format(*one.slope()),
                 "worse": "—" if ends is None else f"{ends.worse} of {ends.judged}",
                 **{f"minima {w}": ", ".join(names) or "none" for w, names in minima.items()},
             }
@@ -171,11 +185,13 @@ class Ablation:
         return pd.DataFrame(lines)
 
     def curve(self) -> list[dict[str, Any]]:
-        """Curves as numbers, for `plot_curve`: (ratio, low, high) of both errors."""
+        """Curves as numbers, for `plot_dose`: (ratio, low, high) of both errors; the slope."""
         rows = []
         for name, points in self.curves.items():
             for one in points:
-                row: dict[str, Any] = {"variant": variant(name).title, "updates": one.updates}
+                row: dict[str, Any] = {
+                    "variant": variant(name).title, "updates": one.updates, "slope": one.slope(),
+                }  # fmt: skip
                 for column in (ENDS, FORCES):
                     change = self.compare(one, column)
                     nothing = (np.nan,) * 3
@@ -192,6 +208,7 @@ class Ablation:
                     "updates": f"{one.updates}",
                     "n": f"{len(one.structures)}",
                     **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
+                    "slope of forces": f"{one.slope()[1]:.2f}",
                 }
                 for name, points in self.curves.items()
                 for one in points
@@ -221,6 +238,14 @@ class Ablation:
             f"- `{made.command}`, commit {made.commit}, {made.machine}" for made in self.origins()
         ]
         return "\n\n".join([*tables, "\n".join(made)])
+
+
+def stored_ablation() -> Ablation:
+    """Variants of the recipe that come with the package, measured on silicon defects held out.
+
+    `bpttviz ablation` prints them, `plotting.plot_dose` draws both errors over updates.
+    """
+    return Ablation.read()
 
 
 def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:

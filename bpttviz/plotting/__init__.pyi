@@ -1,3 +1,4 @@
+from .ablation import plot_dose as plot_dose
 from .answers import plot_answers as plot_answers
 from .atoms import plot_forces as plot_forces
 from .atoms import plot_parity as plot_parity

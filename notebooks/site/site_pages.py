@@ -16,7 +16,7 @@ import bpttviz as bv
 from bpttviz.experiments.ablation import Ablation
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.speed_record import SpeedRecord
-from bpttviz.plotting.ablation import plot_curve
+from bpttviz.plotting.ablation import plot_dose
 from bpttviz.plotting.gradients import plot_growth
 from bpttviz.teaching.glossary import GLOSSARY
 
@@ -156,7 +156,7 @@ def ablation(folder: Path) -> str:
         f"columns compare a variant with the whole recipe.\n\n{record.to_markdown()}\n"
     )
     if record.curve():
-        figure = plot_curve(record.curve())
+        figure = plot_dose(record.curve())
         (folder / "curve.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/curve.png)\n"
     return raised(section)

@@ -19,7 +19,7 @@ from bpttviz.experiments.ablation_tables import write_tables
 from bpttviz.experiments.protocol import PaperRecipe
 from bpttviz.experiments.trial import Trial, parts_of
 from bpttviz.experiments.variants import VARIANTS, variant
-from bpttviz.plotting.ablation import plot_curve
+from bpttviz.plotting.ablation import plot_dose
 
 RECIPE = replace(LONG, epochs=3)
 
@@ -135,10 +135,14 @@ def test_variants_are_told_side_by_side(made):
     rows = found.curve()
     assert [row["updates"] for row in rows] == [4, 8, 12] * 2
     assert rows[2]["dq_rest"] == pytest.approx((alone.ratio, *alone.interval), rel=1e-4)
-    assert "after 12 updates" in plot_curve(rows).alt_text
+    assert "after 12 updates" in plot_dose(rows).alt_text
+    assert "slope" not in plot_dose(rows).alt_text  # springs have no frames with forces
+    known = [{**row, "slope": (0.7, 1.1), "force_mae": (1.2, 1.1, 1.3)} for row in rows]
+    assert "slope of forces, the paper's way: 0.70 to 1.10" in plot_dose(known).alt_text
+    assert len(plot_dose(known).axes) == 3
     for wrong in ([], [{"updates": 3}]):
         with pytest.raises(ValueError, match="Ablation|--curve"):
-            plot_curve(wrong)
+            plot_dose(wrong)
 
 
 def test_a_curve_ends_where_a_training_without_one_does(made, tmp_path):
