@@ -20,6 +20,7 @@ from bpttviz.experiments.protocol import PaperRecipe
 from bpttviz.experiments.trial import Trial, parts_of
 from bpttviz.experiments.variants import VARIANTS, variant
 from bpttviz.plotting.ablation import plot_dose
+from bpttviz.training.shipped import card_of, shelf
 
 RECIPE = replace(LONG, epochs=3)
 
@@ -238,5 +239,10 @@ def test_what_is_committed_says_where_it_is_from(capsys):
     folds = {name for part in parts.values() for name in part.held_out.names}
     for one in found.measured:
         assert set(one.structures) <= folds
+    card = card_of(shelf() / "si-defects" / "chgnet")
+    for line in found.frame().to_dict("records"):
+        told = [line[name] for name in ("ΔQ at rest", "after K steps", "force error")]
+        cells = [line["variant"], line["n"], *told, line["slope of forces"]]
+        assert f"| {' | '.join(cells)} |" in card
     assert main(["ablation"]) == 0
     assert "the paper's way" in capsys.readouterr().out
