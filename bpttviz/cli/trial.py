@@ -88,6 +88,7 @@ def run(choices: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     called = label(choices.potential, choices)
     command = f"bpttviz trial {told(choices.potential, choices)} --dataset {choices.dataset}"
+    command += f" --out {'trial' if chosen is None else 'ablation'}"
     command += "".join(f" --{name}" for name in ("replay", "curve") if getattr(choices, name))
     if choices.folds != FOLDS:
         command += f" --folds {choices.folds}"

@@ -22,6 +22,10 @@ from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
 
 ENDS, AFTER_K, FORCES = "dq_rest", "dq_k", "force_mae"
 HEADINGS = {ENDS: "ΔQ at rest", AFTER_K: "after K steps", FORCES: "force error"}
+# Forces where the reference's is below 0.1 eV/Å, and above.
+BY_STRENGTH = {"force_mae_weak": "weak forces", "force_mae_strong": "strong forces"}
+RESOLVED = 0.1  # amu^½ Å: within it a factor says nothing
+FAR = 3.0  # times: a structure that rests so much farther has left its site
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,15 @@ class Measured:
         ]
         before, after = np.array(rows).mean(axis=0)
         return float(before), float(after)
+
+    def left(self) -> list[str]:
+        """Structures that rest more than three times as far from the reference end as before.
+
+        Where a site is no minimum any more, the start and the reference end leave it alike: that
+        is no "lost" minimum in `minima`, which asks whether these two still meet.
+        """
+        before, after = self.values("dq_rest", after=False), self.values("dq_rest")
+        return [name for name in after if after[name] > FAR * max(before[name], RESOLVED)]
 
     def group_of(self, name: str) -> str:
         """The group of a structure."""
@@ -173,8 +186,10 @@ class Ablation:
                 "seeds": f"{len(one.reports)}",
                 "n": f"{len(one.structures)}",
                 **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
+                **{heading: self.change(one, column) for column, heading in BY_STRENGTH.items()},
                 "slope of forces": "{:.2f} → {:.2f}".format(*one.slope()),
                 "worse": "—" if ends is None else f"{ends.worse} of {ends.judged}",
+                "three times as far": ", ".join(one.left()) or "none",
                 **{f"minima {w}": ", ".join(names) or "none" for w, names in minima.items()},
             }
             if whole is not None:
