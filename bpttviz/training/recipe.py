@@ -43,7 +43,8 @@ class Recipe:
             lost.
         rehearsal: weight of keeping them, amu^½ Å per eV/Å.
         pressure: weight of keeping the potential's own pressure on them (`PressureRehearsal`),
-            amu^½ Å per GPa; 0 leaves it, and with it the lattice constant, to chance.
+            amu^½ Å per GPa: 0.5 is what was tried. 0 leaves it, and with it the lattice constant,
+            to chance.
         minima: the potential's own relaxations of such structures (`own_relaxations`), whose ends
             are to stay minima (`Replay`); or None. It takes half as long again, and keeps what
             rehearsed forces alone do not: shallow minima.
