@@ -347,7 +347,7 @@ def concatenate(batches: Sequence[Structures]) -> Structures:
 
 
 def scaled(structures: Structures, factor: float) -> Structures:
-    """Cells and places of a batch stretched alike, about the origin."""
+    """Cells (B, 3, 3) Å and places (N, 3) Å of a batch times one factor, about the origin."""
     return replace(
         structures, positions=factor * structures.positions, cell=factor * structures.cell
     )

@@ -60,13 +60,7 @@ def run(choices: argparse.Namespace) -> int:
 
     chosen = None if choices.variant is None else variant(choices.variant)
     if chosen is not None:
-        if choices.replay:
-            raise ValueError("--replay is a variant of its own: --variant replay")
-        choices.parts = choices.parts or [f"fold-{number}" for number in range(choices.folds)]
-        if not all(part.startswith("fold-") for part in choices.parts):
-            raise ValueError(
-                "variants are compared on folds: the test part is looked at once, after a choice"
-            )
+        choices.parts = _folds_of_a_variant(choices)
     out = Path(choices.out) / (chosen.name if chosen is not None else "")
     data = load_dataset(choices.dataset)
     potential = load_chosen(choices.potential, choices).potential
@@ -99,6 +93,22 @@ def run(choices: argparse.Namespace) -> int:
         write_tables(trial, chosen.name, called, choices.dataset, command)
     print((out / "report.txt").read_text(encoding="utf-8"))
     return 0
+
+
+def _folds_of_a_variant(choices: argparse.Namespace) -> list[str]:
+    """The folds that a variant is tried on, all by default.
+
+    Raises:
+        ValueError: another part, or --replay.
+    """
+    if choices.replay:
+        raise ValueError("--replay is a variant of its own: --variant replay")
+    parts = choices.parts or [f"fold-{number}" for number in range(choices.folds)]
+    if not all(part.startswith("fold-") for part in parts):
+        raise ValueError(
+            "variants are compared on folds: the test part is looked at once, after a choice"
+        )
+    return parts
 
 
 def _recipe(replay: bool, data: DatasetSplits, potential: Potential) -> Recipe:

@@ -44,7 +44,7 @@ def short_dynamics(
     steps: int = 500,
     seed: int = 0,
 ) -> list[Dynamics]:
-    """Langevin dynamics (ASE's, 2 fs a step) of each structure.
+    """Langevin dynamics (ASE's, 2 fs a step, friction 0.02/fs) of each structure.
 
     Velocities are drawn from the Maxwell-Boltzmann distribution; held atoms stay where they are.
     A structure explodes where forces are not finite, atoms come too close for the potential, or
@@ -56,6 +56,9 @@ def short_dynamics(
         temperature: K.
         steps: of 2 fs; 500 are a picosecond.
         seed: of velocities and thermostat: the same for the same structure under any potential.
+
+    Returns:
+        One `Dynamics` a structure, in their order.
 
     Raises:
         TypeError: no potential or structures.

@@ -79,7 +79,7 @@ class Measured:
         before, after = np.array(rows).mean(axis=0)
         return float(before), float(after)
 
-    def left(self) -> list[str]:
+    def strayed(self) -> list[str]:
         """Structures that rest more than three times as far from the reference end as before.
 
         Where a site is no minimum any more, the start and the reference end leave it alike: that
@@ -189,7 +189,7 @@ class Ablation:
                 **{heading: self.change(one, column) for column, heading in BY_STRENGTH.items()},
                 "slope of forces": "{:.2f} → {:.2f}".format(*one.slope()),
                 "worse": "—" if ends is None else f"{ends.worse} of {ends.judged}",
-                "three times as far": ", ".join(one.left()) or "none",
+                "three times as far": ", ".join(one.strayed()) or "none",
                 **{f"minima {w}": ", ".join(names) or "none" for w, names in minima.items()},
             }
             if whole is not None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bpttviz._files import FolderLock, read_json, write_atomic
+from bpttviz._files import FolderLock, read_json
 from bpttviz.evaluation.report import Report
-from bpttviz.experiments.origin import Provenance, commit_here, machine_here
+from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED, Trial
 from bpttviz.experiments.variants import variant
@@ -64,14 +63,8 @@ def write_tables(trial: Trial, name: str, potential: str, data: str, command: st
                     machine_here(trial.potential.device),
                 )  # fmt: skip
                 report.to_csv(file)
-                _note(folder / ORIGINS, file.name, {**about, **asdict(origin)})
+                add_note(folder / ORIGINS, file.name, {**about, **asdict(origin)})
     return written
-
-
-def _note(file: Path, table: str, origin: dict[str, Any]) -> None:
-    known = read_json(file) if file.exists() else {}
-    known[table] = origin
-    write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)

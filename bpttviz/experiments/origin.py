@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import bpttviz
+from bpttviz._files import read_json, write_atomic
 from bpttviz.experiments.speed import machine
 
 
@@ -73,3 +76,10 @@ def machine_here(device: torch.device) -> str:
     processor = here["gpu"] if device.type == "cuda" else here["processor"]
     used = f"{here['threads']} of {os.cpu_count()} cores"
     return f"{processor}, {used}, torch {here['versions']['torch']}"
+
+
+def add_note(file: Path, what: str, note: dict[str, Any]) -> None:
+    """Put a note under a key of a JSON file, beside those that are there; lock it before."""
+    known = read_json(file) if file.exists() else {}
+    known[what] = note
+    write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from bpttviz._files import FolderLock, read_json, write_atomic
+from bpttviz._files import FolderLock, read_json
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.cost import PAIRED_FILE, format_paired
-from bpttviz.experiments.origin import Provenance, commit_here, machine_here
+from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
 from bpttviz.experiments.speed import speed_table
 from bpttviz.profiling import exponent
 
@@ -115,6 +114,4 @@ def write_origin(folder: Path, what: str, command: str, device: str) -> None:
     """Note in a folder where one of its measurements comes from."""
     file, machine = folder / ORIGINS, machine_here(torch.device(device))
     with FolderLock(folder, ORIGINS, wait=60):
-        known = read_json(file) if file.exists() else {}
-        known[what] = asdict(Provenance(command, commit_here(), machine=machine))
-        write_atomic(file, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+        add_note(file, what, asdict(Provenance(command, commit_here(), machine=machine)))

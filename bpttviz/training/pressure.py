@@ -9,19 +9,17 @@ import torch
 from ase import units
 from torch import Tensor
 
-from bpttviz._checks import instance_of, number, whole
-from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+from bpttviz._checks import instance_of, number
+from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
-from bpttviz.structures import StructureError, Structures, concatenate, scaled, to_structures
-from bpttviz.training.draws import Draw
-from bpttviz.training.objectives import Objective, require_arguments
-from bpttviz.training.one_by_one import mean_one_by_one
+from bpttviz.structures import StructureError, Structures, concatenate, scaled
+from bpttviz.training.rehearsal import Rehearsal
 
 LARGEST_STRAIN = 0.05
 
 
-class PressureRehearsal(Objective):
+class PressureRehearsal(Rehearsal):
     """The mean absolute change of the pressure, GPa, on unlabelled structures.
 
     A relaxation at a fixed cell says nothing of the pressure, so that fine-tuning is free to change
@@ -45,6 +43,8 @@ class PressureRehearsal(Objective):
             below 1.
     """
 
+    purpose = "pressure"
+
     def __init__(
         self, potential: Potential, structures: Structures, strain: float = 0.01, count: int = 1
     ):
@@ -54,37 +54,22 @@ class PressureRehearsal(Objective):
                 f"{type(potential).__name__} has no energy that its forces follow from, and so no "
                 "pressure to keep"
             )
-        batch = to_structures("structures", structures).to("cpu")
+        super().__init__(structures, count)
         self.strain = number("strain", strain, above=0, most=LARGEST_STRAIN)
-        self.count = whole("count", count)
-        self.structures = [batch[index] for index in range(len(batch))]
         self.pressures = [self._kept(potential, structure) for structure in self.structures]
 
-    def loss(
-        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
-    ) -> Tensor:
-        """Mean change (B,) of the pressure of the structures drawn for each reference, GPa."""
-        require_arguments(potential, references, draw)
-        draw = Draw(0, 0) if draw is None else draw
-        return torch.stack([self._of_one(potential, name, draw) for name in references.names])
+    def change(self, potential: Potential, place: int) -> Callable[[], Tensor]:
+        """Absolute change of the pressure of one structure, GPa."""
 
-    def places(self, name: str, draw: Draw) -> list[int]:
-        """Which of the structures are drawn for one reference."""
-        return draw.some(name, "pressure", len(self.structures), self.count)
+        def change() -> Tensor:
+            now = pressure(potential, self.structures[place], self.strain)
+            return (now - self.pressures[place]).abs()
+
+        return change
 
     def work(self, reference: ReferenceRelaxation) -> float:
-        """Half of its atoms: two cells, but no second derivative."""
-        atoms = sum(len(one.numbers) for one in self.structures) / len(self.structures)
-        return atoms / 2 * min(self.count, len(self.structures))
-
-    def _of_one(self, potential: Potential, name: str, draw: Draw) -> Tensor:
-        changes: list[Callable[[], Tensor]] = [
-            lambda place=place: (  # type: ignore[misc]  # bound now, called later
-                pressure(potential, self.structures[place], self.strain) - self.pressures[place]
-            ).abs()
-            for place in self.places(name, draw)
-        ]
-        return mean_one_by_one(potential, changes)
+        """Half of what its atoms say: two cells, but no second derivative."""
+        return super().work(reference) / 2
 
     def _kept(self, potential: Potential, structure: Structures) -> float:
         """The pressure of one structure before, GPa, checked."""

@@ -1,7 +1,11 @@
-"""`RehearsalLoss`: the pretrained potential's own forces, where nobody has better ones."""
+"""`RehearsalLoss`: the pretrained potential's own forces, where nobody has better ones.
+
+`Rehearsal` is what it shares with `PressureRehearsal`: unlabelled structures, some drawn an update.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +22,57 @@ from bpttviz.training.objectives import Objective, require_arguments
 from bpttviz.training.one_by_one import force_error_of, mean_one_by_one
 
 
-class RehearsalLoss(Objective):
+class Rehearsal(Objective):
+    """Base of objectives on M unlabelled structures, of which a few are drawn in each update.
+
+    Define `change`, and say by ``purpose`` which stream of random numbers draws.
+
+    Args:
+        structures: M of them; what `Structures.from_ase` takes is converted.
+        count: how many are drawn for each training structure in an epoch; all where there are
+            fewer. In validation it is always the same ones.
+
+    Raises:
+        TypeError, ValueError: no structures, or ``count`` below 1.
+    """
+
+    purpose: str
+
+    def __init__(self, structures: Structures, count: int):
+        batch = to_structures("structures", structures).to("cpu")
+        self.count = whole("count", count)
+        self.structures = [batch[index] for index in range(len(batch))]
+
+    @abstractmethod
+    def change(self, potential: Potential, place: int) -> Callable[[], Tensor]:
+        """How far the structure of that place is from what was before (a scalar), when called."""
+
+    def loss(
+        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
+    ) -> Tensor:
+        """Mean change (B,) of the structures drawn for each reference."""
+        require_arguments(potential, references, draw)
+        draw = Draw(0, 0) if draw is None else draw
+        return torch.stack(
+            [
+                mean_one_by_one(
+                    potential, [self.change(potential, p) for p in self.places(name, draw)]
+                )
+                for name in references.names
+            ]
+        )
+
+    def places(self, name: str, draw: Draw) -> list[int]:
+        """Which of the structures are drawn for one reference."""
+        return draw.some(name, self.purpose, len(self.structures), self.count)
+
+    def work(self, reference: ReferenceRelaxation) -> float:
+        """The mean number of atoms of its structures, times how many are drawn."""
+        atoms = sum(len(one.numbers) for one in self.structures) / len(self.structures)
+        return atoms * min(self.count, len(self.structures))
+
+
+class RehearsalLoss(Rehearsal):
     """The mean absolute change of forces, eV/Å, on unlabelled structures: nothing is to be lost.
 
     The potential's forces before fine-tuning are computed once, here, and kept; in each update a
@@ -39,37 +93,16 @@ class RehearsalLoss(Objective):
         ValueError: ``count`` below 1, or a structure whose atoms are all held.
     """
 
+    purpose = "rehearsal"
+
     def __init__(self, potential: Potential, structures: Structures, count: int = 1):
         instance_of("potential", potential, Potential, "bv.CHGNet()")
-        batch = to_structures("structures", structures).to("cpu")
-        self.count = whole("count", count)
-        self.structures = [batch[index] for index in range(len(batch))]
+        super().__init__(structures, count)
         self.forces = [_forces(potential, structure) for structure in self.structures]
 
-    def loss(
-        self, potential: Potential, references: RelaxationDataset, draw: Draw | None = None
-    ) -> Tensor:
-        """Mean change (B,) of the forces on the structures drawn for each reference, eV/Å."""
-        require_arguments(potential, references, draw)
-        draw = Draw(0, 0) if draw is None else draw
-        losses = [self._of_one(potential, name, draw) for name in references.names]
-        return torch.stack(losses)
-
-    def places(self, name: str, draw: Draw) -> list[int]:
-        """Which of the structures are drawn for one reference."""
-        return draw.some(name, "rehearsal", len(self.structures), self.count)
-
-    def _of_one(self, potential: Potential, name: str, draw: Draw) -> Tensor:
-        errors: list[Callable[[], Tensor]] = [
-            force_error_of(potential, self.structures[place], self.forces[place])
-            for place in self.places(name, draw)
-        ]
-        return mean_one_by_one(potential, errors)
-
-    def work(self, reference: ReferenceRelaxation) -> float:
-        """The mean number of atoms of its structures, times how many are drawn."""
-        atoms = sum(len(one.numbers) for one in self.structures) / len(self.structures)
-        return atoms * min(self.count, len(self.structures))
+    def change(self, potential: Potential, place: int) -> Callable[[], Tensor]:
+        """Mean absolute change of the forces on one structure, eV/Å."""
+        return force_error_of(potential, self.structures[place], self.forces[place])
 
     def config(self) -> dict[str, Any]:
         """What it depends on: the structures, the forces to be kept, and how many are drawn."""

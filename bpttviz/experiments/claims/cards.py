@@ -13,12 +13,7 @@ from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.splits import DatasetSplits
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.ends import RECIPE_NAMES
-from bpttviz.experiments.claims.evidence import (
-    ENDS,
-    FORCES,
-    SHARE,
-    Evidence,
-)
+from bpttviz.experiments.claims.evidence import ENDS, FORCES, SHARE, Evidence
 from bpttviz.experiments.methods import FORCES as FORCE_MATCHED
 from bpttviz.experiments.origin import Provenance
 from bpttviz.experiments.protocol import BPTT, SCALAR
