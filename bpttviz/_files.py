@@ -37,7 +37,9 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[Path], objec
 
     The content is written under another name, forced to the disk, and moved. Whatever goes wrong,
     the file of before is intact and nothing unfinished is left. Permissions are those that the
-    umask gives a new file, whatever the writer does. A link is followed, not replaced.
+    umask gives a new file, whatever the writer does. A link is followed, not replaced. Of a process that is killed meanwhile a file
+    ``.*.unfinished`` stays, which the next `FolderLock` on the folder removes; a function that keeps
+    files of its own beside the one it is given may leave those.
 
     Args:
         path: the file; its folder must exist.
@@ -61,7 +63,7 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[Path], objec
                 file.write(content.encode() if isinstance(content, str) else content)
         if callable(content):
             content(unfinished)
-            os.chmod(unfinished, mode)  # safetensors makes files that only their owner can read
+            os.chmod(unfinished, mode)  # some writers make files that only their owner can read
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, target)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from ase import Atoms
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from bpttviz._checks import file_path
@@ -105,7 +105,7 @@ class GradientTrace:
             tensors[name] = getattr(self, name).to(torch.float64 if wide else torch.float32)
         known = {"name": self.name, "places_matter": self.places_matter, "made": dict(self.made)}
         header = {_KEY: json.dumps(known)}
-        write_atomic(path, lambda place: save_file(tensors, place, header))
+        write_atomic(path, safetensors_bytes(tensors, header))
         return path
 
     @classmethod

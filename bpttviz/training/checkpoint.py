@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from bpttviz._files import UNDESCRIBED, write_atomic
@@ -46,7 +46,7 @@ def write(folder: Path, header: dict, tensors: dict[str, Tensor]) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / FILE, lambda path: save_file(tensors, path, {"bpttviz": text}))
+        write_atomic(folder / FILE, safetensors_bytes(tensors, {"bpttviz": text}))
         write_atomic(folder / "run.json", text)
     except (OSError, SafetensorError) as error:
         kept = "the state saved before is intact" if earlier else "nothing was saved yet"

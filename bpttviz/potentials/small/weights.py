@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 
 from bpttviz._files import write_atomic
 from bpttviz._tensor_checks import require_dtype
@@ -35,7 +35,7 @@ def save_weights(potential: Potential, card: dict[str, Any], path: Path) -> None
     config = potential.config() | {"elements": card["elements"]}
     header = {"class": type(potential).__name__, "config": config, "card": card}
     tensors = {k: v.detach().cpu().contiguous() for k, v in potential.state_dict().items()}
-    write_atomic(path, lambda place: save_file(tensors, place, {KEY: json.dumps(header)}))
+    write_atomic(path, safetensors_bytes(tensors, {KEY: json.dumps(header)}))
 
 
 def weights_file(kind: type[Potential]) -> Path:
