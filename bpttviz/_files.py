@@ -36,10 +36,10 @@ def write_atomic(path: str | Path, content: str | bytes | Callable[[Path], objec
     """Put a file in place in one move, so that no reader ever finds half of it.
 
     The content is written under another name, forced to the disk, and moved. Whatever goes wrong,
-    the file of before is intact and nothing unfinished is left. Permissions are those that the
-    umask gives a new file, whatever the writer does. A link is followed, not replaced. Of a process that is killed meanwhile a file
-    ``.*.unfinished`` stays, which the next `FolderLock` on the folder removes; a function that keeps
-    files of its own beside the one it is given may leave those.
+    the file of before is intact and nothing unfinished is left. (A process that is killed leaves
+    ``.*.unfinished``, which the next `FolderLock` on the folder removes; what a writer keeps beside
+    the file that it is given is its own.) Permissions are those that the umask gives a new file,
+    whatever the writer does. A link is followed, not replaced.
 
     Args:
         path: the file; its folder must exist.

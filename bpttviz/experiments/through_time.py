@@ -1,0 +1,133 @@
+"""How much the gradient through time turns the gradient: with it, and without, on the same paths.
+
+The endpoint loss's gradient is a sum over steps. Without what goes through time (`DetachedBPTT`)
+each step's force is pushed as if no later step answered to it; with it (`CheckpointedBPTT`) what
+later steps would have put right anyway counts for less. An optimiser that scales each weight's
+gradient, as Adam does, sees directions, hardly lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bpttviz._checks import instance_of
+from bpttviz._files import read_json, write_atomic
+from bpttviz._tensor_checks import gradients_enabled
+from bpttviz.datasets.library import load_dataset
+from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.distances import delta_q
+from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
+from bpttviz.experiments.trial import parts_of
+from bpttviz.potentials.base import Potential
+from bpttviz.potentials.pretrained.chgnet import CHGNet
+from bpttviz.relaxation.adjoints.base import Adjoint
+from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, DetachedBPTT
+from bpttviz.relaxation.relax import relax
+from bpttviz.relaxation.rules import UpdateRule
+from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.training.recipe import Recipe
+
+STORED = Path(__file__).with_name("stored") / "through_time"
+TABLE, ORIGIN = "chgnet.csv", "provenance.json"
+COLUMNS = ("structure", "group", "dq_k", "cosine", "length")
+
+
+def through_time(
+    potential: Potential, references: RelaxationDataset, rule: UpdateRule, stop: StoppingCriterion
+) -> pd.DataFrame:
+    """Both gradients of ΔQ after K steps with respect to all weights, structure by structure.
+
+    Args:
+        potential: with weights to be trained.
+        references: B relaxations, from their own starts.
+        rule: moves the atoms.
+        stop: after how many steps.
+
+    Returns:
+        A line a structure: ``structure`` and ``group``; ``dq_k``, amu^½ Å; ``cosine`` of the angle
+        between the two gradients; ``length`` of that through time, in lengths of the other.
+
+    Raises:
+        TypeError: an argument of another kind.
+        ValueError: a gradient is zero or not finite, so that it has no direction.
+    """
+    instance_of("potential", potential, Potential, "bv.CHGNet()")
+    instance_of("references", references, RelaxationDataset, "data.train")
+    return pd.DataFrame(_lines(potential, references, rule, stop), columns=list(COLUMNS))
+
+
+def _lines(
+    potential: Potential, references: RelaxationDataset, rule: UpdateRule, stop: StoppingCriterion
+) -> Iterator[tuple]:
+    for reference in references:
+        one = RelaxationDataset([reference])
+        loss, whole = _gradient(potential, one, rule, stop, CheckpointedBPTT())
+        _, part = _gradient(potential, one, rule, stop, DetachedBPTT())
+        lengths = float(whole.norm()), float(part.norm())
+        if not 0 < min(lengths) <= max(lengths) < float("inf"):
+            raise ValueError(
+                f"{reference.name}: its gradients have lengths {lengths[0]:g} and {lengths[1]:g}, "
+                "and so no directions to compare; it rests where it should, or ran away"
+            )
+        cosine = float(whole @ part) / (lengths[0] * lengths[1])
+        yield reference.name, reference.group, loss, cosine, lengths[0] / lengths[1]
+
+
+def _gradient(
+    potential: Potential, one: RelaxationDataset, rule: UpdateRule, stop: StoppingCriterion,
+    adjoint: Adjoint,
+) -> tuple[float, Tensor]:  # fmt: skip
+    """ΔQ after K steps, and its gradient with respect to all weights as one vector."""
+    weights = [w for w in potential.parameters() if w.requires_grad]
+    device = potential.device
+    with gradients_enabled():
+        relaxation = relax(potential, one.starts().to(device), rule, stop, adjoint)
+        loss = delta_q(relaxation.final, one.ends().to(device)).sum()
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+    return float(loss.detach()), torch.cat([g.reshape(-1) for g in found if g is not None])
+
+
+def stored_through_time() -> tuple[pd.DataFrame, Provenance]:
+    """What comes with the package: pretrained CHGNet on silicon defects, and where it is from."""
+    return pd.read_csv(STORED / TABLE), Provenance(**read_json(STORED / ORIGIN)[TABLE])
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """How alike the two gradients are, in a sentence."""
+    cosine, length = table["cosine"], table["length"]
+    return (
+        f"With what goes through time the gradient keeps its direction to a cosine of "
+        f"{np.median(cosine):.2f} ({cosine.min():.2f} to {cosine.max():.2f}) and has "
+        f"{np.median(length):.2g} times the length ({length.min():.2g} to {length.max():.2g}): "
+        f"median and range of {len(table)} structures."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make what comes with the package again: a quarter of an hour of one core."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder")
+    out = parser.parse_args(arguments).out
+    potential, recipe = CHGNet(), Recipe()
+    held_out = parts_of(load_dataset("si-defects"))["fold-0"].held_out
+    table = through_time(potential, held_out, recipe.rule, recipe.stop)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / TABLE, table.to_csv(index=False, float_format="%.4g"))
+    origin = Provenance(
+        "python -m bpttviz.experiments.through_time --out through_time", commit_here(),
+        held_out.fingerprint(), None, machine_here(potential.device),
+    )  # fmt: skip
+    add_note(out / ORIGIN, TABLE, asdict(origin))
+    print(in_words(table))
+
+
+if __name__ == "__main__":
+    main()
