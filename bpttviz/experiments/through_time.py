@@ -23,16 +23,14 @@ from bpttviz._files import read_json, write_atomic
 from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
-from bpttviz.distances import delta_q
 from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
 from bpttviz.experiments.trial import parts_of
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
-from bpttviz.relaxation.adjoints.base import Adjoint
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT, DetachedBPTT
-from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
+from bpttviz.training.objectives import EndpointLoss
 from bpttviz.training.recipe import Recipe
 
 STORED = Path(__file__).with_name("stored") / "through_time"
@@ -67,10 +65,12 @@ def through_time(
 def _lines(
     potential: Potential, references: RelaxationDataset, rule: UpdateRule, stop: StoppingCriterion
 ) -> Iterator[tuple]:
+    through = EndpointLoss(rule, stop, CheckpointedBPTT())
+    without = EndpointLoss(rule, stop, DetachedBPTT())
     for reference in references:
         one = RelaxationDataset([reference])
-        loss, whole = _gradient(potential, one, rule, stop, CheckpointedBPTT())
-        _, part = _gradient(potential, one, rule, stop, DetachedBPTT())
+        loss, whole = _gradient(through, potential, one)
+        _, part = _gradient(without, potential, one)
         lengths = float(whole.norm()), float(part.norm())
         if not 0 < min(lengths) <= max(lengths) < float("inf"):
             raise ValueError(
@@ -82,15 +82,12 @@ def _lines(
 
 
 def _gradient(
-    potential: Potential, one: RelaxationDataset, rule: UpdateRule, stop: StoppingCriterion,
-    adjoint: Adjoint,
-) -> tuple[float, Tensor]:  # fmt: skip
+    objective: EndpointLoss, potential: Potential, one: RelaxationDataset
+) -> tuple[float, Tensor]:
     """ΔQ after K steps, and its gradient with respect to all weights as one vector."""
     weights = [w for w in potential.parameters() if w.requires_grad]
-    device = potential.device
     with gradients_enabled():
-        relaxation = relax(potential, one.starts().to(device), rule, stop, adjoint)
-        loss = delta_q(relaxation.final, one.ends().to(device)).sum()
+        loss = objective.loss(potential, one).sum()
         found = torch.autograd.grad(loss, weights, allow_unused=True)
     return float(loss.detach()), torch.cat([g.reshape(-1) for g in found if g is not None])
 

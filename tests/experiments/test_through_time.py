@@ -18,6 +18,7 @@ class Tether(bv.Potential):
 
     dtype = torch.float64
     stiffness = 1.5
+    places_matter = True
 
     def __init__(self):
         super().__init__()
