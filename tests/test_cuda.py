@@ -140,3 +140,13 @@ def test_a_run_of_the_gpu_goes_on_and_is_measured_on_the_cpu(defects, tmp_path):
     assert run.potential.device.type == "cpu"
     report = bv.evaluate({"tuned": bv.load_run(tmp_path).potential}, defects, progress=False)
     assert len(report.rows) == len(defects)
+
+
+def test_a_training_by_the_recipe_goes_on_where_it_began(data, defects, tmp_path):
+    recipe = bv.Recipe(data.unlabelled, steps=STEPS, pressure=0.5)
+    potential = bv.CHGNet(device=GPU)
+    for epochs in (1, 2):
+        objective = recipe.objective(potential)  # its forces end in other digits each time
+        config = replace(recipe.config(2), epochs=epochs)
+        run = bv.finetune(potential, defects, objective, config, out=tmp_path, progress=False)
+    assert {update["epoch"] for update in run.history} == {1, 2}

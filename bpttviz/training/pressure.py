@@ -12,7 +12,6 @@ from torch import Tensor
 from bpttviz._checks import instance_of, number
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
 from bpttviz.structures import StructureError, Structures, concatenate, scaled
 from bpttviz.training.rehearsal import Rehearsal
 
@@ -54,7 +53,7 @@ class PressureRehearsal(Rehearsal):
                 f"{type(potential).__name__} has no energy that its forces follow from, and so no "
                 "pressure to keep"
             )
-        super().__init__(structures, count)
+        super().__init__(potential, structures, count)
         self.strain = number("strain", strain, above=0, most=LARGEST_STRAIN)
         self.pressures = [self._kept(potential, structure) for structure in self.structures]
 
@@ -83,13 +82,8 @@ class PressureRehearsal(Rehearsal):
         return found
 
     def config(self) -> dict[str, Any]:
-        """What it depends on: structures, pressures to be kept, strain, and how many are drawn."""
-        return {
-            "structures": [fingerprint_structures(structure) for structure in self.structures],
-            "pressures": fingerprint_tensors(torch.tensor(self.pressures, dtype=torch.float64)),
-            "strain": self.strain,
-            "count": self.count,
-        }
+        """What every rehearsal depends on, and the strain."""
+        return {**super().config(), "strain": self.strain}
 
     def __repr__(self) -> str:
         return (

@@ -15,7 +15,7 @@ from torch import Tensor
 from bpttviz._checks import instance_of, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
+from bpttviz.provenance import fingerprint, fingerprint_structures
 from bpttviz.structures import StructureError, Structures, to_structures
 from bpttviz.training.draws import Draw
 from bpttviz.training.objectives import Objective, require_arguments
@@ -23,22 +23,26 @@ from bpttviz.training.one_by_one import force_error_of, mean_one_by_one
 
 
 class Rehearsal(Objective):
-    """Base of objectives on M unlabelled structures, of which a few are drawn in each update.
+    """Base of objectives that keep what a potential said of M unlabelled structures.
 
-    Define `change`, and say by ``purpose`` which stream of random numbers draws.
+    A few of them are drawn in each update. Define `change`, and say by ``purpose`` which stream of
+    random numbers draws.
 
     Args:
+        potential: before fine-tuning.
         structures: M of them; what `Structures.from_ase` takes is converted.
         count: how many are drawn for each training structure in an epoch; all where there are
             fewer. In validation it is always the same ones.
 
     Raises:
-        TypeError, ValueError: no structures, or ``count`` below 1.
+        TypeError, ValueError: no potential, no structures, or ``count`` below 1.
     """
 
     purpose: str
 
-    def __init__(self, structures: Structures, count: int):
+    def __init__(self, potential: Potential, structures: Structures, count: int):
+        instance_of("potential", potential, Potential, "bv.CHGNet()")
+        self.kept = fingerprint(potential)
         batch = to_structures("structures", structures).to("cpu")
         self.count = whole("count", count)
         self.structures = [batch[index] for index in range(len(batch))]
@@ -65,6 +69,18 @@ class Rehearsal(Objective):
     def places(self, name: str, draw: Draw) -> list[int]:
         """Which of the structures are drawn for one reference."""
         return draw.some(name, self.purpose, len(self.structures), self.count)
+
+    def config(self) -> dict[str, Any]:
+        """What it depends on: the potential that is kept, where, and how many are drawn.
+
+        Its weights, not what it said: a GPU says another last digit each time, and a run would
+        never be taken for the same again.
+        """
+        return {
+            "potential": self.kept,
+            "structures": [fingerprint_structures(structure) for structure in self.structures],
+            "count": self.count,
+        }
 
     def work(self, reference: ReferenceRelaxation) -> float:
         """The mean number of atoms of its structures, times how many are drawn."""
@@ -96,21 +112,12 @@ class RehearsalLoss(Rehearsal):
     purpose = "rehearsal"
 
     def __init__(self, potential: Potential, structures: Structures, count: int = 1):
-        instance_of("potential", potential, Potential, "bv.CHGNet()")
-        super().__init__(structures, count)
+        super().__init__(potential, structures, count)
         self.forces = [_forces(potential, structure) for structure in self.structures]
 
     def change(self, potential: Potential, place: int) -> Callable[[], Tensor]:
         """Mean absolute change of the forces on one structure, eV/Å."""
         return force_error_of(potential, self.structures[place], self.forces[place])
-
-    def config(self) -> dict[str, Any]:
-        """What it depends on: the structures, the forces to be kept, and how many are drawn."""
-        return {
-            "structures": [fingerprint_structures(structure) for structure in self.structures],
-            "forces": fingerprint_tensors(*self.forces),
-            "count": self.count,
-        }
 
     def __repr__(self) -> str:
         return f"RehearsalLoss({len(self.structures)} structures, count={self.count})"

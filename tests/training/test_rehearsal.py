@@ -1,6 +1,7 @@
 """Forces that are to stay as they were before."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -70,6 +71,25 @@ def test_rehearsal_is_filed_under_forces_structures_and_count():
     assert len(set(said)) == len(said)
     assert json.dumps(specification(bv.RehearsalLoss(other(), starts(3)))) == said[0]
     assert repr(made[0]) == "RehearsalLoss(3 structures, count=1)"
+
+
+class Trembling(bv.Springs):
+    """Says another last digit each time, as a GPU does."""
+
+    def energy(self, structures):
+        return super().energy(structures) * (1 + 1e-14 * (time.perf_counter_ns() % 97))
+
+
+@pytest.mark.parametrize("kind", [bv.RehearsalLoss, bv.PressureRehearsal])
+def test_a_run_goes_on_where_forces_have_another_last_digit_each_time(tmp_path, kind):
+    potential, cells = Trembling.frustrated(), starts(3)
+    box = 20 * torch.eye(3, dtype=torch.float64).repeat(3, 1, 1)
+    cells = replace(cells, cell=box, pbc=torch.ones_like(cells.pbc))
+    call = {"out": tmp_path, "progress": False}
+    for epochs in (1, 2):
+        goal = bv.EndpointLoss(RULE, STOP) + kind(potential, cells)
+        run = bv.finetune(potential, references(2), goal, epochs=epochs, **call)
+    assert {update["epoch"] for update in run.history} == {1, 2}
 
 
 def test_what_cannot_be_rehearsed_is_refused():
