@@ -29,16 +29,18 @@ def run(choices: argparse.Namespace) -> int:
     from pathlib import Path
 
     from bpttviz._files import write_atomic
-    from bpttviz.experiments.ablation import Ablation
-    from bpttviz.experiments.ablation_tables import STORED
+    from bpttviz.experiments.ablation import Ablation, stored_ablations
 
-    found = Ablation.read(STORED if choices.out is None else choices.out)
+    all_found = (
+        [*stored_ablations().values()] if choices.out is None else [Ablation.read(choices.out)]
+    )
     if choices.curve is not None:
         from bpttviz.plotting.ablation import plot_dose
 
-        figure = plot_dose(found.curve())
+        figure = plot_dose(all_found[0].curve())
         write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
+    told = "\n\n".join(map(str, all_found))
     if choices.out is not None:
-        write_atomic(Path(choices.out) / "ablation.txt", f"{found}\n")
-    print(found)
+        write_atomic(Path(choices.out) / "ablation.txt", f"{told}\n")
+    print(told)
     return 0

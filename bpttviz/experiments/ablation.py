@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bpttviz._checks import text
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_markdown, format_table
@@ -128,8 +129,8 @@ class Ablation:
     noise_floor: float | None
 
     @classmethod
-    def read(cls, folder: str | Path = STORED) -> Ablation:
-        """What a folder holds; by default what is committed.
+    def read(cls, folder: str | Path) -> Ablation:
+        """What a folder holds.
 
         Raises:
             FileNotFoundError: no table of a variant.
@@ -232,8 +233,11 @@ class Ablation:
 
     def sections(self) -> list[tuple[str, pd.DataFrame]]:
         """(title, table) of all that is there."""
-        found = [("Variants of the recipe", self.frame())]
-        return [*found, ("Over updates", self.curve_frame())] if self.curves else found
+        of_what = f"{self.potential} on {self.data}"
+        found = [(f"Variants of the recipe, {of_what}", self.frame())]
+        if self.curves:
+            found.append((f"Over updates, {of_what}", self.curve_frame()))
+        return found
 
     def origins(self) -> list[Provenance]:
         """Where the trainings come from."""
@@ -255,12 +259,32 @@ class Ablation:
         return "\n\n".join([*tables, "\n".join(made)])
 
 
-def stored_ablation() -> Ablation:
+def stored_ablation(potential: str = "chgnet") -> Ablation:
     """Variants of the recipe that come with the package, measured on silicon defects held out.
 
     `bpttviz ablation` prints them, `plotting.plot_dose` draws both errors over updates.
+
+    Args:
+        potential: as a command line names it.
+
+    Raises:
+        TypeError: no string.
+        ValueError: none of that potential; names those that there are.
     """
-    return Ablation.read()
+    text("potential", potential)
+    known = {one.potential: one for one in stored_ablations().values()}
+    if potential not in known:
+        raise ValueError(
+            f"no variants of {potential!r} come with bpttviz; there are {', '.join(known)}"
+        )
+    return known[potential]
+
+
+def stored_ablations() -> dict[str, Ablation]:
+    """All that come with the package, a potential each, by the names of their folders."""
+    return {
+        folder.name: Ablation.read(folder) for folder in sorted(STORED.iterdir()) if folder.is_dir()
+    }
 
 
 def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:

@@ -13,7 +13,7 @@ import changes
 import nbformat
 
 import bpttviz as bv
-from bpttviz.experiments.ablation import Ablation
+from bpttviz.experiments.ablation import stored_ablations
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.speed_record import SpeedRecord
 from bpttviz.plotting.ablation import plot_dose
@@ -149,14 +149,15 @@ def speed(folder: Path) -> str:
 
 def ablation(folder: Path) -> str:
     """What the recipe's ingredients buy, as a section; the curve goes into a folder."""
-    record = Ablation.read()
+    records = list(stored_ablations().values())
+    tables = "\n\n".join(record.to_markdown() for record in records)
     section = (
         "## The recipe, ingredient by ingredient\n\n`bpttviz ablation` prints this from what is "
         "committed. Changes are against pretrained, on the same held-out structures; the last "
-        f"columns compare a variant with the whole recipe.\n\n{record.to_markdown()}\n"
+        f"columns compare a variant with the whole recipe.\n\n{tables}\n"
     )
-    if record.curve():
-        figure = plot_dose(record.curve())
+    if curve := records[0].curve():
+        figure = plot_dose(curve)
         (folder / "curve.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/curve.png)\n"
     return raised(section)

@@ -14,7 +14,7 @@ from bpttviz.cli import trial as command
 from bpttviz.cli.main import main
 from bpttviz.evaluation.words import minima_that_changed
 from bpttviz.experiments import ablation_tables
-from bpttviz.experiments.ablation import ENDS, FORCES, Ablation
+from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, stored_ablations
 from bpttviz.experiments.ablation_tables import write_tables
 from bpttviz.experiments.protocol import PaperRecipe
 from bpttviz.experiments.trial import Trial, parts_of
@@ -231,14 +231,18 @@ def test_what_is_no_folder_of_variants_is_named(made, tmp_path):
 
 
 def test_what_is_committed_says_where_it_is_from(capsys):
-    found = Ablation.read()
+    found = bv.stored_ablation()
     assert (found.potential, found.data) == ("chgnet", "si-defects")
     assert {"recipe", "replay", "paper"} <= {one.name for one in found.measured}
-    assert all(origin.command and origin.commit for origin in found.origins())
     parts = parts_of(bv.load_dataset("si-defects"))
     folds = {name for part in parts.values() for name in part.held_out.names}
-    for one in found.measured:
-        assert set(one.structures) <= folds
+    for stored in stored_ablations().values():
+        assert bv.stored_ablation(stored.potential).measured[0].structures
+        assert all(origin.command and origin.commit for origin in stored.origins())
+        for one in stored.measured:
+            assert set(one.structures) <= folds
+    with pytest.raises(ValueError, match="no variants of 'mace' come with bpttviz; there are chg"):
+        bv.stored_ablation("mace")
     card = card_of(shelf() / "si-defects" / "chgnet")
     for line in found.frame().to_dict("records"):
         told = [line[name] for name in ("ΔQ at rest", "after K steps", "force error")]

@@ -12,7 +12,7 @@ import numpy as np
 
 from bpttviz.evaluation.evaluate import TABLE
 from bpttviz.evaluation.report import Report
-from bpttviz.experiments.ablation import Ablation
+from bpttviz.experiments.ablation import Ablation, stored_ablations
 from bpttviz.experiments.claims import paper
 from bpttviz.experiments.claims.cards import card_rows, data_set
 from bpttviz.experiments.claims.evidence import NUMBER, Evidence, read_rows
@@ -82,7 +82,13 @@ def _rows_of_runs(
 
 def variant_rows() -> list[Evidence]:
     """Folds by structure of the paper's way, and with own minima replayed: a table a seed."""
-    found = Ablation.read()
+    return [
+        row for name, found in stored_ablations().items() for row in _rows_of_variants(name, found)
+    ]
+
+
+def _rows_of_variants(folder: str, found: Ablation) -> list[Evidence]:
+    """Those of one potential."""
     data = data_set(found.data)
     rows = []
     for one in found.measured:
@@ -95,7 +101,7 @@ def variant_rows() -> list[Evidence]:
                 for name, part in parts_of(data, one.folds).items()
                 if name.startswith("fold-") and held_out >= set(part.held_out.names)
             ]
-            source = f"experiments/stored/ablation/{one.name}-{seed}.csv"
+            source = f"experiments/stored/ablation/{folder}/{one.name}-{seed}.csv"
             rows += rows_of_parts(
                 found.data, found.potential, parts, one.folds,
                 Report(report.rows, noise_floor=data.noise_floor),
