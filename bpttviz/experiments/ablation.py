@@ -194,7 +194,11 @@ class Ablation:
                 **{f"minima {w}": ", ".join(names) or "none" for w, names in minima.items()},
             }
             if whole is not None:
-                beside = {ENDS: "at rest, beside the recipe", FORCES: "forces, beside it"}
+                beside = {
+                    ENDS: "at rest, beside the recipe",
+                    AFTER_K: "after K, beside it",
+                    FORCES: "forces, beside it",
+                }
                 for column, heading in beside.items():
                     line[heading] = "" if one is whole else self.change(one, column, whole)
             lines.append(line)
