@@ -115,7 +115,7 @@ def test_an_update_by_every_variant_is_that_of_the_cpu(variant, data, defects, t
     if variant.replay:
         recipe = replace(recipe, minima=bv.RelaxationDataset([data.train[1]]))
     recipe = variant.applied(recipe)
-    losses, changes = [], []
+    losses, lengths, changes = [], [], []
     for potential in twins():
         objective = recipe.objective(potential)
         # Away from what is kept: there the gradient of what keeps it is that of rounding.
@@ -125,9 +125,12 @@ def test_an_update_by_every_variant_is_that_of_the_cpu(variant, data, defects, t
         run = bv.finetune(potential, defects, objective, recipe.config(2), out=out, progress=False)
         assert json.loads((out / "run.json").read_text())["status"] == "finished"
         losses.append(run.history[0]["loss"])
+        lengths.append(run.history[0]["gradient_norm"])
         changes.append(flat(run.potential.parameters()) - before)
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    assert lengths[1] == pytest.approx(lengths[0], rel=1e-5)
     assert float(changes[0].norm()) > 0
+    assert float(changes[1].norm() / changes[0].norm()) == pytest.approx(1, abs=0.01)
     # Adam's first step is the gradient's sign, which rounding turns where there is no gradient.
     alike = (changes[0] * changes[1]).sum() / (changes[0].norm() * changes[1].norm())
     assert float(alike) > 0.99

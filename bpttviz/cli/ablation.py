@@ -21,7 +21,11 @@ recipe, structure by structure; intervals are of structures, not of trainings.""
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--curve", metavar="PNG", help="draw both errors over updates")
+    parser.add_argument(
+        "--curve",
+        metavar="PNG",
+        help="draw both errors over updates, of the first that has a curve",
+    )
 
 
 def run(choices: argparse.Namespace) -> int:
@@ -37,7 +41,8 @@ def run(choices: argparse.Namespace) -> int:
     if choices.curve is not None:
         from bpttviz.plotting.ablation import plot_dose
 
-        figure = plot_dose(all_found[0].curve())
+        curves = [one.curve() for one in all_found if one.curves]
+        figure = plot_dose(curves[0] if curves else [])
         write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
     told = "\n\n".join(map(str, all_found))
     if choices.out is not None:

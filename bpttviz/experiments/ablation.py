@@ -15,7 +15,7 @@ from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_markdown, format_table
 from bpttviz.evaluation.words import minima_that_changed
-from bpttviz.experiments.ablation_tables import STORED, Table, read_tables
+from bpttviz.experiments.ablation_tables import ORIGINS, STORED, Table, read_tables
 from bpttviz.experiments.origin import Provenance
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED
@@ -286,9 +286,8 @@ def stored_ablation(potential: str = "chgnet") -> Ablation:
 
 def stored_ablations() -> dict[str, Ablation]:
     """All that come with the package, a potential each, by the names of their folders."""
-    return {
-        folder.name: Ablation.read(folder) for folder in sorted(STORED.iterdir()) if folder.is_dir()
-    }
+    folders = sorted(file.parent for file in STORED.glob(f"*/{ORIGINS}"))
+    return {folder.name: Ablation.read(folder) for folder in folders}
 
 
 def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:

@@ -1,9 +1,9 @@
 """How much the gradient through time turns the gradient: with it, and without, on the same paths.
 
 The endpoint loss's gradient is a sum over steps. Without what goes through time (`DetachedBPTT`)
-each step's force is pushed as if no later step answered to it; with it (`CheckpointedBPTT`) what
-later steps would have put right anyway counts for less. An optimiser that scales each weight's
-gradient, as Adam does, sees directions, hardly lengths.
+each step's force is pushed as if no later step answered to it; with it (`CheckpointedBPTT`) a step
+counts, near a minimum, for less what later steps put right anyway. A factor that all structures
+share is nothing to Adam; one that differs among them gives them other weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bpttviz._checks import instance_of
-from bpttviz._files import read_json, write_atomic
+from bpttviz._files import FolderLock, read_json, require_unused, write_atomic
 from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
@@ -55,10 +55,18 @@ def through_time(
 
     Raises:
         TypeError: an argument of another kind.
-        ValueError: a gradient is zero or not finite, so that it has no direction.
+        StructureError: a structure that the potential cannot evaluate.
+        ValueError: no weight can be trained; or a gradient is zero or not finite, so that it has no
+            direction.
     """
     instance_of("potential", potential, Potential, "bv.CHGNet()")
     instance_of("references", references, RelaxationDataset, "data.train")
+    instance_of("rule", rule, UpdateRule, "bv.GradientDescent()")
+    instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(20)")
+    if not any(weight.requires_grad for weight in potential.parameters()):
+        raise ValueError(
+            "no weight of the potential can be trained: potential.requires_grad_(True)"
+        )
     return pd.DataFrame(_lines(potential, references, rule, stop), columns=list(COLUMNS))
 
 
@@ -88,8 +96,8 @@ def _gradient(
     weights = [w for w in potential.parameters() if w.requires_grad]
     with gradients_enabled():
         loss = objective.loss(potential, one).sum()
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
-    return float(loss.detach()), torch.cat([g.reshape(-1) for g in found if g is not None])
+        found = torch.autograd.grad(loss, weights, materialize_grads=True)
+    return float(loss.detach()), torch.cat([g.reshape(-1) for g in found])
 
 
 def stored_through_time() -> tuple[pd.DataFrame, Provenance]:
@@ -113,16 +121,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder")
     out = parser.parse_args(arguments).out
+    torch.set_num_threads(1)
     potential, recipe = CHGNet(), Recipe()
     held_out = parts_of(load_dataset("si-defects"))["fold-0"].held_out
-    table = through_time(potential, held_out, recipe.rule, recipe.stop)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / TABLE, table.to_csv(index=False, float_format="%.4g"))
-    origin = Provenance(
-        "python -m bpttviz.experiments.through_time --out through_time", commit_here(),
-        held_out.fingerprint(), None, machine_here(potential.device),
-    )  # fmt: skip
-    add_note(out / ORIGIN, TABLE, asdict(origin))
+    with FolderLock(out):
+        require_unused(out, (TABLE, ORIGIN))
+        table = through_time(potential, held_out, recipe.rule, recipe.stop)
+        write_atomic(out / TABLE, table.to_csv(index=False, float_format="%.4g"))
+        origin = Provenance(
+            "python -m bpttviz.experiments.through_time --out through_time", commit_here(),
+            held_out.fingerprint(), None, machine_here(potential.device),
+        )  # fmt: skip
+        add_note(out / ORIGIN, TABLE, asdict(origin))
     print(in_words(table))
 
 

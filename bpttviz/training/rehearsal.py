@@ -15,7 +15,7 @@ from torch import Tensor
 from bpttviz._checks import instance_of, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint, fingerprint_structures
+from bpttviz.provenance import fingerprint, fingerprint_structures, specification
 from bpttviz.structures import StructureError, Structures, to_structures
 from bpttviz.training.draws import Draw
 from bpttviz.training.objectives import Objective, require_arguments
@@ -42,7 +42,7 @@ class Rehearsal(Objective):
 
     def __init__(self, potential: Potential, structures: Structures, count: int):
         instance_of("potential", potential, Potential, "bv.CHGNet()")
-        self.kept = fingerprint(potential)
+        self.kept = {"potential": specification(potential), "weights": fingerprint(potential)}
         batch = to_structures("structures", structures).to("cpu")
         self.count = whole("count", count)
         self.structures = [batch[index] for index in range(len(batch))]
@@ -73,11 +73,11 @@ class Rehearsal(Objective):
     def config(self) -> dict[str, Any]:
         """What it depends on: the potential that is kept, where, and how many are drawn.
 
-        Its weights, not what it said: a GPU says another last digit each time, and a run would
+        Not what the potential said: on a GPU that has another last digit each time, and a run would
         never be taken for the same again.
         """
         return {
-            "potential": self.kept,
+            **self.kept,
             "structures": [fingerprint_structures(structure) for structure in self.structures],
             "count": self.count,
         }

@@ -156,8 +156,8 @@ def ablation(folder: Path) -> str:
         "committed. Changes are against pretrained, on the same held-out structures; the last "
         f"columns compare a variant with the whole recipe.\n\n{tables}\n"
     )
-    if curve := records[0].curve():
-        figure = plot_dose(curve)
+    if curves := [record.curve() for record in records if record.curves]:
+        figure = plot_dose(curves[0])
         (folder / "curve.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/curve.png)\n"
     return raised(section)

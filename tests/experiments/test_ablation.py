@@ -236,7 +236,12 @@ def test_what_is_committed_says_where_it_is_from(capsys):
     assert {"recipe", "replay", "paper"} <= {one.name for one in found.measured}
     parts = parts_of(bv.load_dataset("si-defects"))
     folds = {name for part in parts.values() for name in part.held_out.names}
-    for stored in stored_ablations().values():
+    known = stored_ablations()
+    assert len({one.potential for one in known.values()}) == len(known) > 1
+    assert set(known) == {file.name for file in ablation_tables.STORED.iterdir()}
+    for folder, stored in known.items():
+        assert folder == stored.potential.replace(":", "-")
+        assert stored.data == "si-defects"
         assert bv.stored_ablation(stored.potential).measured[0].structures
         assert all(origin.command and origin.commit for origin in stored.origins())
         for one in stored.measured:
@@ -249,4 +254,5 @@ def test_what_is_committed_says_where_it_is_from(capsys):
         cells = [line["variant"], line["n"], *told, line["slope of forces"]]
         assert f"| {' | '.join(cells)} |" in card
     assert main(["ablation"]) == 0
-    assert "the paper's way" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(f"Variants of the recipe, {one.potential}" in told for one in known.values())

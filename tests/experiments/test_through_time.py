@@ -8,7 +8,14 @@ from taught import references
 from torch import nn
 
 import bpttviz as bv
-from bpttviz.experiments.through_time import COLUMNS, in_words, stored_through_time, through_time
+from bpttviz.experiments.through_time import (
+    COLUMNS,
+    in_words,
+    main,
+    stored_through_time,
+    through_time,
+)
+from bpttviz.experiments.trial import parts_of
 
 RULE = bv.GradientDescent(0.1)
 
@@ -71,6 +78,27 @@ def test_what_has_no_gradient_has_no_direction():
         through_time(Tether(), still, RULE, bv.StoppingCriterion(2))
     with pytest.raises(TypeError, match="potential"):
         through_time(None, tethered(), RULE, bv.StoppingCriterion(2))
+    with pytest.raises(TypeError, match="rule"):
+        through_time(Tether(), tethered(), None, bv.StoppingCriterion(2))
+    with pytest.raises(ValueError, match="no weight of the potential can be trained"):
+        through_time(Tether().requires_grad_(False), tethered(), RULE, bv.StoppingCriterion(2))
+
+
+def test_what_is_committed_is_of_fold_0_and_told_in_a_sentence():
+    table, origin = stored_through_time()
+    held_out = parts_of(bv.load_dataset("si-defects"))["fold-0"].held_out
+    assert list(table["structure"]) == held_out.names
+    assert held_out.fingerprint() == origin.data
+    assert origin.commit
+    three = table.iloc[:3].assign(cosine=[0.5, 0.9, 0.7], length=[0.2, 1.5, 0.4])
+    assert "cosine of 0.70 (0.50 to 0.90)" in in_words(three)
+    assert "0.4 times the length (0.2 to 1.5): median and range of 3" in in_words(three)
+
+
+def test_a_folder_of_somebodys_is_not_written_over(tmp_path):
+    (tmp_path / "chgnet.csv").write_text("mine")
+    with pytest.raises(ValueError, match=r"chgnet\.csv is there already"):
+        main(["--out", str(tmp_path)])
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def test_it_holds_the_lattice_constant_that_another_objective_moves():
     assert moved[1] < 0.2 * moved[0]
 
 
-def test_it_is_filed_under_pressures_structures_strain_and_count():
+def test_it_is_filed_under_potential_structures_strain_and_count():
     one = crystals()
     made = [
         bv.PressureRehearsal(Swollen(), one),

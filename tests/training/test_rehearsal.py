@@ -59,7 +59,30 @@ def test_rehearsal_keeps_what_a_training_would_change():
     assert changes[1] < 0.5 * changes[0]
 
 
-def test_rehearsal_is_filed_under_forces_structures_and_count():
+class Stronger(bv.Springs):
+    """The same weights, and other forces, by a constant of its own."""
+
+    def __init__(self, *springs, factor=1.0):
+        super().__init__(*springs)
+        self.factor = factor
+
+    def config(self):
+        return {**super().config(), "factor": self.factor}
+
+    def energy(self, structures):
+        return self.factor * super().energy(structures)
+
+
+def test_two_potentials_of_the_same_weights_are_two():
+    springs = network().config().values()
+    one, other, again = (
+        bv.RehearsalLoss(Stronger(*springs, factor=factor), starts(3)) for factor in (1, 5, 1)
+    )
+    assert specification(one) != specification(other)
+    assert specification(one) == specification(again)
+
+
+def test_rehearsal_is_filed_under_potential_structures_and_count():
     made = [
         bv.RehearsalLoss(other(), starts(3)),
         bv.RehearsalLoss(network(), starts(3)),

@@ -106,16 +106,15 @@ def test_a_full_disk_leaves_the_previous_state_readable(tmp_path, monkeypatch):
     train = references()
     first = bv.finetune(network(), train, objective(), **{**SETTINGS, "epochs": 1}, out=tmp_path)
 
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half a fi")
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(bv.RunError, match=r"No space left.*saved before is intact"):
         bv.finetune(network(), train, objective(), **SETTINGS, out=tmp_path)
     monkeypatch.undo()
     assert torch.equal(weights(bv.load_run(tmp_path).potential), weights(first.potential))
-    assert not list(tmp_path.glob("*.unfinished"))
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["run.json", "run.safetensors"]
 
 
 def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
@@ -123,17 +122,14 @@ def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
         import os, signal, sys
         sys.path.insert(0, {HELPERS!r})
         import bpttviz as bv
-        from bpttviz.training import checkpoint
         from springs import network
         from taught import SETTINGS, objective, references
         out = {str(tmp_path)!r}
         bv.finetune(network(), references(), objective(), **{{**SETTINGS, "epochs": 1}}, out=out)
-        whole = checkpoint.save_file
-        def killed(tensors, path, metadata):
-            whole(tensors, path, metadata)
-            path.write_bytes(path.read_bytes()[:500])
+        def killed(unfinished, target):
+            os.truncate(unfinished, 500)
             os.kill(os.getpid(), signal.SIGKILL)
-        checkpoint.save_file = killed
+        os.replace = killed
         bv.finetune(network(), references(), objective(), **SETTINGS, out=out)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
@@ -143,6 +139,7 @@ def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
     resumed = bv.finetune(network(), references(), objective(), **SETTINGS, out=tmp_path)
     whole = bv.finetune(network(), references(), objective(), **SETTINGS)
     assert torch.equal(weights(resumed.potential), weights(whole.potential))
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["run.json", "run.safetensors"]
 
 
 def test_an_error_in_training_loses_no_update(tmp_path):
