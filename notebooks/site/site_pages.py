@@ -153,8 +153,8 @@ def ablation(folder: Path) -> str:
     tables = "\n\n".join(record.to_markdown() for record in records)
     section = (
         "## The recipe, ingredient by ingredient\n\n`bpttviz ablation` prints this from what is "
-        "committed. Changes are against pretrained, on the same held-out structures; the last "
-        f"columns compare a variant with the whole recipe.\n\n{tables}\n"
+        "committed. Changes are against pretrained, on n held-out structures; the last columns "
+        f"compare a variant with the whole recipe, on the same ones.\n\n{tables}\n"
     )
     if curves := [record.curve() for record in records if record.curves]:
         figure = plot_dose(curves[0])
