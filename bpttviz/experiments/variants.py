@@ -57,6 +57,10 @@ def _last_weights(recipe: Recipe) -> Recipe:
     return replace(recipe, schedule=ConstantSchedule(), average=None)
 
 
+def _detached(recipe: Recipe) -> Recipe:
+    return replace(recipe, adjoint=DetachedBPTT())
+
+
 PRESSURE = 0.5  # amu^½ Å per GPa; 1 GPa is half a percent of silicon's lattice constant
 
 WHOLE = Variant("recipe", "the recipe", lambda recipe: recipe)
@@ -72,8 +76,11 @@ VARIANTS = (
             lambda recipe: replace(recipe, starts=JitteredStarts())),
     Variant("ends-alone", "no starts but around the end",
             lambda recipe: replace(recipe, starts=AroundEnd())),
-    Variant("not-through-time", "no gradient through time",
-            lambda recipe: replace(recipe, adjoint=DetachedBPTT())),
+    Variant("not-through-time", "no gradient through time", _detached),
+    Variant("pressure-not-through-time", "own pressure kept too, no gradient through time",
+            lambda recipe: replace(_detached(recipe), pressure=PRESSURE)),
+    Variant("paper-not-through-time", "the paper's way, no gradient through time",
+            lambda recipe: _detached(_papers(recipe))),
     Variant("last-weights", "no cosine and no average", _last_weights),
     Variant("no-resolution", "no resolution: pushed however near",
             lambda recipe: replace(recipe, resolution=0.0)),

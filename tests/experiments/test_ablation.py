@@ -41,6 +41,8 @@ def test_each_variant_leaves_one_thing_out():
     assert changed("last-weights") == {"schedule", "average"}
     assert changed("no-resolution") == {"resolution"}
     assert changed("pressure") == {"pressure"}
+    assert changed("pressure-not-through-time") == {"pressure", "adjoint"}
+    assert changed("paper-not-through-time") == changed("paper") | {"adjoint"}
     assert changed("no-rehearsal") == {"unlabelled"}
     with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
         variant("no")
