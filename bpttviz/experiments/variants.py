@@ -63,6 +63,11 @@ def _detached(recipe: Recipe) -> Recipe:
 
 PRESSURE = 0.5  # amu^½ Å per GPa; 1 GPa is half a percent of silicon's lattice constant
 
+
+def _detached_with_pressure(recipe: Recipe) -> Recipe:
+    return replace(_detached(recipe), pressure=PRESSURE)
+
+
 WHOLE = Variant("recipe", "the recipe", lambda recipe: recipe)
 REPLAYED = Variant("replay", "own minima replayed too", lambda recipe: recipe, replay=True)
 PAPER = Variant("paper", "the paper's way", _papers)
@@ -78,7 +83,9 @@ VARIANTS = (
             lambda recipe: replace(recipe, starts=AroundEnd())),
     Variant("not-through-time", "no gradient through time", _detached),
     Variant("pressure-not-through-time", "own pressure kept too, no gradient through time",
-            lambda recipe: replace(_detached(recipe), pressure=PRESSURE)),
+            _detached_with_pressure),
+    Variant("twice-as-long", "pressure kept, not through time, twice as long",
+            lambda recipe: replace(_detached_with_pressure(recipe), epochs=2 * recipe.epochs)),
     Variant("paper-not-through-time", "the paper's way, no gradient through time",
             lambda recipe: _detached(_papers(recipe))),
     Variant("last-weights", "no cosine and no average", _last_weights),

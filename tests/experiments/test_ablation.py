@@ -42,6 +42,7 @@ def test_each_variant_leaves_one_thing_out():
     assert changed("no-resolution") == {"resolution"}
     assert changed("pressure") == {"pressure"}
     assert changed("pressure-not-through-time") == {"pressure", "adjoint"}
+    assert changed("twice-as-long") == {"pressure", "adjoint", "epochs"}
     assert changed("paper-not-through-time") == changed("paper") | {"adjoint"}
     assert changed("no-rehearsal") == {"unlabelled"}
     with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
