@@ -29,6 +29,23 @@ def percent(ratio: float) -> str:
     return "none compared" if math.isnan(ratio) else f"{100 * (ratio - 1):+.1f} %"
 
 
+def signed(percent: float) -> str:
+    """ "+31", "−48": with a true minus sign; a bound of "−0" is on another side than "+0"."""
+    return f"{percent:+.0f}".replace("-", "−")
+
+
+def percent_with_interval(ratio: float, interval: tuple[float, float]) -> str:
+    """The change that a ratio is and its interval, "−48 % (−61 to −31)"; alone where that is NaN.
+
+    Whole percent, as of few structures no more can be told.
+    """
+    value = f"{signed(100 * (ratio - 1))} %"
+    if any(map(math.isnan, interval)):
+        return value
+    low, high = (signed(100 * (bound - 1)) for bound in interval)
+    return f"{value} ({low} to {high})"
+
+
 def format_table(frame: pd.DataFrame, rule: bool = True) -> str:
     """A table of strings in a fixed width: the first column to the left, the others to the right.
 

@@ -13,7 +13,7 @@ import pandas as pd
 from bpttviz._checks import text
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
-from bpttviz.evaluation.tables import format_markdown, format_table
+from bpttviz.evaluation.tables import format_markdown, format_table, percent_with_interval
 from bpttviz.evaluation.words import minima_that_changed
 from bpttviz.experiments.ablation_tables import ORIGINS, STORED, Table, read_tables
 from bpttviz.experiments.origin import Provenance
@@ -155,11 +155,7 @@ class Ablation:
     def change(self, one: Measured, column: str, against: Measured | None = None) -> str:
         """The change of a column: of the variant against pretrained, or against another one."""
         compared = self.compare(one, column, against)
-        if compared is None:
-            return "—"
-        low, high = (100 * (x - 1) for x in compared.interval)
-        value = f"{_signed(100 * (compared.ratio - 1))} %"
-        return value if np.isnan(low) else f"{value} ({_signed(low)} to {_signed(high)})"
+        return "—" if compared is None else percent_with_interval(compared.ratio, compared.interval)
 
     def compare(
         self, one: Measured, column: str, against: Measured | None = None
@@ -276,18 +272,20 @@ def stored_ablation(potential: str = "chgnet") -> Ablation:
         ValueError: none of that potential; names those that there are.
     """
     text("potential", potential)
-    known = {one.potential: one for one in stored_ablations().values()}
-    if potential not in known:
-        raise ValueError(
-            f"no variants of {potential!r} come with bpttviz; there are {', '.join(known)}"
-        )
-    return known[potential]
+    folder = _stored().get(potential.replace(":", "-"))  # no file system has all colons
+    if folder is None:
+        known = ", ".join(one.potential for one in stored_ablations().values())
+        raise ValueError(f"no variants of {potential!r} come with bpttviz; there are {known}")
+    return Ablation.read(folder)
 
 
 def stored_ablations() -> dict[str, Ablation]:
     """All that come with the package, a potential each, by the names of their folders."""
-    folders = sorted(file.parent for file in STORED.glob(f"*/{ORIGINS}"))
-    return {folder.name: Ablation.read(folder) for folder in folders}
+    return {name: Ablation.read(folder) for name, folder in _stored().items()}
+
+
+def _stored() -> dict[str, Path]:
+    return {file.parent.name: file.parent for file in sorted(STORED.glob(f"*/{ORIGINS}"))}
 
 
 def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:
@@ -318,7 +316,3 @@ def _points(tables: list[Table]) -> list[Measured]:
         *(frozenset(table.report.structures) for points in whole for table in points.values())
     )
     return [_merged([points[epoch] for points in whole], common) for epoch in every]
-
-
-def _signed(percent: float) -> str:
-    return f"{percent:+.0f}".replace("-", "−")

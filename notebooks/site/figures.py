@@ -19,6 +19,7 @@ from ase import Atoms
 import bpttviz as bv
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison
+from bpttviz.evaluation.tables import percent_with_interval, signed
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.potentials.landscape import Landscape, places, walkers
 from bpttviz.training.summary import FORCE_ERROR
@@ -123,12 +124,12 @@ def silicon() -> Drawn:
 
 def change(found: PairedComparison) -> str:
     """A change with its interval, as "+22 % (−60 to +277)"."""
-    return said(*(100 * (ratio - 1) for ratio in (found.ratio, *found.interval)))
+    return percent_with_interval(found.ratio, found.interval)
 
 
 def said(middle: float, low: float, high: float) -> str:
     """Percent, and the ends of an interval."""
-    return f"{middle:+.0f} % ({low:+.0f} to {high:+.0f})".replace("-", "−")
+    return f"{signed(middle)} % ({signed(low)} to {signed(high)})"
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import numpy as np
 from bpttviz._files import write_atomic
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
+from bpttviz.evaluation.tables import percent_with_interval, signed
 from bpttviz.experiments.origin import Provenance
 
 RATIO, NUMBER, SHARE = "ratio", "number", "difference of shares"
@@ -79,20 +80,21 @@ class Evidence:
         """The change with its interval, as text."""
         if not np.isfinite(self.value):
             return "none compared"
+        if self.unit == RATIO:
+            return percent_with_interval(self.value, (self.low, self.high))
+        number = _bare if self.unit == NUMBER else _points
+        unit = "" if self.unit == NUMBER else " points"
         if not np.isfinite(self.low):
-            return self._number(self.value)
-        return f"{self._number(self.value)} ({self._bare(self.low)} to {self._bare(self.high)})"
+            return f"{number(self.value)}{unit}"
+        return f"{number(self.value)}{unit} ({number(self.low)} to {number(self.high)})"
 
-    def _number(self, value: float) -> str:
-        if self.unit == NUMBER:
-            return self._bare(value)
-        return f"{self._bare(value)} %" if self.unit == RATIO else f"{self._bare(value)} points"
 
-    def _bare(self, value: float) -> str:
-        if self.unit == NUMBER:
-            return f"{value:.3g}".replace("-", "−")
-        percent = 100 * (value - 1 if self.unit == RATIO else value)
-        return f"{percent:+.0f}".replace("-", "−")  # of a bound, −0 is on another side than +0
+def _bare(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _points(value: float) -> str:
+    return signed(100 * value)
 
 
 def of_comparison(
