@@ -319,6 +319,7 @@ CALLS = {
                   {"mode": "full", "steps": 4, "peak_bytes": 2e8, "seconds": 2.0}],
     },
     "plotting.plot_dose": lambda: {"rows": bv.stored_ablation().curve()},
+    "plotting.plot_front": lambda: {"rows": bv.stored_ablation().front()},
     "plotting.plot_growth": lambda: {
         "rows": [{"size": {"series": "steps", "steps": k}, "seconds": k, "growth_bytes": 1e6 * k}
                  for k in (5, 10)],
@@ -633,6 +634,7 @@ SPECIAL = {
     ),
     ("plotting.plot_costs", "costs"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_dose", "rows"): but(mixed=[{}], words=["x"]),
+    ("plotting.plot_front", "rows"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_growth", "rows"): but(mixed=[{}], words=["x"]),
     ("plotting.plot_curves", "values"): but(
         nothing={}, empty={"a": ([], [])}, uneven={"a": ([1], [1, 2])}

@@ -26,6 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PNG",
         help="draw both errors over updates, of the first that has a curve",
     )
+    parser.add_argument(
+        "--front",
+        metavar="PNG",
+        help="draw both errors against each other, of the first potential's variants",
+    )
 
 
 def run(choices: argparse.Namespace) -> int:
@@ -44,6 +49,11 @@ def run(choices: argparse.Namespace) -> int:
         curves = [one.curve() for one in all_found if one.curves]
         figure = plot_dose(curves[0] if curves else [])
         write_atomic(choices.curve, lambda path: figure.savefig(path, dpi=150, format="png"))
+    if choices.front is not None:
+        from bpttviz.plotting.front import plot_front
+
+        front = plot_front(all_found[0].front())
+        write_atomic(choices.front, lambda path: front.savefig(path, dpi=150, format="png"))
     told = "\n\n".join(map(str, all_found))
     if choices.out is not None:
         write_atomic(Path(choices.out) / "ablation.txt", f"{told}\n")

@@ -47,6 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--variant", metavar="NAME", help="of the recipe; see below")
     parser.add_argument("--curve", action="store_true", help="measure after every epoch too")
+    parser.add_argument(
+        "--alphas", type=float, nargs="+", default=[], metavar="ALPHA",
+        help="with --variant: measure blends too, each so much of the way from pretrained weights",
+    )  # fmt: skip
     add_memory(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -60,6 +64,8 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.experiments.variants import variant
 
     chosen = None if choices.variant is None else variant(choices.variant)
+    if choices.alphas and chosen is None:
+        raise ValueError("--alphas is for a --variant, whose blends `bpttviz ablation` shows")
     if chosen is not None:
         choices.parts = _folds_of_a_variant(choices)
     out = Path(choices.out) / (chosen.name if chosen is not None else "")
@@ -77,6 +83,7 @@ def run(choices: argparse.Namespace) -> int:
         not choices.quiet,
         choices.memory,
         choices.curve,
+        choices.alphas,
         None if chosen is None else Path(choices.out),
     )
     if not trial.run(choices.parts, choices.seeds):
@@ -90,6 +97,8 @@ def run(choices: argparse.Namespace) -> int:
     if chosen is None:
         write_trial(trial, choices.dataset, called, command)
     else:
+        if choices.alphas:
+            command += f" --alphas {' '.join(f'{alpha:g}' for alpha in choices.alphas)}"
         command += f" --variant {chosen.name}"
         write_tables(trial, chosen.name, called, choices.dataset, command)
     print((out / "report.txt").read_text(encoding="utf-8"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,103 +11,18 @@ import numpy as np
 import pandas as pd
 
 from bpttviz._checks import text
-from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_markdown, format_table, percent_with_interval
-from bpttviz.evaluation.words import minima_that_changed
-from bpttviz.experiments.ablation_tables import ORIGINS, STORED, Table, read_tables
+from bpttviz.experiments.ablation_tables import ORIGINS, STORED, read_tables
+from bpttviz.experiments.measured import Measured, blends_of, epochs_of, merged, merged_by_point
 from bpttviz.experiments.origin import Provenance
-from bpttviz.experiments.protocol import PRETRAINED
-from bpttviz.experiments.trial import FINE_TUNED
+from bpttviz.experiments.points import LAST
 from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
 
 ENDS, AFTER_K, FORCES = "dq_rest", "dq_k", "force_mae"
 HEADINGS = {ENDS: "ΔQ at rest", AFTER_K: "after K steps", FORCES: "force error"}
 # Forces where the reference's is below 0.1 eV/Å, and above.
 BY_STRENGTH = {"force_mae_weak": "weak forces", "force_mae_strong": "strong forces"}
-RESOLVED = 0.1  # amu^½ Å: within it a factor says nothing
-FAR = 3.0  # times: a structure that rests so much farther has left its site
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A variant after its training, or after some epochs of it.
-
-    Attributes:
-        name: of the variant.
-        updates: about how many were made.
-        folds: how many there are.
-        reports: seed → before and after.
-        origins: seed → where it comes from.
-        names: structures to be told of; by default those that every seed has measured.
-    """
-
-    name: str
-    updates: int
-    folds: int
-    reports: dict[int, Report]
-    origins: dict[int, Provenance]
-    names: frozenset[str] | None = None
-
-    @property
-    def structures(self) -> list[str]:
-        """Held out, and measured with every seed."""
-        first, *more = self.reports.values()
-        common = [n for n in first.structures if all(n in other.structures for other in more)]
-        return [n for n in common if self.names is None or n in self.names]
-
-    def values(self, column: str, after: bool = True) -> dict[str, float]:
-        """Structure → geometric mean over seeds, as ratios are averaged; NaN where one has none."""
-        potential = FINE_TUNED if after else PRETRAINED
-        columns = [
-            [float(getattr(report.row(potential, name), column)) for name in self.structures]
-            for report in self.reports.values()
-        ]
-        with np.errstate(divide="ignore"):
-            means = np.exp(np.log(np.array(columns)).mean(axis=0))
-        return dict(zip(self.structures, map(float, means), strict=True))
-
-    def slope(self) -> tuple[float, float]:
-        """Of predicted against reference forces, before and after: mean of structures and seeds.
-
-        Below 1 the potential is too soft; beyond it is too hasty.
-        """
-        rows = [
-            [report.row(potential, name).force_slope for potential in (PRETRAINED, FINE_TUNED)]
-            for report in self.reports.values()
-            for name in self.structures
-        ]
-        before, after = np.array(rows).mean(axis=0)
-        return float(before), float(after)
-
-    def strayed(self) -> list[str]:
-        """Structures that rest more than three times as far from the reference end as before.
-
-        Where a site is no minimum any more, the start and the reference end leave it alike: that
-        is no "lost" minimum in `minima`, which asks whether these two still meet.
-        """
-        before, after = self.values("dq_rest", after=False), self.values("dq_rest")
-        return [name for name in after if after[name] > FAR * max(before[name], RESOLVED)]
-
-    def group_of(self, name: str) -> str:
-        """The group of a structure."""
-        return next(iter(self.reports.values())).row(PRETRAINED, name).group
-
-    def minima(self) -> dict[str, list[str]]:
-        """Those "lost" and "gained", by name; of several seeds, with how many did so."""
-        seeds = len(self.reports)
-        found = {}
-        for what in ("lost", "gained"):
-            counts = Counter(
-                name
-                for report in self.reports.values()
-                for name in minima_that_changed(
-                    report.subset(self.structures), PRETRAINED, FINE_TUNED
-                )[what]
-            )
-            found[what] = [f"{name} ({n} of {seeds})" * (seeds > 1) or name
-                           for name, n in counts.items()]  # fmt: skip
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +34,8 @@ class Ablation:
         measured: after the whole training, in the order of `VARIANTS`.
         curves: variant → after each epoch, the last one too; of the structures and seeds that all
             of its points have.
+        blends: variant → with pretrained weights, a part of the way each, the whole way last; of
+            the structures and seeds that all of these have.
         noise_floor: of the reference's ends, amu^½ Å; None where it is not known.
     """
 
@@ -126,6 +43,7 @@ class Ablation:
     data: str
     measured: list[Measured]
     curves: dict[str, list[Measured]]
+    blends: dict[str, list[Measured]]
     noise_floor: float | None
 
     @classmethod
@@ -143,14 +61,19 @@ class Ablation:
             has = "; ".join(f"{p} on {d} in {f} folds" for p, d, f in sorted(about))
             raise ValueError(f"variants are of one potential on one data set: {folder} has {has}")
         first = tables[0].note
-        measured, curves = [], {}
+        measured: list[Measured] = []
+        curves: dict[str, list[Measured]] = {}
+        blends: dict[str, list[Measured]] = {}
         for one in VARIANTS:
             mine = [table for table in tables if table.variant == one.name]
-            if last := [table for table in mine if table.epoch is None]:
-                measured.append(_merged(last))
-                if points := _points(mine):
-                    curves[one.name] = points
-        return cls(first["potential"], first["dataset"], measured, curves, first["noise_floor"])
+            if last := [table for table in mine if table.point == LAST]:
+                measured.append(merged(last))
+                for found, points in ((curves, epochs_of(mine)), (blends, blends_of(mine))):
+                    if points and (line := merged_by_point(mine, points)):
+                        found[one.name] = line
+        return cls(
+            first["potential"], first["dataset"], measured, curves, blends, first["noise_floor"]
+        )
 
     def change(self, one: Measured, column: str, against: Measured | None = None) -> str:
         """The change of a column: of the variant against pretrained, or against another one."""
@@ -208,27 +131,58 @@ class Ablation:
                 row: dict[str, Any] = {
                     "variant": variant(name).title, "updates": one.updates, "slope": one.slope(),
                 }  # fmt: skip
-                for column in (ENDS, FORCES):
-                    change = self.compare(one, column)
-                    nothing = (np.nan,) * 3
-                    row[column] = nothing if change is None else (change.ratio, *change.interval)
-                rows.append(row)
+                rows.append(row | self._both_errors(one))
         return rows
+
+    def front(self) -> list[dict[str, Any]]:
+        """All variants and their blends as numbers, for `plot_front`: on what all have measured.
+
+        Returns:
+            A row each: title of the ``variant``, ``alpha``, ``n`` structures, and (ratio, low,
+            high) of both errors. A variant's rows are in the order of alpha, whole way last.
+        """
+        lines = [self.blends.get(one.name, [one]) for one in self.measured]
+        common = frozenset.intersection(*(frozenset(m.structures) for line in lines for m in line))
+        rows = []
+        for one in (replace(one, names=common) for line in lines for one in line):
+            alpha = 1.0 if one.point.alpha is None else one.point.alpha
+            about = {"variant": variant(one.name).title, "alpha": alpha, "n": len(common)}
+            rows.append(about | self._both_errors(one))
+        return rows
+
+    def _both_errors(self, one: Measured) -> dict[str, tuple[float, float, float]]:
+        """(ratio, low, high) against pretrained, of the end at rest and of forces."""
+        found = {}
+        for column in (ENDS, FORCES):
+            change = self.compare(one, column)
+            nothing = (np.nan, np.nan, np.nan)
+            found[column] = nothing if change is None else (change.ratio, *change.interval)
+        return found
 
     def curve_frame(self) -> pd.DataFrame:
         """A line an epoch of a variant: both errors over updates."""
+        every = [one for line in self.curves.values() for one in line]
+        return self._lines(every, {"updates": [f"{one.updates}" for one in every]})
+
+    def blend_frame(self) -> pd.DataFrame:
+        """A line a blend: both errors over the way from pretrained to fine-tuned weights."""
+        every = [one for line in self.blends.values() for one in line]
+        return self._lines(every, {"α": [f"{one.point.alpha or 1:g}" for one in every]})
+
+    def _lines(self, every: Sequence[Measured], more: Mapping[str, list[str]]) -> pd.DataFrame:
+        """A line each: the variant's title, a column more, and what it changes."""
+        changes = {
+            heading: [self.change(one, column) for one in every]
+            for column, heading in HEADINGS.items()
+        }
         return pd.DataFrame(
-            [
-                {
-                    "variant": variant(name).title,
-                    "updates": f"{one.updates}",
-                    "n": f"{len(one.structures)}",
-                    **{heading: self.change(one, column) for column, heading in HEADINGS.items()},
-                    "slope of forces": f"{one.slope()[1]:.2f}",
-                }
-                for name, points in self.curves.items()
-                for one in points
-            ]
+            {
+                "variant": [variant(one.name).title for one in every],
+                **more,
+                "n": [f"{len(one.structures)}" for one in every],
+                **changes,
+                "slope of forces": [f"{one.slope()[1]:.2f}" for one in every],
+            }
         )
 
     def sections(self) -> list[tuple[str, pd.DataFrame]]:
@@ -237,6 +191,9 @@ class Ablation:
         found = [(f"Variants of the recipe, {of_what}", self.frame())]
         if self.curves:
             found.append((f"Over updates, {of_what}", self.curve_frame()))
+        if self.blends:
+            title = f"A part α of the way from pretrained weights (`bpttviz.blend`), {of_what}"
+            found.append((title, self.blend_frame()))
         return found
 
     def origins(self) -> list[Provenance]:
@@ -286,33 +243,3 @@ def stored_ablations() -> dict[str, Ablation]:
 
 def _stored() -> dict[str, Path]:
     return {file.parent.name: file.parent for file in sorted(STORED.glob(f"*/{ORIGINS}"))}
-
-
-def _merged(tables: list[Table], names: frozenset[str] | None = None) -> Measured:
-    """Seeds of one variant (and epoch) together."""
-    first = tables[0]
-    share = 1.0 if first.epoch is None else first.epoch / first.note["epochs"]
-    return Measured(
-        first.variant,
-        round(share * first.note["updates"]),
-        first.note["folds"],
-        {table.seed: table.report for table in tables},
-        {table.seed: table.origin for table in tables},
-        names,
-    )
-
-
-def _points(tables: list[Table]) -> list[Measured]:
-    """A variant's curve: of the seeds and structures that were measured after every epoch."""
-    by_seed = {
-        seed: {table.epoch: table for table in tables if table.seed == seed}
-        for seed in {table.seed for table in tables}
-    }
-    every = [*range(1, tables[0].note["epochs"]), None]
-    whole = [points for points in by_seed.values() if all(epoch in points for epoch in every)]
-    if not whole or len(every) == 1:
-        return []
-    common = frozenset.intersection(
-        *(frozenset(table.report.structures) for points in whole for table in points.values())
-    )
-    return [_merged([points[epoch] for points in whole], common) for epoch in every]

@@ -11,24 +11,25 @@ from typing import Any
 from bpttviz._files import FolderLock, read_json
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
+from bpttviz.experiments.points import SUFFIX, Point
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED, Trial
 from bpttviz.experiments.variants import variant
 
 STORED = Path(__file__).with_name("stored") / "ablation"
 TABLES, ORIGINS = "tables", "provenance.json"
-NAMED = re.compile(r"(?P<variant>[a-z-]+?)-(?P<seed>\d+)(-epoch-(?P<epoch>\d+))?\.csv")
+NAMED = re.compile(rf"(?P<variant>[a-z-]+?)-(?P<seed>\d+){SUFFIX}\.csv")
 ABOUT = ("potential", "dataset", "folds", "noise_floor", "updates", "epochs")
 
 
 def write_tables(trial: Trial, name: str, potential: str, data: str, command: str) -> list[Path]:
-    """What a trial of a variant measured, a table a seed (and an epoch), and where it comes from.
+    """What a trial of a variant measured, a table a seed (and a point), and where it comes from.
 
     Folds alone: the test part is no place to compare variants on. What is there already, and the
     same, keeps the note of where it came from.
 
     Args:
-        trial: its folds that are measured are told together; with a curve after each epoch too.
+        trial: its folds that are measured are told together, for each of its points.
         name: of the variant.
         potential, data: names, as a command line has them.
         command: that makes the trial again, without parts and seeds.
@@ -39,15 +40,17 @@ def write_tables(trial: Trial, name: str, potential: str, data: str, command: st
     folder, written = trial.out.parent / TABLES, []
     folds = [part for part in trial.parts if part.startswith("fold-")]
     epochs = trial.recipe.epochs
+    points = list(
+        dict.fromkeys(point for fold in folds for point in trial.points(trial.parts[fold]))
+    )
     for seed in sorted({seed for fold in folds for seed in trial.seeds(fold)}):
-        for epoch in [*range(1, epochs), None]:
+        for point in points:
             with FolderLock(folder, ORIGINS, wait=60):  # other processes measure other folds
-                parts = [p for p in folds if trial.report([p], seed, epoch) is not None]
-                report = trial.report(parts, seed, epoch) if parts else None
+                parts = [p for p in folds if trial.report([p], seed, point) is not None]
+                report = trial.report(parts, seed, point) if parts else None
                 if report is None:
                     continue
-                after = "" if epoch is None else f"-epoch-{epoch}"
-                file = folder / f"{name}-{seed}{after}.csv"
+                file = folder / f"{name}-{seed}{point.suffix}.csv"
                 written.append(file)
                 if file.exists() and file.read_text(encoding="utf-8") == report.to_csv():
                     continue
@@ -69,11 +72,11 @@ def write_tables(trial: Trial, name: str, potential: str, data: str, command: st
 
 @dataclass(frozen=True)
 class Table:
-    """One file: a variant, a seed, after an epoch or (None) after all."""
+    """One file: a variant, a seed, and which of the training's weights."""
 
     variant: str
     seed: int
-    epoch: int | None
+    point: Point
     note: dict[str, Any]
     report: Report
 
@@ -93,8 +96,8 @@ class Table:
                 f"{file} and {ORIGINS} beside it are not what `bpttviz trial --variant` leaves: "
                 f"{error}"
             ) from error
-        epoch = None if told["epoch"] is None else int(told["epoch"])
-        return cls(variant(told["variant"]).name, int(told["seed"]), epoch, note, report)
+        name, seed = variant(told["variant"]).name, int(told["seed"])
+        return cls(name, seed, Point.of(told), note, report)
 
     @property
     def origin(self) -> Provenance:

@@ -18,13 +18,22 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bpttviz._checks import file_path, instance_of, memory_size, sequence_of, text, whole
+from bpttviz._checks import (
+    file_path,
+    instance_of,
+    memory_size,
+    number,
+    sequence_of,
+    text,
+    whole,
+)
 from bpttviz._files import FolderLock, lock_settings, write_atomic
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
 from bpttviz.datasets.splits import SMALLEST_SET_WITH_TEST, DatasetSplits, random_folds
 from bpttviz.evaluation.evaluate import TABLE, evaluate
 from bpttviz.evaluation.report import Report
+from bpttviz.experiments.points import LAST, Point
 from bpttviz.experiments.protocol import (
     PRETRAINED,
     Question,
@@ -34,6 +43,7 @@ from bpttviz.experiments.protocol import (
 )
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import fingerprint, fingerprint_structures, specification
+from bpttviz.training.blend import blend
 from bpttviz.training.finetune import finetune
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import FILE, Run, load_run
@@ -88,6 +98,8 @@ class Trial:
         memory: as of `TrainingConfig`; the gradient is the same, and faster with more.
         curve: measure after every epoch too (same weights at the end); from a training's beginning
             on, as weights of an epoch are not kept.
+        alphas: measure blends with the pretrained potential too, each so much of the way; see
+            `bpttviz.blend`.
         shared: folder for what the pretrained potential gives, where several trials share it.
 
     Raises:
@@ -103,6 +115,7 @@ class Trial:
     progress: bool = True
     memory: str | float | None = None
     curve: bool = False
+    alphas: Sequence[float] = ()
     shared: Path | None = None
 
     def __post_init__(self) -> None:
@@ -111,6 +124,8 @@ class Trial:
         self.out = file_path("out", self.out)
         if self.memory is not None:
             memory_size("memory", self.memory)
+        alphas = sequence_of("alphas", self.alphas, object, "[0.25, 0.5, 0.75]")
+        self.alphas = [number("an alpha", alpha, least=0.01, most=0.99) for alpha in alphas]
         self.parts = parts_of(self.data, self.folds)
         if self.curve:
             self._require_weights_of_an_epoch()
@@ -163,13 +178,13 @@ class Trial:
         given = sequence_of("seeds", seeds, int, "[0, 1, 2]")
         for seed in [whole("a seed", seed, least=0) for seed in given]:
             for part in chosen:
-                for epoch in self._epochs(part):
-                    if self.report([part.name], seed, epoch) is not None:
+                for point in self.points(part):
+                    if self.report([part.name], seed, point) is not None:
                         continue
-                    run = self.train(part, seed, epoch)
+                    run = self.train(part, seed, point.epoch)
                     if run.status == "interrupted":
                         return False
-                    self.measure(part, seed, run.potential, epoch)
+                    self.measure(part, seed, run.potential, point)
         self.write_report()
         return True
 
@@ -212,11 +227,20 @@ class Trial:
             return 0
         return len(load_run(folder, copy.deepcopy(self.potential)).history)
 
-    def measure(self, part: Part, seed: int, tuned: Potential, epoch: int | None = None) -> None:
-        """Measure a part's held-out structures before (once, whatever the seed) and after."""
+    def measure(self, part: Part, seed: int, tuned: Potential, point: Point = LAST) -> None:
+        """Measure a part's held-out structures before (once, whatever the seed) and after.
+
+        Args:
+            part: what it was trained on.
+            seed: of the training.
+            tuned: with the training's weights, of which the point may want a part of the way.
+            point: which weights.
+        """
         if not part.held_out:
             return
-        places = {PRETRAINED: self._before(part), FINE_TUNED: self._after(part, seed, epoch)}
+        if point.alpha is not None:
+            tuned = blend(self.potential, tuned, point.alpha)
+        places = {PRETRAINED: self._before(part), FINE_TUNED: self._after(part, seed, point)}
         for (name, place), potential in zip(places.items(), (self.potential, tuned), strict=True):
             with FolderLock(place.parent, place.name, wait=LONGEST_WAIT):
                 evaluate(
@@ -232,21 +256,19 @@ class Trial:
         """Where a part's run is."""
         return self.out / f"{part}-{seed}"
 
-    def report(
-        self, parts: Collection[str], seed: int = 0, epoch: int | None = None
-    ) -> Report | None:
+    def report(self, parts: Collection[str], seed: int = 0, point: Point = LAST) -> Report | None:
         """What parts gave, merged; None where one of them is not measured yet, or holds nothing.
 
         Args:
             parts: names.
             seed: of the training.
-            epoch: after so many, of a curve; None: after all.
+            point: which of its weights.
         """
         rows = []
         for part in self._chosen(parts):
             if not part.held_out:
                 return None
-            places = self._before(part), self._after(part, seed, epoch)
+            places = self._before(part), self._after(part, seed, point)
             files = [place / TABLE for place in places]
             tables = [Report.from_csv(file).rows for file in files if file.exists()]
             if [len(table) for table in tables] != [len(part.held_out)] * 2:
@@ -254,17 +276,18 @@ class Trial:
             rows += [row for table in tables for row in table]
         return Report(rows, noise_floor=self.data.noise_floor, labels={FINE_TUNED: "ends"})
 
-    def _epochs(self, part: Part) -> list[int | None]:
-        """After which epochs a part is measured; None is the last one."""
-        last = self.recipe.epochs
-        return [*range(1, last), None] if self.curve and part.held_out else [None]
+    def points(self, part: Part) -> list[Point]:
+        """Which weights of its trainings are measured, in the order of a training."""
+        if not part.held_out:
+            return [LAST]
+        before = [Point(epoch) for epoch in range(1, self.recipe.epochs)] if self.curve else []
+        return [*before, LAST, *(Point(alpha=alpha) for alpha in self.alphas)]
 
     def _before(self, part: Part) -> Path:
         return (self.shared or self.out) / f"pretrained-{part.name}"
 
-    def _after(self, part: Part, seed: int, epoch: int | None) -> Path:
-        which = "" if epoch is None else f"-{epoch}"
-        return self.folder(part.name, seed) / f"evaluation{which}"
+    def _after(self, part: Part, seed: int, point: Point) -> Path:
+        return self.folder(part.name, seed) / point.place
 
     def seeds(self, part: str) -> list[int]:
         """The seeds that a part was trained with."""

@@ -8,6 +8,7 @@ from .curves import plot_curves as plot_curves
 from .datasets import plot_dataset as plot_dataset
 from .error_plane_figure import plot_error_plane as plot_error_plane
 from .figure import AccessibleFigure as AccessibleFigure
+from .front import plot_front as plot_front
 from .gradients import plot_costs as plot_costs
 from .gradients import plot_gradient as plot_gradient
 from .gradients import plot_growth as plot_growth

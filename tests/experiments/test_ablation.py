@@ -16,10 +16,12 @@ from bpttviz.evaluation.words import minima_that_changed
 from bpttviz.experiments import ablation_tables
 from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, stored_ablations
 from bpttviz.experiments.ablation_tables import write_tables
+from bpttviz.experiments.points import LAST, Point
 from bpttviz.experiments.protocol import PaperRecipe
 from bpttviz.experiments.trial import Trial, parts_of
 from bpttviz.experiments.variants import VARIANTS, variant
 from bpttviz.plotting.ablation import plot_dose
+from bpttviz.plotting.front import plot_front, unbeaten
 from bpttviz.training.shipped import card_of, shelf
 
 RECIPE = replace(LONG, epochs=3)
@@ -79,6 +81,8 @@ def test_a_variant_that_changes_nothing_is_refused():
         (["--variant", "paper", "--replay"], "--variant replay"),
         (["--variant", "paper", "--parts", "test"], "compared on folds"),
         (["--variant", "nothing"], "no variant 'nothing'"),
+        (["--alphas", "0.5"], "--alphas is for a --variant"),
+        (["--variant", "paper", "--alphas", "1.5"], "an alpha must be"),
     ],
 )
 def test_a_line_that_makes_no_sense_is_a_sentence(tmp_path, capsys, more, match):
@@ -194,6 +198,55 @@ def test_seeds_and_curves_of_other_folds_are_told_of_what_they_share(tmp_path):
     assert len(found.measured[1].structures) == 8
     shared = [point.structures for point in found.curves["paper"]]
     assert shared == [paper.parts["fold-0"].held_out.names] * 3
+
+
+def test_blends_are_measured_and_told_with_the_front(tmp_path):
+    one = trial(tmp_path, curve=False, alphas=[0.25, 0.5])
+    assert one.run(["fold-0"])
+    write_tables(one, "recipe", "network", "springs", "bpttviz trial --alphas 0.25 0.5")
+    paper = trial(tmp_path, "paper", curve=False)
+    paper.run(["fold-0"])
+    write_tables(paper, "paper", "network", "springs", "bpttviz trial")
+    part = one.parts["fold-0"]
+    assert one.points(part) == [LAST, Point(alpha=0.25), Point(alpha=0.5)]
+
+    found = Ablation.read(tmp_path)
+    line = found.blends["recipe"]
+    assert [m.point.alpha for m in line] == [0.25, 0.5, None]
+    tuned = bv.load_run(one.folder("fold-0", 0), network()).potential
+    half = bv.blend(network(), tuned, 0.5)
+    by_hand = bv.evaluate({"half": half}, part.held_out, RECIPE.rule, RECIPE.stop, progress=False)
+    name = part.held_out.names[0]
+    assert line[1].values(ENDS)[name] == pytest.approx(by_hand.row("half", name).dq_rest, rel=1e-6)
+    assert "α" in str(found)
+    assert "--alphas 0.25 0.5" in found.origins()[0].command
+
+    rows = found.front()
+    assert [(row["alpha"], row["n"]) for row in rows] == [(0.25, 4), (0.5, 4), (1.0, 4), (1.0, 4)]
+    with pytest.raises(ValueError, match="no structures of which all have measured"):
+        plot_front(rows)  # springs have no frames with forces
+    known = [{**row, FORCES: (1.2, 1.1, 1.3)} for row in rows]
+    picture = plot_front(known)
+    assert "the paper's way: ends" in picture.alt_text
+    assert {"0.25", "0.5"} <= {text.get_text() for text in picture.axes[0].texts}
+    with pytest.raises(ValueError, match="an alpha must be"):
+        trial(tmp_path / "other", alphas=[1.5])
+
+
+def test_the_front_is_what_nothing_beats():
+    points = [(0, 0), (-5, -40), (30, -41), (-5, -30), (10, -40), (-7, -3)]
+    assert unbeaten(points) == [(-7, -3), (-5, -40), (30, -41)]
+    assert unbeaten([(1, 1), (1, 1)]) == [(1, 1)]
+
+
+def test_blends_of_seeds_are_those_that_all_have(tmp_path):
+    for seed, alphas in ((0, [0.25, 0.5]), (1, [0.5])):
+        one = trial(tmp_path, curve=False, alphas=alphas)
+        one.run(["fold-0"], [seed])
+        write_tables(one, "recipe", "network", "springs", "bpttviz trial")
+    (line,) = Ablation.read(tmp_path).blends.values()
+    assert [m.point.alpha for m in line] == [0.5, None]
+    assert list(line[0].reports) == [0, 1]
 
 
 def test_a_table_keeps_the_note_of_where_it_was_made(made, monkeypatch):
