@@ -201,16 +201,19 @@ class Trial:
         """
         recipe = replace(self.recipe, seed=seed)
         config = replace(recipe.config(len(part.training)), memory=self.memory)
-        folder = self.folder(part.name, seed)
         if epoch is not None:
             config = replace(config, epochs=epoch)
-            updates = epoch * math.ceil(len(part.training) / config.batch_size)
-            made = self._updates_made(folder)
-            if made > updates:
+        folder = self.folder(part.name, seed)
+        updates = config.epochs * math.ceil(len(part.training) / config.batch_size)
+        if (folder / FILE).exists():
+            made = load_run(folder, copy.deepcopy(self.potential))
+            if made.status == "finished" and len(made.history) == updates:
+                return made  # without computing again what is to be kept
+            if epoch is not None and len(made.history) > updates:
                 raise ValueError(
-                    f"{folder} has made {made} updates, and what it was after {updates} is not "
-                    "kept: a curve is measured from a training's beginning on, so give another "
-                    "folder, or leave the curve out"
+                    f"{folder} has made {len(made.history)} updates, and what it was after "
+                    f"{updates} is not kept: a curve is measured from a training's beginning on, "
+                    "so give another folder, or leave the curve out"
                 )
         return finetune(
             self.potential,
@@ -220,12 +223,6 @@ class Trial:
             out=folder,
             progress=self.progress,
         )
-
-    def _updates_made(self, folder: Path) -> int:
-        """Of the run in a folder; none where there is no run."""
-        if not (folder / FILE).exists():
-            return 0
-        return len(load_run(folder, copy.deepcopy(self.potential)).history)
 
     def measure(self, part: Part, seed: int, tuned: Potential, point: Point = LAST) -> None:
         """Measure a part's held-out structures before (once, whatever the seed) and after.
