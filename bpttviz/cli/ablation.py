@@ -9,6 +9,7 @@ OUT_OPTIONAL = True  # without it what is committed is shown
 
 EXAMPLES = """\
   bpttviz ablation                     what is committed
+  bpttviz ablation --front front.png   both errors against each other, and a picture
   bpttviz ablation --out ablation      what `bpttviz trial --variant NAME --out ablation` made there
 
 Changes are against pretrained: geometric means over structures and seeds, 95 % intervals with

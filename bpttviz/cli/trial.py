@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 HELP = "train a potential by the recipe on five folds, for the test part, and on all of a data set"
 
 EXAMPLES = """\
-  bpttviz trial --potential chgnet --out trial                        everything: a day of one core
+  bpttviz trial --potential chgnet --out trial                        everything: six hours of one core
   bpttviz trial --potential chgnet --parts fold-0 fold-1 --out trial  share the work
   bpttviz trial --potential chgnet --parts test --seeds 0 1 2 --out trial
   bpttviz trial --potential chgnet --variant paper --curve --parts fold-0 --out ablation
+  bpttviz trial --potential chgnet --variant paper --alphas 0.25 0.5 --parts fold-0 --out ablation
   bpttviz ablation --out ablation                                     variants side by side
 
 Parts are fold-0 and so on (each relaxation is held out once; other starts of its end may be trained
@@ -28,7 +29,7 @@ What it gave (but for variants) counts in the table of `bpttviz reproduce --out 
 
 A variant (on folds, in a folder of its own in --out; `bpttviz ablation --out` shows them side by
 side) is the recipe as it is (recipe), with own minima replayed (replay) or own pressure kept
-(pressure), the paper's way (paper), or the recipe with something left out: starts-alone,
+(pressure), the paper's way (paper), or the recipe with something left out or changed: starts-alone,
 ends-alone, not-through-time, pressure-not-through-time, twice-as-long,
 paper-not-through-time, last-weights, no-resolution, no-rehearsal."""
 

@@ -17,6 +17,7 @@ from bpttviz.experiments.ablation import stored_ablations
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.speed_record import SpeedRecord
 from bpttviz.plotting.ablation import plot_dose
+from bpttviz.plotting.front import plot_front
 from bpttviz.plotting.gradients import plot_growth
 from bpttviz.teaching.glossary import GLOSSARY
 
@@ -160,6 +161,9 @@ def ablation(folder: Path) -> str:
         figure = plot_dose(curves[0])
         (folder / "curve.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/curve.png)\n"
+    figure = plot_front(bv.stored_ablation().front())
+    (folder / "front.png").write_bytes(figure.png())
+    section += f"\n![{figure.alt_text}](results/front.png)\n"
     return raised(section)
 
 
