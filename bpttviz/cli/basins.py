@@ -37,7 +37,7 @@ def run(choices: argparse.Namespace) -> int:
         rest = Relaxer()
 
         def interstitials(seed: int) -> basins.Problem:
-            """The problem with one of the defects chosen by ``seed``."""
+            """The problem with starts that this seed disturbs."""
             return basins.interstitials(data, seed, potential)
 
         problem_of = interstitials

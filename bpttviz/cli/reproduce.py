@@ -102,9 +102,10 @@ def _setting(name: str, entry: PotentialEntry, choices: argparse.Namespace) -> S
     }
     differing = "".join(f" {option} {x}" for option, (x, usual) in options.items() if x != usual)
     tuned = None if choices.tuned is None else load_potential(choices.tuned, choices.device)
+    seen = [*entry.seen, *([] if tuned is None else tuned.seen)]
     return setting_of(
         label(name, choices), entry.potential, load_dataset(choices.dataset), choices.dataset,
-        Path(choices.out), seen=entry.seen, recipe=recipe, progress=not choices.quiet,
+        Path(choices.out), seen=seen, recipe=recipe, progress=not choices.quiet,
         tuned=None if tuned is None else tuned.potential, tuned_name=choices.tuned or "",
         command=f"bpttviz reproduce {told(name, choices)} --dataset {choices.dataset}{differing}",
     )  # fmt: skip

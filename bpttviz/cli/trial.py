@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = "train a potential by the recipe on five folds, for the test part, and on all of a data set"
 
 EXAMPLES = """\
-  bpttviz trial --potential chgnet --out trial                        everything: six hours of one core
+  bpttviz trial --potential chgnet --out trial                        everything: six hours
   bpttviz trial --potential chgnet --parts fold-0 fold-1 --out trial  share the work
   bpttviz trial --potential chgnet --parts test --seeds 0 1 2 --out trial
   bpttviz trial --potential chgnet --variant paper --curve --parts fold-0 --out ablation

@@ -38,7 +38,8 @@ class Report:
         rows: one `StructureResult` for each structure and potential.
         relaxations: (potential, structure) → its K-step `Relaxation` (a batch of one).
         references: structure → the reference end, a batch of one.
-        rests: (potential, structure) → X_rest, where the relaxation got there; a batch of one.
+        rests: (potential, structure) → X_rest, a batch of one; where the row does not say
+            ``rest_converged``, as far as the relaxation got.
         noise_floor: ΔQ (amu^½ Å) below which differences are within the labels' own error; drawn
             in every figure, and no ratio is taken of what is not beyond three times it. None where
             it is not known.
@@ -87,7 +88,7 @@ class Report:
             self._rows.setdefault((row.potential, row.structure), row)
 
     @classmethod
-    def from_csv(cls, path: str | Path, noise_floor: float | None = None) -> Report:
+    def from_csv(cls, path: str | Path) -> Report:
         """The rows of a table written by `to_csv`; it has no relaxations to look at.
 
         Columns that an older version did not write have the value of what is not measured.
@@ -101,7 +102,7 @@ class Report:
                 rows.append(StructureResult.from_cells(line))
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: line {number}: {error}") from error
-        return cls(rows, noise_floor=noise_floor)
+        return cls(rows)
 
     @property
     def potentials(self) -> list[str]:
@@ -296,9 +297,16 @@ class Report:
 
         Raises:
             TypeError: no report.
-            ValueError: both have measured one structure under one potential.
+            ValueError: both have measured one structure under one potential, or their noise floors
+                differ.
         """
         instance_of("other", other, Report, "what evaluate returns")
+        one, two = self.noise_floor, other.noise_floor
+        if one is not None and two is not None and one != two:
+            raise ValueError(
+                f"the reports have different noise floors ({one:g} and {two:g} amu^½ Å), so their "
+                "references are not of one set: give both the same noise_floor"
+            )
         for potential, structure in self._rows.keys() & other._rows.keys():
             raise ValueError(
                 f"both reports have {structure!r} under {potential!r}: give one of the potentials "

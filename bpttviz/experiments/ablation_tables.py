@@ -10,7 +10,8 @@ from typing import Any
 
 from bpttviz._files import FolderLock, read_json
 from bpttviz.evaluation.report import Report
-from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
+from bpttviz.experiments.machine import machine_here
+from bpttviz.experiments.origin import Provenance, add_note, commit_here
 from bpttviz.experiments.points import SUFFIX, Point
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.experiments.trial import FINE_TUNED, Trial

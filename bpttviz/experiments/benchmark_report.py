@@ -129,7 +129,7 @@ def _headline(results: Sequence[BenchmarkResult]) -> str:
                 f"endpoint {result.direction(ENDPOINT, method) or 'open'}, "
                 f"force error {result.direction(FORCE, method) or 'open'}"
             )
-            name = result.name + ("" if result.external else " (student)")
+            name = result.name + ("" if result.external else " (made here)")
             rows.append([name, method, *_changes([result], method), verdict])
     columns = ["potential", "method", "ΔQ at rest", "force MAE", "beyond chance"]
     lines = [

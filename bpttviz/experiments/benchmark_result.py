@@ -119,7 +119,7 @@ class BenchmarkResult:
         return self.questions.get(structure) is question
 
     def __str__(self) -> str:
-        kind = "pretrained elsewhere" if self.external else "a small student of ours"
+        kind = "pretrained elsewhere" if self.external else "made here"
         title = f"{self.name} ({kind}), {self.done} of {self.parts} parts"
         lines = [title, "=" * len(title)]
         if self.caveat:

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ase.build import bulk
-
 from bpttviz._files import read_json, write_atomic
-from bpttviz.experiments.cost import gradient
+from bpttviz.experiments.cost import gradient, silicon_of
+from bpttviz.experiments.machine import require_this_machine
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, memory_now
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
-from bpttviz.structures import Structures, concatenate
+from bpttviz.structures import concatenate
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,15 @@ def measure_growth(
         device: where.
 
     Returns:
-        One dict a size on this device: ``size`` (its fields), ``device``, ``seconds``, and
-        ``growth_bytes`` beyond the process before.
+        One dict a size on this device: ``size`` (its fields), ``device``, ``machine``, ``seconds``,
+        and ``growth_bytes`` beyond the process before.
+
+    Raises:
+        ValueError: the file is damaged, or of another machine.
     """
     file = Path(file)
     rows: list[dict] = read_json(file) if file.exists() else []
+    here = require_this_machine(rows, file, device)
     done = {(Size(**row["size"]), row["device"]) for row in rows}
     for size in sizes:
         if (size, device) in done:
@@ -74,20 +77,9 @@ def measure_growth(
         found = subprocess.run(command, capture_output=True, text=True)
         if found.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{found.stderr[-2000:]}")
-        rows.append(json.loads(found.stdout.splitlines()[-1]))
+        rows.append({**json.loads(found.stdout.splitlines()[-1]), "machine": here})
         write_atomic(file, json.dumps(rows, indent=1) + "\n")
     return [row for row in rows if row["device"] == device]
-
-
-def silicon_of(atoms: int) -> tuple[Structures, Structures]:
-    """(start, reference end): a cubic cell of silicon, disturbed by 0.05 Å, and as it was."""
-    cubes = round((atoms / 8) ** (1 / 3))
-    if 8 * cubes**3 != atoms:
-        raise ValueError(f"{atoms} is not 8 n³: silicon cells have 8, 64, 216, 512 or 1000 atoms")
-    perfect = bulk("Si", cubic=True) * (cubes, cubes, cubes)
-    disturbed = perfect.copy()
-    disturbed.rattle(0.05, seed=0)
-    return Structures.from_ase(disturbed), Structures.from_ase(perfect)
 
 
 def _measured(size: Size, device: str) -> dict:

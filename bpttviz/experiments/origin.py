@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import bpttviz
 from bpttviz._files import read_json, write_atomic
-from bpttviz.experiments.speed import machine
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,8 @@ class Provenance:
         data: fingerprint of the relaxations that it was measured on.
         seed: of the training; None where nothing is drawn.
         machine: class of the machine: processor and threads.
-        seconds: of the processor, for the training and the measurement; None: not recorded.
+        seconds: of the processor, in the call that made it: what was shared with other rows, or
+            done before the call was resumed, is not in it. None: not recorded.
         source: the committed file that it was read from.
     """
 
@@ -64,18 +61,6 @@ def commit_here() -> str:
     except (OSError, subprocess.CalledProcessError):
         return f"version {bpttviz.__version__}"
     return found + ("+" if changed.strip() else "")
-
-
-def machine_here(device: torch.device) -> str:
-    """Processor, cores and threads used, and torch.
-
-    Args:
-        device: where the potential is: a GPU that is not used is not named.
-    """
-    here = machine()
-    processor = here["gpu"] if device.type == "cuda" else here["processor"]
-    used = f"{here['threads']} of {os.cpu_count()} cores"
-    return f"{processor}, {used}, torch {here['versions']['torch']}"
 
 
 def add_note(file: Path, what: str, note: dict[str, Any]) -> None:

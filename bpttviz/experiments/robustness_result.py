@@ -166,11 +166,19 @@ class Robustness:
             cells: of which; by default all.
         """
         cells = self.cells if cells is None else cells
+        share = self.least_share(cells)
+        return share is not None and share >= HARDLY and not any(cell.lost for cell in cells)
+
+    def least_share(self, cells: Sequence[RobustnessCell]) -> float | None:
+        """Least gain of the end at rest, as a share of the largest; negative where one loses.
+
+        None where nothing was compared; −inf where none gains.
+        """
         spread = self.spread("dq_rest", cells)
-        if spread is None or any(cell.lost for cell in cells):
-            return False
+        if spread is None:
+            return None
         best, least = 1 - spread[0], 1 - spread[1]
-        return least > 0 and least >= HARDLY * best
+        return least / best if best > 0 else -math.inf
 
     def verdict(self) -> list[str]:
         """What the trainings say, condition by condition, and whether results hardly depend."""

@@ -7,23 +7,18 @@ counts is the processor's time (another program may have the clock), on a GPU th
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import warnings
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-import bpttviz
 from bpttviz._files import read_json, write_atomic
 from bpttviz.evaluation.tables import format_table
+from bpttviz.experiments.machine import machine
 from bpttviz.experiments.speed_work import Pair, Work
-
-PEERS = ("torch", "chgnet", "mace-torch", "torch-sim-atomistic", "numpy")
 
 
 def measure_speed(works: Sequence[Work], file: str | Path, repeats: int = 3) -> list[dict]:
@@ -117,29 +112,3 @@ def speed_table(rows: Sequence[dict]) -> str:
             }
         lines.append(line)
     return format_table(pd.DataFrame(lines), rule=False)
-
-
-def machine() -> dict[str, Any]:
-    """What timings depend on beside the work: processor, threads and versions."""
-    versions = {"bpttviz": bpttviz.__version__, "python": platform.python_version()}
-    for name in PEERS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": versions,
-    }
-
-
-def _processor() -> str:
-    """The processor's name as Linux gives it, or what Python knows."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

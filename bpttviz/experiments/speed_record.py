@@ -12,7 +12,8 @@ import torch
 from bpttviz._files import FolderLock, read_json
 from bpttviz.evaluation.tables import format_table
 from bpttviz.experiments.cost import PAIRED_FILE, format_paired
-from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
+from bpttviz.experiments.machine import machine_here
+from bpttviz.experiments.origin import Provenance, add_note, commit_here
 from bpttviz.experiments.speed import speed_table
 from bpttviz.profiling import exponent
 

@@ -23,7 +23,8 @@ from bpttviz._files import FolderLock, read_json, require_unused, write_atomic
 from bpttviz._tensor_checks import gradients_enabled
 from bpttviz.datasets.library import load_dataset
 from bpttviz.datasets.relaxations import RelaxationDataset
-from bpttviz.experiments.origin import Provenance, add_note, commit_here, machine_here
+from bpttviz.experiments.machine import machine_here
+from bpttviz.experiments.origin import Provenance, add_note, commit_here
 from bpttviz.experiments.trial import parts_of
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet

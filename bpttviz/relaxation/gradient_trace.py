@@ -91,7 +91,7 @@ class GradientTrace:
     def write(self, path: str | Path) -> Path:
         """Keep it in a file (safetensors: numbers only, nothing that could run).
 
-        Positions have eight bytes a number, all else four.
+        Positions, energies, masses and cells have eight bytes a number, all else four.
 
         Raises:
             OSError: it cannot be written.

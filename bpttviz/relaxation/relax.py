@@ -130,7 +130,17 @@ class Relaxation:
         )
 
     def __getitem__(self, index: int) -> Relaxation:
-        """The relaxation of one structure alone (detached)."""
+        """The relaxation of one structure alone (detached).
+
+        Raises:
+            TypeError: no whole number.
+            IndexError: no structure of this number; negative ones count from the end.
+        """
+        count = len(self.start)
+        place = whole("index", index, least=-count)
+        if place >= count:
+            raise IndexError(f"there are {count} structures, counted from 0; got {index}")
+        index = place % count
         mine = (self.start.structure_index == index).cpu()
         final = self.final[index]
         return Relaxation(

@@ -11,7 +11,7 @@ from bpttviz._checks import instance_of, positive, whole
 from bpttviz.datasets.relaxations import ReferenceRelaxation
 from bpttviz.distances import delta_q
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint, fingerprint_structures
+from bpttviz.provenance import fingerprint, fingerprint_structures, specification
 from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import FIRE
 from bpttviz.relaxation.stopping import StoppingCriterion
@@ -51,6 +51,8 @@ class WithinBasin(Starts):
         self.potential = copy.deepcopy(
             instance_of("potential", potential, Potential, "bv.CHGNet()")
         ).requires_grad_(False)
+        # What it computes from its weights, and these: read once, as they never change here.
+        self.judge = {"potential": specification(potential), "weights": fingerprint(potential)}
         self.tolerance = positive("tolerance", tolerance)
         self.fmax, self.max_steps = positive("fmax", fmax), whole("max_steps", max_steps)
         self._ends: dict[str, Structures | None] = {}  # fingerprint of an end → where it rests
@@ -98,7 +100,7 @@ class WithinBasin(Starts):
         """What the draws depend on."""
         return {
             "starts": self.starts,
-            "potential": fingerprint(self.potential),
+            **self.judge,
             "tolerance": self.tolerance,
             "fmax": self.fmax,
             "max_steps": self.max_steps,

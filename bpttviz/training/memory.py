@@ -102,7 +102,7 @@ def plan_memory(
     steps = max(term.stop.max_steps for term in terms)
     copies = COPIES * sum(p.nbytes for p in parameters)
     records = copies + RECORD * len(largest.start.numbers) * sum(t.stop.max_steps for t in terms)
-    trial = _Trial(objective, potential, RelaxationDataset([largest]), parameters)
+    trial = _Trial(objective.heaviest(), potential, RelaxationDataset([largest]), parameters)
     _load_what_training_loads()
     trial.growth(0, steps)  # what is loaded on first use is no cost of a gradient
     none = trial.growth(0, steps)

@@ -79,6 +79,13 @@ class Objective(ABC):
         """
         return float(len(reference.start.numbers))
 
+    def heaviest(self) -> Objective:
+        """The same, but of structures of its own it draws the largest: memory is planned by it.
+
+        An objective without any is its own.
+        """
+        return self
+
     def config(self) -> dict[str, Any]:
         """The constructor's arguments: numbers, and parts that `specification` describes in turn.
 
@@ -335,6 +342,10 @@ class WeightedSum(Objective):
                 "give it to all, so that its step sizes are trained once"
             )
         self.rule = next(iter([*learnable, *rules.values()]), None)
+
+    def heaviest(self) -> WeightedSum:
+        """All terms so."""
+        return WeightedSum([(weight, term.heaviest()) for weight, term in self.terms])
 
     @property
     def backward(self) -> BackwardRecord | None:  # type: ignore[override]  # the terms hold it

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,7 @@ class Rehearsal(Objective):
         batch = to_structures("structures", structures).to("cpu")
         self.count = whole("count", count)
         self.structures = [batch[index] for index in range(len(batch))]
+        self.drawn = list(range(len(batch)))  # places of those that may be drawn
 
     @abstractmethod
     def change(self, potential: Potential, place: int) -> Callable[[], Tensor]:
@@ -68,7 +70,15 @@ class Rehearsal(Objective):
 
     def places(self, name: str, draw: Draw) -> list[int]:
         """Which of the structures are drawn for one reference."""
-        return draw.some(name, self.purpose, len(self.structures), self.count)
+        chosen = draw.some(name, self.purpose, len(self.drawn), self.count)
+        return [self.drawn[place] for place in chosen]
+
+    def heaviest(self) -> Rehearsal:
+        """The same, of the structures with most atoms alone."""
+        made = copy.copy(self)
+        by_atoms = sorted(self.drawn, key=lambda place: -len(self.structures[place].numbers))
+        made.drawn = by_atoms[: self.count]
+        return made
 
     def config(self) -> dict[str, Any]:
         """What it depends on: the potential that is kept, where, and how many are drawn.

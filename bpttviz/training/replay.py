@@ -65,6 +65,12 @@ class Replay(Objective):
         work = sum(self.objective.work(one) for one in self.references) / len(self.references)
         return work * min(self.count, len(self.references))
 
+    def heaviest(self) -> Replay:
+        """The same, of the relaxations with most atoms alone."""
+        by_atoms = sorted(self.references, key=lambda one: -len(one.start.numbers))
+        chosen = RelaxationDataset(by_atoms[: self.count])
+        return Replay(self.objective.heaviest(), chosen, self.count)
+
     def _of_one(self, potential: Potential, name: str, draw: Draw | None) -> Tensor:
         chosen = [self._drawn_for(name, self.references[p]) for p in self.places(name, draw)]
         return loss_of(self.objective, potential, RelaxationDataset(chosen), draw).mean()

@@ -304,7 +304,7 @@ def test_compare_from_the_command_line(springs, tmp_path, monkeypatch, capsys):
     call = ["benchmark", "--folds", "2", *RECIPE, "--methods", "pretrained", "BPTT"]
     out = tmp_path / "out"
     assert run(*call, "--potential", springs, "--out", out) == 0
-    assert "(student)" in capsys.readouterr().out
+    assert "(made here)" in capsys.readouterr().out
     assert run("benchmark", "--out", out) == 0
     assert (out / "table.txt").read_text() in capsys.readouterr().out
     # the run that was named as a potential has learned from r0, which is therefore not measured

@@ -238,6 +238,8 @@ def test_merging_keeps_both(report):
     assert report.subset(["s1", "s3"]).structures == ["s1", "s3"]
     with pytest.raises(ValueError, match="both reports have 's0' under 'pre': give one"):
         report.merge(bv.Report([row("s0", "pre", 1, 0.1)]))
+    with pytest.raises(ValueError, match=r"different noise floors \(0\.1 and 0\.3 amu"):
+        bv.Report(report.rows, noise_floor=0.1).merge(bv.Report(other.rows, noise_floor=0.3))
 
 
 def test_forces_that_nobody_could_tell_are_no_fault_of_the_reference(report):

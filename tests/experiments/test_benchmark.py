@@ -141,7 +141,7 @@ def test_the_account_names_what_a_reader_needs(finished):
     text = summarise(finished)
     assert (finished / "table.txt").read_text(encoding="utf-8") == text + "\n"
     for needed in (
-        "springs 3 (student)",
+        "springs 3 (made here)",
         "not settled here",
         "learned from: pretrained nothing; scalar ends; force-matched frames with forces; BPTT",
         "differentiated force evaluations spent: force-matched",

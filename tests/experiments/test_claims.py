@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from measured import row as result
@@ -15,8 +16,8 @@ from taught import labelled
 import bpttviz as bv
 from bpttviz.cli.main import _parser, main
 from bpttviz.evaluation import rest
-from bpttviz.experiments import origin
-from bpttviz.experiments.claims import paper
+from bpttviz.experiments import machine
+from bpttviz.experiments.claims import forgotten, paper
 from bpttviz.experiments.claims.claim import (
     Above,
     Below,
@@ -166,6 +167,13 @@ def test_rows_come_back_from_a_file_and_a_damaged_one_is_named(tmp_path):
     assert first.value == pytest.approx(made.value, rel=1e-4)
     assert first.provenance == replace(made.provenance, source="here")
     assert math.isnan(second.value)
+    assert (first.worse, first.judged, first.pairs) == (0, 7, made.pairs)
+    beyond = replace(made, value=math.inf, exact=True)
+    write_rows(tmp_path / "rows.jsonl", [beyond])
+    (lost,) = read_rows(tmp_path / "rows.jsonl")
+    assert Below(0.5).outcome(lost) is Outcome.AGAINST
+    assert lost.change == "beyond all bounds"
+    assert Below(0.5).outcome(replace(lost, exact=False, high=math.inf)) is Outcome.OPEN
     (tmp_path / "rows.jsonl").write_text('{"claim": 1}\n')
     with pytest.raises(ValueError, match=r"rows\.jsonl holds no rows of evidence: line 1"):
         read_rows(tmp_path / "rows.jsonl")
@@ -189,10 +197,10 @@ def test_committed_rows_say_where_they_are_from_and_are_small(committed):
 
 
 def test_a_machine_is_called_by_what_was_used_of_it(monkeypatch):
-    here = origin.machine() | {"gpu": "a GPU", "processor": "a processor"}
-    monkeypatch.setattr(origin, "machine", lambda: here)
-    assert origin.machine_here(torch.device("cpu")).startswith("a processor, ")
-    assert origin.machine_here(torch.device("cuda:0")).startswith("a GPU, ")
+    here = machine.machine() | {"gpu": "a GPU", "processor": "a processor"}
+    monkeypatch.setattr(machine, "machine", lambda: here)
+    assert machine.machine_here(torch.device("cpu")).startswith("a processor, ")
+    assert machine.machine_here(torch.device("cuda:0")).startswith("a GPU, ")
 
 
 def test_shipped_runs_give_the_figures_of_their_card():
@@ -342,6 +350,54 @@ def test_procedures_are_tried_on_as_many_structures_as_memory_allows(setting, mo
 
 def _tested(setting, way, potential, name):
     return OtherProcedures().tested(setting, name, potential, {way.title: way})[way.title]
+
+
+def test_a_crystal_that_fine_tuning_loses_speaks_against(setting, monkeypatch):
+    """It must not drop out of the largest change: that of the others would hold."""
+    asked = []
+
+    def bulk(potentials, crystals):
+        (potential,), (name,) = potentials.values(), crystals
+        asked.append(name)
+        if name == "MgO" or (name == "Ge" and potential is tuned):
+            raise ValueError(f"{name} has no minimum")
+        numbers = {"strain": 0.001, "bulk_modulus": 90.0, "highest_frequency": 15.0}
+        return pd.DataFrame([{"crystal": name, **numbers}])
+
+    tuned = network()
+    monkeypatch.setattr(forgotten, "compare_bulk", bulk)
+    start = replace(row(1, 1, claim=6, part=paper.BULK), provenance=Provenance("by hand"))
+    largest, *others = forgotten.perfect_crystals(setting, tuned, start)
+    assert largest.question == "largest of 3 crystals"  # MgO was none before
+    assert Below(0.5).outcome(largest) is Outcome.AGAINST
+    told = {one.question: one.remark for one in others if one.remark}
+    assert told == {"Ge": "Ge has no minimum", "MgO": "MgO has no minimum"}
+    kept = forgotten.perfect_crystals(setting, setting.potential, start)[0]
+    assert kept.value == pytest.approx(0)
+
+
+def test_weights_that_saw_the_test_part_are_not_measured_on_it(tmp_path, relaxations, capsys):
+    names = relaxations.folds(2)[0][1].names
+    some = setting_of("springs", network(), relaxations, "springs", tmp_path, seen=names[:1])
+    assert some.held_out.names == names[1:]
+    with pytest.raises(ValueError, match="has learned from all of springs that would be held out"):
+        setting_of("springs", network(), relaxations, "springs", tmp_path, seen=names)
+    tuned = ["--tuned", "si-defects/chgnet", "--potential", "chgnet", "--out", str(tmp_path)]
+    assert main(["reproduce", "--claim", "6", "--run", "bulk", *tuned]) == 1
+    assert "has learned from all of si-defects" in capsys.readouterr().err
+
+
+def test_all_that_a_row_depends_on_is_asked_for(setting):
+    before = setting.describe()
+    for what in ({"noise_floor": 0.3}, {"unlabelled": setting.training.starts()}):
+        assert replace(setting, **what).describe() != before
+
+
+def test_fewer_relaxations_never_have_more_updates(setting):
+    updates = [STUDIES[5].gradients(setting, str(n)) for n in (2, 8, 16, 29, 32, 42)]
+    assert updates[:3] == [48 * setting.recipe.steps] * 3
+    assert updates == sorted(updates)[:4] + updates[4:]
+    assert min(updates) == updates[0]
 
 
 def test_few_relaxations_are_compared_with_all(setting):

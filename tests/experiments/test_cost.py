@@ -5,9 +5,11 @@ import os
 import time
 
 import pytest
+import torch
 
 from bpttviz import plotting
 from bpttviz.experiments import cost
+from bpttviz.experiments.machine import machine_here
 from bpttviz.profiling import time_spent
 
 
@@ -29,6 +31,7 @@ def line(mode, steps, peak):
     return {
         "mode": mode, "steps": steps, "device": "cpu", "seconds": 1.0, "base_bytes": 5e8,
         "peak_bytes": peak, "evaluations": steps, "solver_products": 0,
+        "machine": machine_here(torch.device("cpu")),
     }  # fmt: skip
 
 
@@ -43,10 +46,26 @@ def test_what_would_not_fit_is_left_out_and_said(tmp_path):
 
 
 def test_a_folders_measurements_of_another_device_are_not_mixed_in(tmp_path):
-    here, there = line("full", 5, 1e9), line("full", 5, 9e9) | {"device": "cuda"}
+    here, there = line("full", 5, 1e9), line("full", 5, 9e9) | {
+        "device": "cuda", "machine": machine_here(torch.device("cuda")),
+    }  # fmt: skip
     (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in (here, there)))
     assert cost.measure_costs(tmp_path, steps=(5,), modes=("full",)) == [here]
     assert cost.measure_costs(tmp_path, (5,), ("full",), device="cuda") == [there]
+
+
+def test_what_did_not_fit_is_tried_again(tmp_path, monkeypatch):
+    """The next time there may be more memory; and timings of two machines are not mixed."""
+    known = [line("full", 5, 1.5e9), line("full", 10, 2.5e9)]
+    (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in known))
+    cost.measure_costs(tmp_path, steps=(20,), modes=("full",), memory_limit=4e9)
+    monkeypatch.setattr(cost, "_in_fresh_process", lambda *_: line("full", 20, 4.5e9))
+    made = cost.measure_costs(tmp_path, steps=(20,), modes=("full",), memory_limit=9e9)
+    assert made[-1]["peak_bytes"] == 4.5e9
+    assert [r["steps"] for r in made] == [5, 10, 20]
+    (tmp_path / cost.FILE).write_text(json.dumps(known[0] | {"machine": "an abacus"}) + "\n")
+    with pytest.raises(ValueError, match=r"measured on another machine \(an abacus; this is"):
+        cost.measure_costs(tmp_path, steps=(5,), modes=("full",))
 
 
 def test_a_damaged_line_is_named(tmp_path):

@@ -8,7 +8,9 @@ import torch
 
 from bpttviz.cli.main import main
 from bpttviz.experiments import speed
-from bpttviz.experiments.growth import Size, measure_growth, silicon_of
+from bpttviz.experiments.cost import silicon_of
+from bpttviz.experiments.growth import Size, measure_growth
+from bpttviz.experiments.machine import machine_here
 from bpttviz.experiments.speed_record import SpeedRecord, write_origin
 from bpttviz.experiments.speed_work import FixedSteps, OnDevice, Pair, ToRest, Work
 from bpttviz.plotting.gradients import plot_growth
@@ -84,15 +86,19 @@ def test_growth_is_measured_once_and_fitted(tmp_path):
     assert len(figure.png()) > 5000
 
 
-def test_growth_on_another_device_is_not_mixed_in(tmp_path):
+def test_growth_on_another_device_or_machine_is_not_mixed_in(tmp_path):
     size = Size("structures", atoms=8, steps=1)
     rows = [
-        {"size": asdict(size), "device": device, "seconds": 1.0, "growth_bytes": 2}
+        {"size": asdict(size), "device": device, "machine": machine_here(torch.device(device)),
+         "seconds": 1.0, "growth_bytes": 2}
         for device in ("cpu", "cuda")
-    ]
+    ]  # fmt: skip
     (tmp_path / "growth.json").write_text(json.dumps(rows))
     assert measure_growth(tmp_path / "growth.json", [size]) == rows[:1]
     assert measure_growth(tmp_path / "growth.json", [size], "cuda") == rows[1:]
+    (tmp_path / "growth.json").write_text(json.dumps([rows[0] | {"machine": "an abacus"}]))
+    with pytest.raises(ValueError, match=r"growth\.json was measured on another machine \(an abac"):
+        measure_growth(tmp_path / "growth.json", [size])
 
 
 @pytest.mark.parametrize("measure", [measure_growth, speed.measure_speed])

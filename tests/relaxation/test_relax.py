@@ -8,6 +8,8 @@ from springs import network, starts
 
 import bpttviz as bv
 from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.relaxation.adjoints.base import record_path
+from bpttviz.relaxation.loop import Loop
 from bpttviz.relaxation.state import State
 
 
@@ -131,6 +133,36 @@ def test_a_gradient_passes_those_who_left(adjoint):
 
     together, alone = gradient(batch), sum(gradient(batch[index]) for index in range(3))
     assert float((together - alone).norm() / alone.norm()) < 1e-9
+
+
+def test_a_path_that_a_tolerance_ended_has_no_step_too_many():
+    """The evaluation that finds a structure at rest moves nothing: it is no step of the map."""
+    start = starts(1)
+    rule, stop = bv.GradientDescent(0.1, max_step=None), bv.StoppingCriterion(60, fmax=0.02)
+    made = bv.relax(network(), start, rule, stop)
+    steps = int(made.steps)
+    assert 1 < steps < 60
+    loop = Loop(network(), start, rule, stop)
+    with torch.no_grad():
+        path = record_path(loop, loop.begin(), 60)
+    assert len(path) == steps + 1
+    assert torch.equal(path[-1].positions, made.final.positions)
+    assert not torch.equal(path[-1].positions, path[-2].positions)
+    assert bv.diagnose_gradient(network(), start, start, rule, stop).steps == steps
+    at_rest = Loop(network(), made.final, rule, stop)
+    assert len(record_path(at_rest, at_rest.begin(), 60)) == 1
+
+
+def test_one_structure_of_a_batch_is_taken_by_its_number():
+    made = bv.relax(network(), starts(3), stop=bv.StoppingCriterion(2))
+    last = made[-1]
+    assert last.trajectory.shape == made[2].trajectory.shape
+    assert torch.equal(last.final.positions, made[2].final.positions)
+    for index in (3, -4, 1.5):
+        with pytest.raises((IndexError, ValueError), match=r"index|structures, counted from 0"):
+            made[index]
+    with pytest.raises(TypeError, match="index"):
+        made["a"]
 
 
 def test_a_small_displacement_stops_too():

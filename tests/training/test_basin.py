@@ -7,6 +7,7 @@ from taught import references
 
 import bpttviz as bv
 from bpttviz.potentials.landscape import places, walkers
+from bpttviz.provenance import specification
 
 
 def double_well():
@@ -63,8 +64,10 @@ def test_a_dropped_draw_leaves_its_structure_out_and_is_counted_and_resumes(tmp_
 def test_another_pretrained_potential_is_another_objective():
     starts = bv.WithinBasin(bv.AroundEnd(), network())
     again, other = (bv.WithinBasin(bv.AroundEnd(), p) for p in (network(), network(seed=9)))
-    assert starts.config()["potential"] == again.config()["potential"]
-    assert starts.config()["potential"] != other.config()["potential"]
+    assert specification(starts) == specification(again)
+    assert specification(starts) != specification(other)
+    scaled = [bv.WithinBasin(bv.AroundEnd(), bv.ScaledForces(network(), x)) for x in (1.0, 2.0)]
+    assert specification(scaled[0]) != specification(scaled[1])
 
 
 def test_an_end_that_never_rests_is_said():

@@ -49,6 +49,20 @@ def test_with_a_steep_rise_only_the_end_counts():
         assert torch.allclose(one, two, rtol=1e-12)
 
 
+def test_a_path_that_ends_early_counts_its_end_once():
+    data, potential = references(1), network()
+    stop = bv.StoppingCriterion(60, fmax=0.02)
+    with torch.no_grad():
+        made = bv.relax(potential, data.starts(), RULE, stop)
+        steps = int(made.steps)
+        assert 2 < steps < 60
+        start = data.starts()
+        places = [bv.delta_q(start.with_positions(x), data.ends()) for x in made.trajectory[1:]]
+    counts = torch.tensor([t / steps for t in range(1, steps + 1)], dtype=torch.float64)
+    by_hand = (counts[:, None] * torch.stack(places[:steps])).sum(0) / counts.sum()
+    assert torch.allclose(bv.IterateLoss(RULE, stop).loss(potential, data), by_hand, rtol=1e-10)
+
+
 def test_iterates_are_filed_under_their_rise():
     made = [bv.IterateLoss(RULE, STOP, rise) for rise in (1.0, 2.0)] + [bv.EndpointLoss(RULE, STOP)]
     assert len({json.dumps(specification(one)) for one in made}) == 3

@@ -12,6 +12,7 @@ from taught import SETTINGS, objective, references
 import bpttviz as bv
 from bpttviz._checks import memory_size
 from bpttviz.profiling import memory_now
+from bpttviz.structures import concatenate
 from bpttviz.training import memory
 from bpttviz.training.memory import MemoryPlan, largest_of, plan_memory
 
@@ -103,6 +104,24 @@ def test_the_largest_structure_has_most_atoms_then_least_room(problem):
     assert largest_of(problem[2]).name == "large"
     wide = references(1)[0]
     assert largest_of([problem[2][0], wide]).name == "small"
+
+
+def test_what_an_objective_draws_itself_is_planned_by_its_largest(problem):
+    potential, _, data = problem
+    cells = concatenate([one.start for one in data for _ in range(3)])  # small ones, then large
+    kept = 2.0 * bv.RehearsalLoss(potential, cells, count=2) + bv.Replay(goal(), data)
+    _, (rehearsal, replay) = zip(*kept.heaviest().terms, strict=True)
+    for epoch in range(5):
+        drawn = rehearsal.places("any", bv.Draw(0, epoch))
+        assert all(len(rehearsal.structures[place].numbers) == 64 for place in drawn)
+        assert len(drawn) == 2
+    assert replay.references.names == ["large"]
+    (_, usual), _ = kept.terms
+    chosen = {place for n in range(9) for place in usual.places("any", bv.Draw(0, n))}
+    assert chosen & {0, 1, 2}, "the objective itself must go on drawing all of them"
+    assert kept.heaviest().terms[0][0] == 2.0
+    alone = goal()
+    assert alone.heaviest() is alone
 
 
 def test_a_resumed_run_keeps_what_was_chosen(tmp_path, monkeypatch):

@@ -42,7 +42,9 @@ class Rule(ABC):
     def outcome(self, row: Evidence) -> Outcome:
         """What a row says: nothing where it has no interval, or one of too few groups."""
         low, high = (row.value, row.value) if row.exact else (row.low, row.high)
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if math.isnan(low) or math.isnan(high):
+            return Outcome.OPEN
+        if not row.exact and not (math.isfinite(low) and math.isfinite(high)):
             return Outcome.OPEN
         if not row.exact and row.groups < MIN_SAMPLES:
             return Outcome.OPEN

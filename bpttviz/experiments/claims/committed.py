@@ -120,14 +120,14 @@ def landscape_rows() -> list[Evidence]:
     for condition, part in parts.items():
         cells = stored.those(condition)
         spread = stored.spread("dq_rest", cells)
-        if spread is None:
+        share = stored.least_share(cells)
+        if spread is None or share is None:
             continue
-        best, least = 1 - spread[0], 1 - spread[1]
         rows.append(
             Evidence(
                 3, part, "landscape", "one valley", f"{len(cells)} trainings: {condition}",
                 "held-out walkers", f"{METRICS['dq_rest']}: least gain / largest gain",
-                least / best, unit=NUMBER, exact=True, n=len(cells), groups=len(cells),
+                share, unit=NUMBER, exact=True, n=len(cells), groups=len(cells),
                 worse=sum((cell.change["dq_rest"] or np.inf) > 1 for cell in cells),
                 judged=len(cells),
                 remark=f"error at rest × {spread[0]:.2g} to × {spread[1]:.2g}",

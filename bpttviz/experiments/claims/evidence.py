@@ -78,8 +78,10 @@ class Evidence:
     @property
     def change(self) -> str:
         """The change with its interval, as text."""
-        if not np.isfinite(self.value):
+        if np.isnan(self.value):
             return "none compared"
+        if np.isinf(self.value):
+            return "beyond all bounds"
         if self.unit == RATIO:
             return percent_with_interval(self.value, (self.low, self.high))
         number = _bare if self.unit == NUMBER else _points
@@ -224,10 +226,14 @@ def read_rows(file: Path, source: str = "") -> list[Evidence]:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """For JSON, which knows no NaN; numbers to five digits, empty parts left out."""
-    kept = {k: v for k, v in row.items() if v not in (None, "", {}, False)}
+    """For JSON, which knows no NaN; numbers to five digits, what is as by default left out."""
+    usual = {f.name: f.default for f in fields(Evidence)} | {"pairs": {}}
+    kept = {k: v for k, v in row.items() if k not in usual or v != usual[k]}
     for name in ("value", "low", "high"):
-        kept[name] = float(f"{row[name]:.5g}") if np.isfinite(row[name]) else None
+        number = row[name]
+        kept[name] = None if np.isnan(number) else float(f"{number:.5g}")
+        if np.isinf(number):
+            kept[name] = str(number)  # JSON has no word for it
     kept["part"] = row["part"]
     kept["provenance"] = {
         k: v for k, v in row["provenance"].items() if v not in (None, "") and k != "source"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from bpttviz.experiments.claims.study import Setting, Study
 from bpttviz.experiments.methods import BOTH_ENDS
 from bpttviz.experiments.protocol import PRETRAINED
 from bpttviz.potentials.base import Potential
-from bpttviz.structures import StructureError
+from bpttviz.structures import StructureError, Structures
 
 FINE_TUNED = "fine-tuned"
 OTHER_SET = {"si-defects": "crystals", "crystals": "si-defects"}
@@ -89,13 +90,21 @@ def perfect_crystals(setting: Setting, tuned: Potential, start: Evidence) -> lis
     rows, moved = [], []
     for name, crystal in simple_crystals().items():
         try:
-            table = compare_bulk(
-                {PRETRAINED: setting.potential, FINE_TUNED: tuned}, {name: crystal}
-            )
-        except (ValueError, StructureError) as error:
+            one = _bulk(setting.potential, name, crystal)
+        except (ValueError, StructureError) as error:  # nothing that could be forgotten
             rows.append(replace(start, part="", question=name, quantity="bulk", remark=str(error)))
             continue
-        one, two = table.to_dict("records")
+        try:
+            two = _bulk(tuned, name, crystal)
+        except (ValueError, StructureError) as error:
+            moved.append(np.inf)
+            rows.append(
+                replace(
+                    start, part="", question=name, quantity="lost by fine-tuning", value=1,
+                    unit=NUMBER, exact=True, n=1, remark=str(error),
+                )
+            )  # fmt: skip
+            continue
         change = 100 * ((1 + two["strain"]) / (1 + one["strain"]) - 1)
         moved.append(change)
         told = {
@@ -117,6 +126,16 @@ def perfect_crystals(setting: Setting, tuned: Potential, start: Evidence) -> lis
         remark="Si alone: " + ", ".join(row.change for row in silicon),
     )  # fmt: skip
     return [largest, *rows]
+
+
+def _bulk(potential: Potential, name: str, crystal: Structures) -> dict[str, Any]:
+    """Of one crystal.
+
+    Raises:
+        ValueError, StructureError: the potential has no minimum there.
+    """
+    (found,) = compare_bulk({PRETRAINED: potential}, {name: crystal}).to_dict("records")
+    return {str(what): value for what, value in found.items()}
 
 
 def another_set(setting: Setting, tuned: Potential, start: Evidence) -> list[Evidence]:

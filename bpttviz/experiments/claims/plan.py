@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,13 +55,8 @@ class NotRun:
         return f"{counted(len(self.runs), 'run')}, about {self.hours:.1f} h: {self.command}"
 
 
-def not_run(rows: Sequence[Evidence], claims: Collection[int] | None = None) -> list[NotRun]:
-    """Runs that are missing among rows.
-
-    Args:
-        rows: those that there are.
-        claims: of which; by default all.
-    """
+def not_run(rows: Sequence[Evidence]) -> list[NotRun]:
+    """Runs of any claim that are missing among rows."""
     stand_in = PaiNN.pretrained()  # counts of evaluations are the same for all
     known = {
         data: setting_of("", stand_in, data_set(data), data, Path())
@@ -69,7 +64,7 @@ def not_run(rows: Sequence[Evidence], claims: Collection[int] | None = None) -> 
     }
     found = []
     for number, study in STUDIES.items():
-        if number == 2 or (claims is not None and number not in claims):  # 2 comes with 1
+        if number == 2:  # comes with 1
             continue
         for potential, data in WANTED if number != 7 else WANTED[-2:-1]:
             setting = known[data]

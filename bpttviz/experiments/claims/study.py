@@ -17,10 +17,11 @@ from bpttviz.evaluation.evaluate import evaluate
 from bpttviz.evaluation.report import Report
 from bpttviz.evaluation.rest import Relaxer
 from bpttviz.experiments.claims.evidence import Evidence, read_rows, write_rows
-from bpttviz.experiments.origin import Provenance, commit_here, machine_here
+from bpttviz.experiments.machine import machine_here
+from bpttviz.experiments.origin import Provenance, commit_here
 from bpttviz.experiments.protocol import PRETRAINED, PaperRecipe, as_file_name
 from bpttviz.potentials.base import Potential
-from bpttviz.provenance import fingerprint, specification
+from bpttviz.provenance import fingerprint, fingerprint_structures, specification
 from bpttviz.structures import Structures
 from bpttviz.training.config import TrainingConfig
 from bpttviz.training.finetune import finetune
@@ -84,6 +85,10 @@ class Setting:
             "tuned": None if self.tuned is None else fingerprint(self.tuned),
             "training": self.training.fingerprint(),
             "held_out": self.held_out.fingerprint(),
+            "noise_floor": self.noise_floor,
+            "unlabelled": None
+            if self.unlabelled is None
+            else fingerprint_structures(self.unlabelled),
             "recipe": specification(self.recipe),
             "relaxer": specification(self.relaxer),
         }
@@ -163,13 +168,21 @@ def setting_of(
     Args:
         name, potential, data_name, out, others: of `Setting`.
         data: the data set.
-        seen: relaxations that the potential was pretrained on, which are not measured.
+        seen: relaxations that the potential was pretrained or fine-tuned on before: not measured.
+
+    Raises:
+        ValueError: none is left to measure.
     """
     if len(data) >= SMALLEST_SET_WITH_TEST:
         training, held_out = data.train, data.test
     else:
         training, held_out = data.folds(2)[0]
     held_out = RelaxationDataset([r for r in held_out if r.name not in seen])
+    if not len(held_out):
+        raise ValueError(
+            f"{name} has learned from all of {data_name} that would be held out, so nothing can be "
+            "measured: name weights that did not, as si-defects/chgnet-test"
+        )
     return Setting(
         name, potential, data_name, training, held_out, out,
         noise_floor=data.noise_floor, unlabelled=data.unlabelled, **others,

@@ -10,8 +10,9 @@ import numpy as np
 from bpttviz.evaluation.report import Report
 from bpttviz.experiments.claims.ends import RECIPE_NAMES, rows_of_report
 from bpttviz.experiments.claims.evidence import ENDS, Evidence, read_rows, write_rows
+from bpttviz.experiments.machine import machine_here
 from bpttviz.experiments.methods import BOTH_ENDS
-from bpttviz.experiments.origin import Provenance, commit_here, machine_here
+from bpttviz.experiments.origin import Provenance, commit_here
 from bpttviz.experiments.protocol import Question, as_file_name
 from bpttviz.experiments.trial import TEST, Part, Trial
 

@@ -120,13 +120,20 @@ class AdjointResult(NamedTuple):
 
 
 def record_path(loop: Loop, state: State, steps: int) -> list[State]:
-    """Up to ``steps`` steps from ``state``, without a graph: all states, this one included."""
+    """Up to ``steps`` steps from ``state``, without a graph: all states, this one included.
+
+    A tolerance is found to be met where one is: the evaluation that says so makes no step.
+    """
     with torch.no_grad():
         path = [state.detached()]
         for _ in range(steps):
             if loop.finished:
                 break
-            path.append(loop.advance(path[-1], 1))
+            after = loop.advance(path[-1], 1)
+            if loop.finished and torch.equal(after.positions, path[-1].positions):
+                path[-1] = after  # the same place, where the loop now is
+                break
+            path.append(after)
     return path
 
 
