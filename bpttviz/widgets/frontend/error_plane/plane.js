@@ -156,6 +156,7 @@ class ErrorPlane {
   stageSlider() {
     const input = tag("input", { type: "range", min: 1, step: 1 });
     const output = tag("output");
+    input.addEventListener("keydown", (event) => event.stopPropagation()); // its own keys move it
     const row = tag("label", { class: "stages" }, "arrows as far as", input, output);
     input.addEventListener("input", () => {
       this.model.set("stage", Number(input.value));

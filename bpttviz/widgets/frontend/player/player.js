@@ -119,8 +119,8 @@ export class Player {
     this.count = tag("output", { class: "count" });
     this.loopButton = toggleButton("↻", "Begin again at the end", true, (on) => { this.clock.loop = on; });
     this.loopButton.classList.add("loop");
-    this.endOfMapButton = button("K", "To the map's last step, K", () => this.choose(this.comparison?.mapSteps ?? 0));
-    this.restButton = button("rest", "To the end of the way to rest", () => this.choose(this.clock.last));
+    this.endOfMapButton = button("K", "To the map's last step, K", () => this.stopAt(this.comparison?.mapSteps ?? 0));
+    this.restButton = button("rest", "To the end of the way to rest", () => this.stopAt(this.clock.last));
     const speed = tag("select", { "aria-label": "speed", title: "Speed" },
       ...RATES.map(([rate, text]) => tag("option", { value: rate }, text)));
     speed.value = "5";
@@ -213,6 +213,15 @@ export class Player {
     this.arrowsButton.setAttribute("aria-pressed", String(this.options.arrows));
     this.imagesButton.setAttribute("aria-pressed", String(this.options.images));
     this.show();
+  }
+
+  /**
+   * Go to a step and stay there: a clock that plays on would leave it at once.
+   * @param {number} step
+   */
+  stopAt(step) {
+    this.clock.playing = false;
+    this.choose(step);
   }
 
   togglePlay() {

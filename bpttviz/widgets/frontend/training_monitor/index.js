@@ -85,7 +85,7 @@ class TrainingMonitor {
     const last = Math.max(data.plan ?? 0, data.updates, 1);
     const clip = data.clip ? [{ value: data.clip, words: `clipped above ${data.clip}` }] : [];
     this.panels.replaceChildren(
-      curvesPanel(`loss: ${loss.label.replace("^½", "½")}`, last, [
+      curvesPanel(loss.label === "loss" ? "loss" : `loss: ${loss.label.replace("^½", "½")}`, last, [
         { points: loss.training, colour: colours.training, name: "training", dots: true },
         { points: loss.validation, colour: colours.validation, name: "validation", squares: true },
       ], { ring: loss.best }),
@@ -131,7 +131,7 @@ class TrainingMonitor {
     if (data.left !== null) parts.push(`about ${duration(data.left)} left`);
     if (data.memory) parts.push(`memory ${gigabytes(data.memory)}`);
     if (data.peak) parts.push(`peak ${gigabytes(data.peak)}`);
-    if (pulse) parts.push(`step ${done}${before ? ` of about ${before}` : ""} of this update`);
+    if (pulse) parts.push(`evaluation ${done}${before ? ` of about ${before}` : ""} of this update`);
     this.numbers.replaceChildren(...parts.map((part) => tag("span", {}, part)));
   }
 

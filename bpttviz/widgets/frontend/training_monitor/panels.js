@@ -46,6 +46,10 @@ export function curvesPanel(title, last, curves, { logarithmic = false, ring = n
     return picture;
   }
   for (const { value, words: label } of levels) {
+    if (y(value) > PLOT.bottom) { // no line, and all that is shown is above
+      picture.append(svg("text", { class: "faint", x: PLOT.right, y: PLOT.bottom - 4, "text-anchor": "end" },
+        `${label}: all of these`));
+    }
     if (y(value) < PLOT.top || y(value) > PLOT.bottom) continue;
     picture.append(
       svg("line", { class: "level", x1: PLOT.left, x2: PLOT.right, y1: y(value), y2: y(value) }),
