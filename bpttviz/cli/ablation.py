@@ -44,6 +44,10 @@ def run(choices: argparse.Namespace) -> int:
     all_found = (
         [*stored_ablations().values()] if choices.out is None else [Ablation.read(choices.out)]
     )
+    told = "\n\n".join(map(str, all_found))
+    if choices.out is not None:
+        write_atomic(Path(choices.out) / "ablation.txt", f"{told}\n")
+    print(told)
     if choices.curve is not None:
         from bpttviz.plotting.ablation import plot_dose
 
@@ -55,8 +59,4 @@ def run(choices: argparse.Namespace) -> int:
 
         front = plot_front(all_found[0].front())
         write_atomic(choices.front, lambda path: front.savefig(path, dpi=150, format="png"))
-    told = "\n\n".join(map(str, all_found))
-    if choices.out is not None:
-        write_atomic(Path(choices.out) / "ablation.txt", f"{told}\n")
-    print(told)
     return 0

@@ -173,7 +173,7 @@ class Ablation:
         """A line each: the variant's title, a column more, and what it changes."""
         changes = {
             heading: [self.change(one, column) for one in every]
-            for column, heading in HEADINGS.items()
+            for column, heading in {**HEADINGS, **BY_STRENGTH}.items()
         }
         return pd.DataFrame(
             {
@@ -198,7 +198,9 @@ class Ablation:
 
     def origins(self) -> list[Provenance]:
         """Where the trainings come from."""
-        return [made for one in self.measured for made in one.origins.values()]
+        lines = [*self.blends.values(), *self.curves.values()]
+        every = [*self.measured, *(one for line in lines for one in line)]
+        return list(dict.fromkeys(made for one in every for made in one.origins.values()))
 
     def __str__(self) -> str:
         parts = [

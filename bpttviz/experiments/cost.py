@@ -24,7 +24,7 @@ from torch import Tensor
 from bpttviz._files import write_atomic
 from bpttviz.distances import delta_q, force_error
 from bpttviz.evaluation.tables import format_table
-from bpttviz.experiments.machine import require_this_machine
+from bpttviz.experiments.machine import require_this_machine, same_threads
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, clock, memory_now, time_spent
@@ -89,15 +89,19 @@ def measure_costs(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     file = out / FILE
-    # What did not fit is tried again: another time there may be more memory.
-    known = [row for row in _read(file) if "skipped" not in row]
-    here = require_this_machine(known, file, device)
+    known = _read(file)
+    here = require_this_machine([row for row in known if "skipped" not in row], file, device)
     if memory_limit is None and device == "cpu":
         memory_limit = 0.9 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for mode in modes:
         for count in sorted(steps):
-            if any((r["mode"], r["steps"], r["device"]) == (mode, count, device) for r in known):
+            same = [
+                r for r in known if (r["mode"], r["steps"], r["device"]) == (mode, count, device)
+            ]
+            if any("skipped" not in r for r in same):
                 continue
+            # What did not fit is tried again: this time there may be more memory.
+            known = [r for r in known if r not in same]
             need = _expected_peak([r for r in known if r["device"] == device], mode, count)
             if memory_limit is not None and need > memory_limit:
                 reason = f"would need about {need / 1e9:.1f} GB"
@@ -240,7 +244,7 @@ def _expected_peak(known: list[dict], mode: str, steps: int) -> float:
 
 def _in_fresh_process(*arguments: str) -> dict:
     command = [sys.executable, "-m", "bpttviz.experiments.cost", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=same_threads())
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])

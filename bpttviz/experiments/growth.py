@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bpttviz._files import read_json, write_atomic
 from bpttviz.experiments.cost import gradient, silicon_of
-from bpttviz.experiments.machine import require_this_machine
+from bpttviz.experiments.machine import require_this_machine, same_threads
 from bpttviz.potentials.pretrained.chgnet import CHGNet
 from bpttviz.profiling import Meter, memory_now
 from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
@@ -74,7 +74,7 @@ def measure_growth(
         if (size, device) in done:
             continue
         command = [sys.executable, "-m", __name__, json.dumps(asdict(size)), device]
-        found = subprocess.run(command, capture_output=True, text=True)
+        found = subprocess.run(command, capture_output=True, text=True, env=same_threads())
         if found.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{found.stderr[-2000:]}")
         rows.append({**json.loads(found.stdout.splitlines()[-1]), "machine": here})

@@ -53,6 +53,11 @@ def machine_here(device: torch.device) -> str:
     return f"{processor}, {used}, torch {here['versions']['torch']}"
 
 
+def same_threads() -> dict[str, str]:
+    """The environment of a process that is to compute with as many threads as this one."""
+    return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+
+
 def require_this_machine(rows: list[dict[str, Any]], file: Path, device: str) -> str:
     """This machine's name, if rows that were measured on a device are from it.
 

@@ -58,7 +58,9 @@ def plot_front(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
             )
         axes.plot(across[1:, -1], [down[0, -1]] * 2, color=style["color"], alpha=0.35)
         axes.plot([across[0, -1]] * 2, down[1:, -1], color=style["color"], alpha=0.35)
-        words.append(f"{name}: ends {down[0, -1]:+.0f} %, forces {across[0, -1]:+.0f} %")
+        for row, x, y in zip(line, across[0], down[0], strict=True):
+            part = "" if row["alpha"] == 1 else f", α = {row['alpha']:g}"
+            words.append(f"{name}{part}: ends {y:+.0f} %, forces {x:+.0f} %")
     best = unbeaten(
         [(0.0, 0.0), *zip(_percent(given, ACROSS)[0], _percent(given, DOWN)[0], strict=True)]
     )

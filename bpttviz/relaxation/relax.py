@@ -133,12 +133,12 @@ class Relaxation:
         """The relaxation of one structure alone (detached).
 
         Raises:
-            TypeError: no whole number.
+            TypeError, ValueError: no number, or no whole one.
             IndexError: no structure of this number; negative ones count from the end.
         """
         count = len(self.start)
-        place = whole("index", index, least=-count)
-        if place >= count:
+        place = whole("index", index, least=None)
+        if not -count <= place < count:
             raise IndexError(f"there are {count} structures, counted from 0; got {index}")
         index = place % count
         mine = (self.start.structure_index == index).cpu()

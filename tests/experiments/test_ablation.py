@@ -14,6 +14,7 @@ from bpttviz.cli import trial as command
 from bpttviz.cli.main import main
 from bpttviz.evaluation.words import minima_that_changed
 from bpttviz.experiments import ablation_tables
+from bpttviz.experiments import trial as trials
 from bpttviz.experiments.ablation import ENDS, FORCES, Ablation, stored_ablations
 from bpttviz.experiments.ablation_tables import write_tables
 from bpttviz.experiments.points import LAST, Point
@@ -220,6 +221,7 @@ def test_blends_are_measured_and_told_with_the_front(tmp_path):
     assert line[1].values(ENDS)[name] == pytest.approx(by_hand.row("half", name).dq_rest, rel=1e-6)
     assert "α" in str(found)
     assert "--alphas 0.25 0.5" in found.origins()[0].command
+    assert len(set(map(str, found.origins()))) == len(found.origins())
 
     rows = found.front()
     assert [(row["alpha"], row["n"]) for row in rows] == [(0.25, 4), (0.5, 4), (1.0, 4), (1.0, 4)]
@@ -227,10 +229,21 @@ def test_blends_are_measured_and_told_with_the_front(tmp_path):
         plot_front(rows)  # springs have no frames with forces
     known = [{**row, FORCES: (1.2, 1.1, 1.3)} for row in rows]
     picture = plot_front(known)
+    assert "the recipe, α = 0.25: ends" in picture.alt_text
     assert "the paper's way: ends" in picture.alt_text
     assert {"0.25", "0.5"} <= {text.get_text() for text in picture.axes[0].texts}
     with pytest.raises(ValueError, match="an alpha must be"):
         trial(tmp_path / "other", alphas=[1.5])
+
+
+def test_a_finished_training_is_not_begun_again_for_its_blends(tmp_path, monkeypatch):
+    one = trial(tmp_path, curve=False)
+    one.run(["fold-0"])
+    monkeypatch.setattr(trials, "finetune", lambda *_, **__: pytest.fail("trained again"))
+    again = trial(tmp_path, curve=False, alphas=[0.5])
+    assert again.run(["fold-0"])
+    blended = again.report(["fold-0"], point=Point(alpha=0.5)).column("dq_rest", "fine-tuned")
+    assert (blended != one.report(["fold-0"]).column("dq_rest", "fine-tuned")).all()
 
 
 def test_the_front_is_what_nothing_beats():

@@ -59,6 +59,8 @@ def test_what_did_not_fit_is_tried_again(tmp_path, monkeypatch):
     known = [line("full", 5, 1.5e9), line("full", 10, 2.5e9)]
     (tmp_path / cost.FILE).write_text("".join(json.dumps(r) + "\n" for r in known))
     cost.measure_costs(tmp_path, steps=(20,), modes=("full",), memory_limit=4e9)
+    others = cost.measure_costs(tmp_path, steps=(5,), modes=("full",), memory_limit=4e9)
+    assert [r for r in others if "skipped" in r], "what was not asked for again stays"
     monkeypatch.setattr(cost, "_in_fresh_process", lambda *_: line("full", 20, 4.5e9))
     made = cost.measure_costs(tmp_path, steps=(20,), modes=("full",), memory_limit=9e9)
     assert made[-1]["peak_bytes"] == 4.5e9

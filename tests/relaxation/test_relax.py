@@ -4,11 +4,13 @@ import warnings
 
 import pytest
 import torch
-from springs import network, starts
+from springs import network, starts, targets
+from taught import references
 
 import bpttviz as bv
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.relaxation.adjoints.base import record_path
+from bpttviz.relaxation.adjoints.iterates import IterateAdjoint
 from bpttviz.relaxation.loop import Loop
 from bpttviz.relaxation.state import State
 
@@ -149,8 +151,28 @@ def test_a_path_that_a_tolerance_ended_has_no_step_too_many():
     assert torch.equal(path[-1].positions, made.final.positions)
     assert not torch.equal(path[-1].positions, path[-2].positions)
     assert bv.diagnose_gradient(network(), start, start, rule, stop).steps == steps
-    at_rest = Loop(network(), made.final, rule, stop)
-    assert len(record_path(at_rest, at_rest.begin(), 60)) == 1
+
+
+@pytest.mark.parametrize(
+    "adjoint",
+    [bv.FullBPTT(), bv.CheckpointedBPTT(), bv.CheckpointedBPTT(2, kept_steps=3),
+     bv.TruncatedBPTT(2), bv.DetachedBPTT(), IterateAdjoint()],
+    ids=repr,
+)  # fmt: skip
+def test_a_start_that_is_at_rest_has_a_gradient_of_zero(adjoint):
+    """No graph at all would end a training."""
+    potential = network()
+    stop = bv.StoppingCriterion(10, fmax=1e3)
+    made = bv.relax(potential, starts(1), stop=stop, adjoint=adjoint)
+    assert int(made.steps) == 0
+    loss = bv.delta_q(targets(starts(1)), made.final).sum()
+    (gradient,) = torch.autograd.grad(loss, potential.stiffness, allow_unused=True)
+    assert gradient is None or not gradient.any()
+    run = bv.finetune(
+        potential, references(1), bv.EndpointLoss(stop=stop, adjoint=adjoint), epochs=1,
+        progress=False,
+    )  # fmt: skip
+    assert run.status == "finished"
 
 
 def test_one_structure_of_a_batch_is_taken_by_its_number():
@@ -158,10 +180,12 @@ def test_one_structure_of_a_batch_is_taken_by_its_number():
     last = made[-1]
     assert last.trajectory.shape == made[2].trajectory.shape
     assert torch.equal(last.final.positions, made[2].final.positions)
-    for index in (3, -4, 1.5):
-        with pytest.raises((IndexError, ValueError), match=r"index|structures, counted from 0"):
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=rf"3 structures, counted from 0; got {index}"):
             made[index]
-    with pytest.raises(TypeError, match="index"):
+    with pytest.raises(ValueError, match="index must be a whole number"):
+        made[1.5]
+    with pytest.raises(TypeError, match="index must be a whole number"):
         made["a"]
 
 

@@ -40,6 +40,10 @@ class Forgotten(Study):
             names.append(paper.OTHERS)
         return (*names, paper.WARM)
 
+    def measures_held_out(self, run: str) -> bool:
+        """Perfect crystals, and another set, are not held out of anything."""
+        return run not in (paper.BULK, paper.OTHERS)
+
     def gradients(self, setting: Setting, run: str) -> int:
         """Those of the training, where the potential is not given."""
         return 0 if setting.tuned is not None else Methods().gradients(setting, BOTH_ENDS)
@@ -123,7 +127,7 @@ def perfect_crystals(setting: Setting, tuned: Potential, start: Evidence) -> lis
     largest = replace(
         start, question=f"largest of {len(moved)} crystals", unit=NUMBER, exact=True, n=len(moved),
         quantity="lattice constant, change in %", value=max(map(abs, moved), default=np.nan),
-        remark="Si alone: " + ", ".join(row.change for row in silicon),
+        remark=f"Si alone: {', '.join(row.change for row in silicon)}" if silicon else "",
     )  # fmt: skip
     return [largest, *rows]
 

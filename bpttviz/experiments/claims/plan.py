@@ -71,7 +71,11 @@ def not_run(rows: Sequence[Evidence]) -> list[NotRun]:
             missing = tuple(
                 run
                 for run in study.runs(setting)
-                if not any(_is_from(row, number, potential, data, run) for row in rows)
+                if not any(
+                    _is_from(row, number, potential, data, run)
+                    and study.is_of_today(setting, run, row)
+                    for row in rows
+                )
             )
             if missing:
                 second = SECONDS.get(potential, OTHERS) * _size(setting)

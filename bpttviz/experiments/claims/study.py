@@ -169,20 +169,12 @@ def setting_of(
         name, potential, data_name, out, others: of `Setting`.
         data: the data set.
         seen: relaxations that the potential was pretrained or fine-tuned on before: not measured.
-
-    Raises:
-        ValueError: none is left to measure.
     """
     if len(data) >= SMALLEST_SET_WITH_TEST:
         training, held_out = data.train, data.test
     else:
         training, held_out = data.folds(2)[0]
     held_out = RelaxationDataset([r for r in held_out if r.name not in seen])
-    if not len(held_out):
-        raise ValueError(
-            f"{name} has learned from all of {data_name} that would be held out, so nothing can be "
-            "measured: name weights that did not, as si-defects/chgnet-test"
-        )
     return Setting(
         name, potential, data_name, training, held_out, out,
         noise_floor=data.noise_floor, unlabelled=data.unlabelled, **others,
@@ -206,6 +198,14 @@ class Study(ABC):
     def rows(self, setting: Setting, run: str) -> list[Evidence]:
         """Compute a run's rows; their time is not filled in."""
 
+    def measures_held_out(self, run: str) -> bool:
+        """Whether a run is about the held-out relaxations."""
+        return True
+
+    def is_of_today(self, setting: Setting, run: str, row: Evidence) -> bool:
+        """Whether a row of a run is what it would give now, and not by an earlier plan."""
+        return True
+
     def gradients(self, setting: Setting, run: str) -> int:
         """About how many differentiated evaluations of a structure a run takes, in training."""
         return 0
@@ -216,12 +216,19 @@ class Study(ABC):
         """A run's rows: read where they are in the folder already, else computed and kept there.
 
         Raises:
-            ValueError: there is no such run, or the folder holds rows of other settings.
+            ValueError: there is no such run, nothing is held out that it could measure, or the
+                folder holds rows of other settings.
         """
         if run not in self.runs(setting):
             raise ValueError(
                 f"claim {self.claim} has no run {run!r} with {setting.name} on {setting.data}; "
                 f"there are {', '.join(self.runs(setting))}"
+            )
+        if self.measures_held_out(run) and not len(setting.held_out):
+            raise ValueError(
+                f"{setting.tuned_name or setting.name} has learned from all of {setting.data} that "
+                "would be held out, so nothing can be measured: name weights that did not, as "
+                "si-defects/chgnet-test"
             )
         lock_settings(setting.folder, setting.describe())
         file = rows_file(setting, self.claim, run)

@@ -122,7 +122,8 @@ class AdjointResult(NamedTuple):
 def record_path(loop: Loop, state: State, steps: int) -> list[State]:
     """Up to ``steps`` steps from ``state``, without a graph: all states, this one included.
 
-    A tolerance is found to be met where one is: the evaluation that says so makes no step.
+    A tolerance is found to be met where one is: the evaluation that says so makes no step. Only
+    where none is made at all it stands for one, so that the end hangs on the weights.
     """
     with torch.no_grad():
         path = [state.detached()]
@@ -130,7 +131,8 @@ def record_path(loop: Loop, state: State, steps: int) -> list[State]:
             if loop.finished:
                 break
             after = loop.advance(path[-1], 1)
-            if loop.finished and torch.equal(after.positions, path[-1].positions):
+            stands = len(path) > 1 and torch.equal(after.positions, path[-1].positions)
+            if stands and loop.finished:
                 path[-1] = after  # the same place, where the loop now is
                 break
             path.append(after)
