@@ -119,8 +119,8 @@ def _ends(report: Report) -> list[_End]:
         ends.append(_End(name, group, None, reference, still))
         for potential in report.potentials:
             end = report.rests.get((potential, name))
-            if end is None:
-                continue
+            if end is None or not report.row(potential, name).rest_converged:
+                continue  # where a relaxation only got to is no end
             moved = displacements(reference, end.to("cpu"))
             placed = reference.with_positions(reference.positions + moved)
             way = moved.double().numpy()

@@ -81,6 +81,17 @@ def test_what_cannot_be_written_is_said(report, tmp_path, made, name, match):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_a_relaxation_only_got_to_is_no_end(report, tmp_path):
+    rows = [
+        replace(row, rest_converged=row.potential == "pretrained" or row.structure == "right")
+        for row in report.rows
+    ]
+    some = Report(rows, report.relaxations, report.references, report.rests)
+    made = read(some.to_chemiscope(tmp_path / "ends.json"))
+    values = made["properties"]["end"]["values"]
+    assert values == ["reference", "pretrained", "reference", "pretrained", "fine-tuned"]
+
+
 def test_a_potential_called_like_the_reference_keeps_its_own_errors(report, tmp_path):
     rows = [replace(row, potential="reference") for row in report.rows if row.potential[0] == "p"]
     rests = {("reference", name): report.rests["pretrained", name] for name in ("left", "right")}
