@@ -86,6 +86,7 @@ from .training.checkpoint import RunError as RunError
 from .training.config import TrainingConfig as TrainingConfig
 from .training.draws import Draw as Draw
 from .training.equilibrium import EquilibriumLoss as EquilibriumLoss
+from .training.evaluations import count_evaluations as count_evaluations
 from .training.finetune import finetune as finetune
 from .training.iterates import IterateLoss as IterateLoss
 from .training.low_rank import low_rank as low_rank
@@ -93,7 +94,6 @@ from .training.low_rank import merge_low_rank as merge_low_rank
 from .training.objectives import EndpointLoss as EndpointLoss
 from .training.objectives import ForceLoss as ForceLoss
 from .training.objectives import Objective as Objective
-from .training.objectives import count_evaluations as count_evaluations
 from .training.pressure import PressureRehearsal as PressureRehearsal
 from .training.ranks import Ranks as Ranks
 from .training.ranks import data_parallel as data_parallel

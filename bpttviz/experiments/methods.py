@@ -32,8 +32,9 @@ from bpttviz.relaxation.rules import HeavyBall
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 from bpttviz.training.config import TrainingConfig
+from bpttviz.training.evaluations import count_evaluations
 from bpttviz.training.finetune import finetune
-from bpttviz.training.objectives import EndpointLoss, ForceLoss, Objective, count_evaluations
+from bpttviz.training.objectives import EndpointLoss, ForceLoss, Objective
 from bpttviz.training.recipe import Recipe
 from bpttviz.training.runs import FILE, Run, load_run
 from bpttviz.training.starts import AroundEnd
