@@ -7,8 +7,9 @@ given up without holding up the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from bpttviz._checks import instance_of, positive, whole, whole_or_none
 from bpttviz.evaluation.rest_path import PathRecorder, RestPath
+from bpttviz.packing import packed
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.relaxation.loop import FARTHEST
 from bpttviz.relaxation.rules import FIRE, UpdateRule
@@ -116,7 +118,7 @@ class Relaxer:
         return f"Relaxer(fmax={self.fmax:g}, max_steps={self.max_steps}, optimizer={name})"
 
 
-def batches(counts: Sequence[int], device: torch.device, size: int | None) -> Iterator[list[int]]:
+def batches(counts: Iterable[int], device: torch.device, size: int | None) -> Iterator[list[int]]:
     """Places of structures that share a call of a potential, in order.
 
     Args:
@@ -124,18 +126,7 @@ def batches(counts: Sequence[int], device: torch.device, size: int | None) -> It
         device: of the potential.
         size: structures in a call; None: as many as the atoms allow, see `Relaxer.run`.
     """
-    most = ATOMS_ON_CPU if device.type == "cpu" else ATOMS_ON_DEVICE
-    batch: list[int] = []
-    atoms = 0
-    for place, count in enumerate(counts):
-        full = atoms + count > most if size is None else len(batch) == size
-        if batch and full:
-            yield batch
-            batch, atoms = [], 0
-        batch.append(place)
-        atoms += count
-    if batch:
-        yield batch
+    return packed(counts, ATOMS_ON_CPU if device.type == "cpu" else ATOMS_ON_DEVICE, size)
 
 
 @dataclass
@@ -171,7 +162,6 @@ class _Pool:
     ):
         self.relaxer, self.rule = relaxer, rule
         self.potential, self.size = potential, size
-        self.most = ATOMS_ON_CPU if potential.device.type == "cpu" else ATOMS_ON_DEVICE
         start = structures.with_positions(structures.positions.detach()).to(potential.device)
         self.waiting = [
             _Member(place, one, self.rule.init(one))
@@ -201,16 +191,9 @@ class _Pool:
 
     def _enter(self, moving: Sequence[_Member]) -> list[_Member]:
         """Those who wait and for whom there is room."""
-        atoms = sum(len(m.structures.numbers) for m in moving)
-        entering: list[_Member] = []
-        while self.waiting:
-            count = len(self.waiting[0].structures.numbers)
-            inside = len(moving) + len(entering)
-            full = atoms + count > self.most if self.size is None else inside >= self.size
-            if inside and full:
-                break
-            entering.append(self.waiting.pop(0))
-            atoms += count
+        together = (len(m.structures.numbers) for m in chain(moving, self.waiting))
+        room = len(next(batches(together, self.potential.device, self.size))) - len(moving)
+        entering, self.waiting = self.waiting[:room], self.waiting[room:]
         return entering
 
     def _step(self, moving: list[_Member]) -> list[_Member]:

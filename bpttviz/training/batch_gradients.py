@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bpttviz.datasets.relaxations import RelaxationDataset
+from bpttviz.packing import packed
 from bpttviz.potentials.base import Potential
 from bpttviz.profiling import release_memory
 from bpttviz.structures import StructureError
@@ -182,7 +183,7 @@ def share_of(
     Small structures leave a processor idle when they go alone. Groups are the same for any number
     of processes that get one each, so that they round alike.
     """
-    groups = grouped([len(reference.start.numbers) for reference in batch], most_atoms)
+    groups = list(packed([len(reference.start.numbers) for reference in batch], most_atoms))
     if len(groups) < ranks.count:
         groups = [[place] for place in range(len(batch))]
     work = [sum(objective.work(batch[place]) for place in places) for places in groups]
@@ -200,16 +201,3 @@ def most_atoms_on(device: torch.device, planned_for: RelaxationDataset | None) -
     if planned_for is not None:
         most = min(most, max(len(reference.start.numbers) for reference in planned_for))
     return most
-
-
-def grouped(atoms: Sequence[int], most: int) -> list[list[int]]:
-    """Places, in order, of structures that have at most ``most`` atoms together, or are alone."""
-    groups: list[list[int]] = []
-    room = 0
-    for place, count in enumerate(atoms):
-        if count > room:
-            groups.append([])
-            room = most
-        groups[-1].append(place)
-        room -= count
-    return groups

@@ -5,22 +5,9 @@ import torch
 from taught import objective, references
 
 import bpttviz as bv
-from bpttviz.training.batch_gradients import GradientTaker, grouped, most_atoms_on, share_of
+from bpttviz.training.batch_gradients import GradientTaker, most_atoms_on, share_of
 from bpttviz.training.draws import Draw
 from bpttviz.training.ranks import Ranks
-
-
-@pytest.mark.parametrize(
-    ("atoms", "groups"),
-    [
-        ([4, 4, 4], [[0, 1], [2]]),
-        ([9, 4, 4, 64, 1], [[0], [1, 2], [3], [4]]),
-        ([8], [[0]]),
-        ([], []),
-    ],
-)
-def test_groups_have_no_more_atoms_than_allowed_or_one_member(atoms, groups):
-    assert grouped(atoms, 8) == groups
 
 
 class Counting(bv.Springs):
