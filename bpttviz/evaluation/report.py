@@ -19,8 +19,8 @@ from bpttviz._checks import (
     whole,
 )
 from bpttviz._files import write_atomic
-from bpttviz.evaluation import chemiscope, words
-from bpttviz.evaluation.metrics import HEADINGS, REQUIRED, StructureResult
+from bpttviz.evaluation import chemiscope, summary, words
+from bpttviz.evaluation.metrics import REQUIRED, StructureResult
 from bpttviz.evaluation.rest_path import RestPath
 from bpttviz.evaluation.statistics import PairedComparison, compare, log_ratios
 from bpttviz.evaluation.tables import read_csv, to_csv
@@ -117,8 +117,22 @@ class Report:
     @property
     def groups(self) -> list[str]:
         """The group of each structure, in their order."""
+        return self._groups_of(self.structures)
+
+    def _groups_of(self, names: Sequence[str]) -> list[str]:
         known = {row.structure: row.group for row in reversed(self.rows)}
-        return [known[name] for name in self.structures]
+        return [known[name] for name in names]
+
+    def shared(self, *potentials: str) -> list[str]:
+        """Names of the structures that these potentials were all measured on; without any: all."""
+        wanted = potentials or self.potentials
+        return [s for s in self.structures if all((p, s) in self._rows for p in wanted)]
+
+    @property
+    def complete(self) -> Report:
+        """What every potential was measured on: this report itself, but for gaps after `merge`."""
+        names = self.shared()
+        return self if len(names) == len(self.structures) else self.subset(names)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -155,7 +169,10 @@ class Report:
             raise KeyError(
                 f"no column {name!r}; there are {', '.join(StructureResult.__dataclass_fields__)}"
             )
-        return np.array([getattr(self.row(potential, s), name) for s in self.structures])
+        return self._values(name, potential, self.structures)
+
+    def _values(self, column: str, potential: str, names: Sequence[str]) -> np.ndarray:
+        return np.array([getattr(self.row(potential, name), column) for name in names])
 
     def relaxation(self, potential: str, structure: int | str) -> Relaxation:
         """The K-step relaxation of one structure.
@@ -209,19 +226,20 @@ class Report:
             KeyError: the report holds no such potential.
         """
         before, after = self._ends(before, after)
-        names = self.structures
-        values = [self.column(column, p).astype(float) for p in (before, after)]
+        names = self.shared(before, after)
+        values = [self._values(column, p, names).astype(float) for p in (before, after)]
         if same_basin:
-            same = [self.column("basin", potential) == "same" for potential in (before, after)]
+            same = [self._values("basin", p, names) == "same" for p in (before, after)]
             values = [np.where(same[0] & same[1], value, np.nan) for value in values]
-        groups = self.groups if by_group else None
+        groups = self._groups_of(names) if by_group else None
         return compare(column, names, values[0], values[1], groups, self.floor_of(column))
 
     def log_ratios(self, column: str, before: str, after: str) -> dict[str, float]:
         """Structure → ln(after/before), for those that can be compared (see `compare`)."""
-        first, second = (self.column(column, p).astype(float) for p in (before, after))
+        names = self.shared(before, after)
+        first, second = (self._values(column, p, names).astype(float) for p in (before, after))
         logs = log_ratios(column, first, second, self.floor_of(column))
-        pairs = zip(self.structures, logs, strict=True)
+        pairs = zip(names, logs, strict=True)
         return {name: float(x) for name, x in pairs if np.isfinite(x)}
 
     def floor_of(self, column: str) -> float | None:
@@ -244,40 +262,10 @@ class Report:
         Means are over the structures for which every potential has the figure: over different
         ones they could not be compared. Of the change at rest: ``compared`` structures are those of
         which one could say that they got worse; ``kept_right`` are within the labels' error before
-        and after; ``lost`` went from right to wrong, and are among the ``worse``.
+        and after; ``lost`` went from right to wrong, and are among the ``worse``. Structures that
+        only some of the potentials were measured on are not counted.
         """
-        result = []
-        for potential in self.potentials:
-            line: dict = {"potential": potential}
-            for column in HEADINGS:
-                line[column] = self.mean(column, potential)
-            if potential != self.potentials[0]:
-                line |= self._change_at_rest(potential)
-            line["same_basin"] = int((self.column("basin", potential) == "same").sum())
-            line["not_at_rest"] = int((~self.column("rest_converged", potential)).sum())
-            line["diverged"] = int((self.column("diverged", potential) != "").sum())
-            line["n"] = len(self.structures)
-            if self.labels:
-                line["labels"] = self.labels.get(potential, "")
-            result.append(line)
-        return result
-
-    def _change_at_rest(self, potential: str) -> dict:
-        """Ratio, and how many of how many structures got worse; a new divergence is worse too."""
-        before, after = (self.column("dq_rest", p) for p in (self.potentials[0], potential))
-        gone = int((np.isfinite(before) & ~np.isfinite(after)).sum())
-        try:
-            change = self.compare("dq_rest", after=potential)
-        except ValueError:
-            none = {"kept_right": 0, "lost": 0}
-            return {"ratio_rest": float("nan"), "worse": gone, "compared": gone, **none}
-        return {
-            "ratio_rest": change.ratio,
-            "worse": change.worse + gone,
-            "compared": change.judged + gone,
-            "kept_right": len(change.kept_right),
-            "lost": len(change.lost),
-        }
+        return summary.lines(self)
 
     def mean(self, column: str, potential: str) -> float:
         """Mean over the structures for which every potential has this figure; NaN without any.
@@ -287,7 +275,8 @@ class Report:
             TypeError: no names.
         """
         potential = self._potential(potential)
-        values = np.array([self.column(column, p).astype(float) for p in self.potentials])
+        whole = self.complete
+        values = np.array([whole.column(column, p).astype(float) for p in self.potentials])
         common = np.isfinite(values).all(axis=0)
         mine = values[self.potentials.index(potential)][common]
         return float(mine.mean()) if len(mine) else float("nan")

@@ -57,17 +57,27 @@ def display_table(report: Report) -> pd.DataFrame:
 
 def notes(report: Report) -> list[str]:
     """What the table does not say: how it was made, what is missing, and the conclusions."""
+    whole = report.complete
     lines = [
-        f"{counted(len(report.structures), 'structure')}; ΔQ in amu^½ Å, means over those that all "
+        f"{counted(len(whole.structures), 'structure')}; ΔQ in amu^½ Å, means over those that all "
         f"have; change: geometric mean of paired ratios ({METHOD})",
+        *_gaps(report, whole),
         _resolution(report),
-        *_missing(report),
-        *_details(report),
+        *_missing(whole),
+        *_details(whole),
     ]
     for after in report.potentials[1:]:
         whose = f"{after}: " if len(report.potentials) > 2 else ""
         lines += [whose + each for each in conclusions(report, report.potentials[0], after)]
     return lines
+
+
+def _gaps(report: Report, whole: Report) -> list[str]:
+    """Which structures were left out, as only some of the potentials were measured on them."""
+    names = [name for name in report.structures if name not in whole.structures]
+    if not names:
+        return []
+    return [f"left out, as not measured under every potential: {', '.join(names)}"]
 
 
 def conclusions(report: Report, before: str, after: str) -> list[str]:
@@ -221,8 +231,10 @@ def _other_minima(report: Report, potential: str) -> str:
 
 def minima_that_changed(report: Report, before: str, after: str) -> dict[str, list[str]]:
     """The structures that "lost", or "gained", the reference's own minimum, by name."""
-    basins = (report.column("basin", potential) for potential in (before, after))
-    pairs = list(zip(report.structures, *basins, strict=True))
+    pairs = [
+        (name, *(report.row(potential, name).basin for potential in (before, after)))
+        for name in report.shared(before, after)
+    ]
     return {
         what: [name for name, one, two in pairs if one in had and two in has]
         for what, had, has in (("lost", RIGHT, WRONG), ("gained", WRONG, RIGHT))

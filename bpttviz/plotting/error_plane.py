@@ -293,7 +293,11 @@ def _arrows(report: Report, potentials: tuple[str, ...]) -> tuple[list[Arrow], d
     arrows, left_out = [], {}
     resolution = np.array([resolution_of("force_mae"), resolution_of("dq_rest")])
     floor = max(report.noise_floor or 0.0, resolution[1])
+    both = report.shared(*potentials)
     for name, group in zip(report.structures, report.groups, strict=True):
+        if name not in both:
+            left_out[name] = "not measured under both"
+            continue
         rows = [report.row(potential, name) for potential in potentials]
         values = np.array([(row.force_mae, row.dq_rest) for row in rows], float)
         if any(row.undescribed for row in rows):

@@ -32,9 +32,15 @@ def plot_endpoint_errors(report: Report) -> AccessibleFigure:
     """ΔQ to the reference of every structure under every potential: at K steps, and at rest.
 
     Args:
-        report: what was measured.
+        report: what was measured; of structures that every potential was measured on.
+
+    Raises:
+        TypeError: no report.
+        ValueError: there is no such structure.
     """
-    require_report(report)
+    report = require_report(report).complete
+    if not report.rows:
+        raise ValueError("no structure was measured under every potential")
     names, potentials = report.structures, report.potentials
     order = np.argsort(-np.nan_to_num(report.column("dq_rest", potentials[0]).astype(float)))
     picture = AccessibleFigure((8.6, 1.5 + 0.16 * len(names) * (len(potentials) + 1)))

@@ -8,6 +8,7 @@ from measured import row
 
 import bpttviz as bv
 from bpttviz.evaluation.metrics import UNDESCRIBED
+from bpttviz.plotting.error_plane import error_plane_data
 
 NAN = float("nan")
 
@@ -240,6 +241,29 @@ def test_merging_keeps_both(report):
         report.merge(bv.Report([row("s0", "pre", 1, 0.1)]))
     with pytest.raises(ValueError, match=r"different noise floors \(0\.1 and 0\.3 amu"):
         bv.Report(report.rows, noise_floor=0.1).merge(bv.Report(other.rows, noise_floor=0.3))
+
+
+def test_what_only_some_potentials_were_measured_on_is_left_out_by_name(report):
+    whole = report.summary()
+    gaps = report.merge(bv.Report([row("t", "pre", 8.0, 0.1), row("u", "post", 8.0, 0.1)]))
+    assert gaps.summary() == whole
+    assert gaps.conclusions() == report.conclusions()
+    assert gaps.log_ratios("dq_rest", "pre", "post") == report.log_ratios("dq_rest", "pre", "post")
+    assert "left out, as not measured under every potential: t, u" in str(gaps)
+    assert "left out, as" not in str(report)
+    left_out = error_plane_data(gaps).layers[0].left_out
+    assert left_out == dict.fromkeys("tu", "not measured under both")
+    assert bv.plotting.plot_endpoint_errors(gaps).alt_text == (
+        bv.plotting.plot_endpoint_errors(report).alt_text
+    )
+
+
+def test_reports_that_share_nothing_can_be_printed():
+    apart = bv.Report([row("s", "pre", 1, 0.1), row("t", "post", 1, 0.1)])
+    assert "0 structures" in str(apart)
+    assert np.isnan(apart.summary()[1]["ratio_rest"])
+    with pytest.raises(ValueError, match="no structure was measured under every potential"):
+        bv.plotting.plot_endpoint_errors(apart)
 
 
 def test_forces_that_nobody_could_tell_are_no_fault_of_the_reference(report):
