@@ -10,6 +10,7 @@ OUT_OPTIONAL = True  # without it what is committed is shown
 EXAMPLES = """\
   bpttviz ablation                     what is committed
   bpttviz ablation --front front.png   both errors against each other, and a picture
+  bpttviz ablation --front front.png --widest    only what all structures were measured with
   bpttviz ablation --out ablation      what `bpttviz trial --variant NAME --out ablation` made there
 
 Changes are against pretrained: geometric means over structures and seeds, 95 % intervals with
@@ -32,6 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PNG",
         help="draw both errors against each other, of the first potential's variants",
     )
+    parser.add_argument(
+        "--widest",
+        action="store_true",
+        help="with --front: draw only what was measured on the most structures",
+    )
 
 
 def run(choices: argparse.Namespace) -> int:
@@ -41,6 +47,8 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz._files import write_atomic
     from bpttviz.experiments.ablation import Ablation, stored_ablations
 
+    if choices.widest and choices.front is None:
+        raise ValueError("--widest is for --front, which names the picture's file")
     all_found = (
         [*stored_ablations().values()] if choices.out is None else [Ablation.read(choices.out)]
     )
@@ -57,6 +65,6 @@ def run(choices: argparse.Namespace) -> int:
     if choices.front is not None:
         from bpttviz.plotting.front import plot_front
 
-        front = plot_front(all_found[0].front())
+        front = plot_front(all_found[0].front(choices.widest))
         write_atomic(choices.front, lambda path: front.savefig(path, dpi=150, format="png"))
     return 0

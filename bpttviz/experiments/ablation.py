@@ -14,7 +14,7 @@ from bpttviz._checks import text
 from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_markdown, format_table, percent_with_interval
 from bpttviz.experiments.ablation_tables import ORIGINS, STORED, read_tables
-from bpttviz.experiments.measured import Measured, blends_of, epochs_of, merged, merged_by_point
+from bpttviz.experiments.measured import Measured, blend_lines, epochs_of, merged, merged_by_point
 from bpttviz.experiments.origin import Provenance
 from bpttviz.experiments.points import LAST
 from bpttviz.experiments.variants import VARIANTS, WHOLE, variant
@@ -34,8 +34,8 @@ class Ablation:
         measured: after the whole training, in the order of `VARIANTS`.
         curves: variant → after each epoch, the last one too; of the structures and seeds that all
             of its points have.
-        blends: variant → with pretrained weights, a part of the way each, the whole way last; of
-            the structures and seeds that all of these have.
+        blends: variant → with pretrained weights, a part of the way each, the whole way last; see
+            `blend_lines`.
         noise_floor: of the reference's ends, amu^½ Å; None where it is not known.
     """
 
@@ -43,7 +43,7 @@ class Ablation:
     data: str
     measured: list[Measured]
     curves: dict[str, list[Measured]]
-    blends: dict[str, list[Measured]]
+    blends: dict[str, list[list[Measured]]]
     noise_floor: float | None
 
     @classmethod
@@ -51,7 +51,7 @@ class Ablation:
         """What a folder holds.
 
         Raises:
-            FileNotFoundError: no table of a variant.
+            FileNotFoundError: no table of a variant, or none after a whole training.
             ValueError: a file that is damaged or not ours, or variants of several data sets,
                 divisions into folds or potentials in one folder.
         """
@@ -63,14 +63,19 @@ class Ablation:
         first = tables[0].note
         measured: list[Measured] = []
         curves: dict[str, list[Measured]] = {}
-        blends: dict[str, list[Measured]] = {}
+        blends: dict[str, list[list[Measured]]] = {}
         for one in VARIANTS:
             mine = [table for table in tables if table.variant == one.name]
             if last := [table for table in mine if table.point == LAST]:
                 measured.append(merged(last))
-                for found, points in ((curves, epochs_of(mine)), (blends, blends_of(mine))):
-                    if points and (line := merged_by_point(mine, points)):
-                        found[one.name] = line
+                if (points := epochs_of(mine)) and (line := merged_by_point(mine, points)):
+                    curves[one.name] = line
+                if lines := blend_lines(mine):
+                    blends[one.name] = lines
+        if not measured:
+            raise FileNotFoundError(
+                f"no training of a variant in {folder} is finished: there is nothing to compare yet"
+            )
         return cls(
             first["potential"], first["dataset"], measured, curves, blends, first["noise_floor"]
         )
@@ -134,17 +139,24 @@ class Ablation:
                 rows.append(row | self._both_errors(one))
         return rows
 
-    def front(self) -> list[dict[str, Any]]:
-        """All variants and their blends as numbers, for `plot_front`: on what all have measured.
+    def front(self, widest: bool = False) -> list[dict[str, Any]]:
+        """Variants and their blends as numbers, for `plot_front`, on structures that all have.
+
+        Args:
+            widest: only what was measured on the most structures; otherwise all that there is, on
+                the structures that all of it shares.
 
         Returns:
             A row each: title of the ``variant``, ``alpha``, ``n`` structures, and (ratio, low,
             high) of both errors. A variant's rows are in the order of alpha, whole way last.
         """
-        lines = [self.blends.get(one.name, [one]) for one in self.measured]
-        common = frozenset.intersection(*(frozenset(m.structures) for line in lines for m in line))
+        lines = [[*self.blends.get(one.name, []), [one]] for one in self.measured]
+        least = max(len(one.structures) for one in self.measured) if widest else 0
+        wide = [[line for line in each if len(line[0].structures) >= least] for each in lines]
+        chosen = [each[0] for each in wide if each]
+        common = frozenset.intersection(*(frozenset(m.structures) for line in chosen for m in line))
         rows = []
-        for one in (replace(one, names=common) for line in lines for one in line):
+        for one in (replace(one, names=common) for line in chosen for one in line):
             alpha = 1.0 if one.point.alpha is None else one.point.alpha
             about = {"variant": variant(one.name).title, "alpha": alpha, "n": len(common)}
             rows.append(about | self._both_errors(one))
@@ -166,7 +178,7 @@ class Ablation:
 
     def blend_frame(self) -> pd.DataFrame:
         """A line a blend: both errors over the way from pretrained to fine-tuned weights."""
-        every = [one for line in self.blends.values() for one in line]
+        every = [one for lines in self.blends.values() for line in lines for one in line]
         return self._lines(every, {"α": [f"{one.point.alpha or 1:g}" for one in every]})
 
     def _lines(self, every: Sequence[Measured], more: Mapping[str, list[str]]) -> pd.DataFrame:
@@ -198,7 +210,8 @@ class Ablation:
 
     def origins(self) -> list[Provenance]:
         """Where the trainings come from."""
-        lines = [*self.blends.values(), *self.curves.values()]
+        blends = [line for lines in self.blends.values() for line in lines]
+        lines = [*blends, *self.curves.values()]
         every = [*self.measured, *(one for line in lines for one in line)]
         return list(dict.fromkeys(made for one in every for made in one.origins.values()))
 

@@ -149,7 +149,26 @@ def epochs_of(tables: Sequence[Table]) -> list[Point]:
     return every if {table.point for table in tables} >= {*every} and len(every) > 1 else []
 
 
-def blends_of(tables: Sequence[Table]) -> list[Point]:
+def blend_lines(tables: Sequence[Table]) -> list[list[Measured]]:
+    """Blends of one variant with pretrained weights, as lines that have the same structures along.
+
+    Returns:
+        The line with the most parts of the way first; then, where some of these were measured on
+        more structures, shorter ones over more. The whole way is last in each; none without blends.
+    """
+    found: list[list[Measured]] = []
+    points = _blends_of(tables)
+    while len(points) > 1:
+        line = merged_by_point(tables, points)
+        if line and (not found or len(line[0].structures) > len(found[-1][0].structures)):
+            found.append(line)
+        counts = {point: _count(tables, point) for point in points[:-1]}
+        fewest = min(counts.values())
+        points = [point for point in points if counts.get(point, np.inf) > fewest]
+    return found
+
+
+def _blends_of(tables: Sequence[Table]) -> list[Point]:
     """Parts of the way that every seed with any was measured at, and the whole; or nothing."""
     by_seed: dict[int, set[Point]] = defaultdict(set)
     for table in tables:
@@ -157,3 +176,9 @@ def blends_of(tables: Sequence[Table]) -> list[Point]:
             by_seed[table.seed].add(table.point)
     common = set.intersection(*by_seed.values()) if by_seed else set()
     return [*sorted(common, key=lambda point: point.alpha or 0.0), LAST] if common else []
+
+
+def _count(tables: Sequence[Table], point: Point) -> int:
+    """Structures that every seed with this point has measured there."""
+    there = [table.report.structures for table in tables if table.point == point]
+    return len(set.intersection(*map(set, there)))

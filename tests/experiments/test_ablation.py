@@ -212,7 +212,7 @@ def test_blends_are_measured_and_told_with_the_front(tmp_path):
     assert one.points(part) == [LAST, Point(alpha=0.25), Point(alpha=0.5)]
 
     found = Ablation.read(tmp_path)
-    line = found.blends["recipe"]
+    (line,) = found.blends["recipe"]
     assert [m.point.alpha for m in line] == [0.25, 0.5, None]
     tuned = bv.load_run(one.folder("fold-0", 0), network()).potential
     half = bv.blend(network(), tuned, 0.5)
@@ -257,9 +257,35 @@ def test_blends_of_seeds_are_those_that_all_have(tmp_path):
         one = trial(tmp_path, curve=False, alphas=alphas)
         one.run(["fold-0"], [seed])
         write_tables(one, "recipe", "network", "springs", "bpttviz trial")
-    (line,) = Ablation.read(tmp_path).blends.values()
+    ((line,),) = Ablation.read(tmp_path).blends.values()
     assert [m.point.alpha for m in line] == [0.5, None]
     assert list(line[0].reports) == [0, 1]
+
+
+def test_blends_on_more_structures_have_a_line_of_their_own(tmp_path):
+    one = trial(tmp_path, curve=False, alphas=[0.25, 0.5])
+    one.run(["fold-0"])
+    both = trial(tmp_path, curve=False, alphas=[0.5])
+    both.run(["fold-1"])
+    write_tables(one, "recipe", "network", "springs", "bpttviz trial")
+    paper = trial(tmp_path, "paper", curve=False)
+    paper.run(["fold-0"])
+    write_tables(paper, "paper", "network", "springs", "bpttviz trial")
+    found = Ablation.read(tmp_path)
+    told = [[(m.point.alpha, len(m.structures)) for m in line] for line in found.blends["recipe"]]
+    assert told == [[(0.25, 4), (0.5, 4), (None, 4)], [(0.5, 8), (None, 8)]]
+    assert found.blend_frame()["n"].tolist() == ["4", "4", "4", "8", "8"]
+    shown = [(row["variant"], row["alpha"], row["n"]) for row in found.front(widest=True)]
+    assert shown == [("the recipe", 0.5, 8), ("the recipe", 1.0, 8)]
+    assert len(found.front()) == 4
+
+
+def test_where_no_training_is_finished_it_is_said(made, tmp_path):
+    (tmp_path / "tables").mkdir()
+    for name in ("paper-0-epoch-1.csv", "provenance.json"):
+        shutil.copy(made / "tables" / name, tmp_path / "tables")
+    with pytest.raises(FileNotFoundError, match="no training of a variant in .* is finished"):
+        Ablation.read(tmp_path)
 
 
 def test_a_table_keeps_the_note_of_where_it_was_made(made, monkeypatch):
@@ -322,6 +348,8 @@ def test_what_is_committed_says_where_it_is_from(capsys):
         told = [line[name] for name in ("ΔQ at rest", "after K steps", "force error")]
         cells = [line["variant"], line["n"], *told, line["slope of forces"]]
         assert f"| {' | '.join(cells)} |" in card
+    assert main(["ablation", "--widest"]) == 1
+    assert "--widest is for --front" in capsys.readouterr().err
     assert main(["ablation"]) == 0
     told = capsys.readouterr().out
     assert all(f"Variants of the recipe, {one.potential}" in told for one in known.values())
