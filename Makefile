@@ -64,7 +64,7 @@ test-full: $(STAMP)
 	BPTTVIZ_NOTEBOOKS=full $(PYTEST) $(ARGS)
 
 test-sevennet: $(SEVENNET)/.installed
-	$(THREAD) $(SEVENNET)/bin/python -m pytest tests/potentials -k sevennet $(ARGS)
+	$(THREAD) $(SEVENNET)/bin/python -m pytest tests/potentials -k "sevennet or nequix" $(ARGS)
 
 lab: $(STAMP)
 	cd notebooks && ../$(BIN)/python -m jupyterlab --LabApp.news_url=None index.ipynb $(ARGS)

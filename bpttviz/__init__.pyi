@@ -41,6 +41,7 @@ from .potentials.pretrained.chgnet import CHGNet as CHGNet
 from .potentials.pretrained.diep import DIEP as DIEP
 from .potentials.pretrained.mace import MACE as MACE
 from .potentials.pretrained.matgl import MatGL as MatGL
+from .potentials.pretrained.nequix import Nequix as Nequix
 from .potentials.pretrained.sevennet import SevenNet as SevenNet
 from .potentials.scaled import ScaledForces as ScaledForces
 from .potentials.small.painn import PaiNN as PaiNN

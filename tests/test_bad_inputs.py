@@ -390,7 +390,7 @@ CALLS = {
 NOT_SWEPT = {
     "Prediction", "GradientDiagnosis", "Relaxation", "Structures", "Run", "Potential", "Landscape",
     "Objective", "StructureError", "DataError", "RunError", "ImplicitError", "ImplicitWarning",
-    "DivergenceWarning", "MACE", "SevenNet", "DIEP", "MatGL",
+    "DivergenceWarning", "MACE", "SevenNet", "DIEP", "MatGL", "Nequix",
     "plotting.AccessibleFigure", "plotting.WalkerPath",
     "plotting.Ways", "Robustness", "GradientTrace", "define", "landscape_examples", "shipped_runs",
     "read_answers", "Ranks", "data_parallel",

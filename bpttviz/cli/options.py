@@ -28,6 +28,7 @@ NAMES = """\
   mace:small, mace:medium, ...          a MACE foundation model, downloaded (extra "mace")
   diep, diep:FOLDER                     DIEP; its weights come with the package (extra "diep")
   matgl:FOLDER, matgl:NAME              a folder of matgl's, or a name from its hub (extra "matgl")
+  nequix:FILE                           a .nqx file of the package nequix (extra "nequix")
   painn, transformer                    the small potentials that come with bpttviz
   FOLDER                                a run of `finetune`"""
 

@@ -151,6 +151,15 @@ def _matgl(which: str, device: str, trusted: bool, head: str | None) -> Potentia
     return PotentialEntry(MatGL(which, device), caveat=R2SCAN if "r2scan" in which.lower() else "")
 
 
+def _nequix(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
+    """A file of the package nequix."""
+    from bpttviz.potentials.pretrained.nequix import Nequix
+
+    if not which:
+        raise ValueError("a nequix is given as nequix:FILE, with a file that ends with .nqx")
+    return PotentialEntry(Nequix(which, device))
+
+
 def _mace(which: str, device: str, trusted: bool, head: str | None) -> PotentialEntry:
     """A MACE file, or a foundation model by name."""
     from bpttviz.potentials.pretrained.mace import MACE
@@ -230,6 +239,7 @@ FAMILIES: dict[str, Callable[[str, str, bool, str | None], PotentialEntry]] = {
     "mace": _mace,
     "diep": _diep,
     "matgl": _matgl,
+    "nequix": _nequix,
     "painn": _student("painn"),
     "transformer": _student("transformer"),
 }

@@ -1,6 +1,7 @@
 """Small potentials for tests: sound ones of our own, and those that extras bring."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,15 @@ def m3gnet(dtype=torch.float32):
 
 def tensornet(dtype=torch.float32):
     return bv.MatGL(small_matgl("TensorNet"), dtype=dtype)
+
+
+SMALL_NEQUIX = Path(__file__).parents[1] / "potentials" / "small.nqx"
+
+
+def nequix(dtype=torch.float32):
+    """A Nequix of random weights, for Na, Si, P and Cl."""
+    pytest.importorskip("e3nn", reason="e3nn is not installed: pip install 'bpttviz[nequix]'")
+    return bv.Nequix(SMALL_NEQUIX, dtype=dtype)
 
 
 def rattled_silicon():

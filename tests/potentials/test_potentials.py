@@ -8,7 +8,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from models import CUTOFF, Pairs, diep, m3gnet, pairs, sevennet, small_mace, tensornet
+from models import CUTOFF, Pairs, diep, m3gnet, nequix, pairs, sevennet, small_mace, tensornet
 from springs import network, starts
 from taught import labelled
 
@@ -64,6 +64,8 @@ CASES = {
     "m3gnet float32": (m3gnet, salt_and_silicon),
     "tensornet": (lambda: tensornet(torch.float64), salt_and_silicon),
     "tensornet float32": (tensornet, salt_and_silicon),
+    "nequix": (lambda: nequix(torch.float64), salt_and_silicon),
+    "nequix float32": (nequix, salt_and_silicon),
     "painn": (lambda: bv.PaiNN.pretrained(dtype=torch.float64), alloys),
     "painn float32": (bv.PaiNN.pretrained, alloys),
     "transformer": (lambda: bv.CoordinateTransformer.pretrained(dtype=torch.float64), alloys),
@@ -85,7 +87,7 @@ def test_the_contract(name):
     cannot_be_shown |= set() if structures.pbc.all() else {"open directions are open"}
     assert skipped == cannot_be_shown
     given_up = {r.check for r in report.results if r.status == "not claimed"}
-    if name.startswith(("mace", "sevennet", "diep", "m3gnet", "tensornet", "painn")):
+    if name.startswith(("mace", "sevennet", "diep", "m3gnet", "tensornet", "nequix", "painn")):
         assert given_up == set()
     if name.startswith(("chgnet", "scaled chgnet")):
         assert given_up == {"open directions are open"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from models import diep, m3gnet, pairs, sevennet, small_mace, tensornet
+from models import diep, m3gnet, nequix, pairs, sevennet, small_mace, tensornet
 from springs import network, starts
 
 import bpttviz as bv
@@ -27,6 +27,7 @@ POTENTIALS = {
     "diep": diep,
     "m3gnet": m3gnet,
     "tensornet": tensornet,
+    "nequix": nequix,
 }
 NEEDS_NEIGHBOURS = {"chgnet", "scaled chgnet", "diep", "m3gnet", "tensornet"}
 
