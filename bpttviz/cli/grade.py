@@ -25,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace) -> int:
     """Writes grades.csv, and a feedback file for each submission; 1 if some were not graded."""
-    from bpttviz.teaching.assignments.grade import GRADED, Limits, grade_folder
+    from bpttviz.teaching.assignments.grade import Limits, grade_folder
+    from bpttviz.teaching.assignments.gradebook import GRADED
 
     grades = grade_folder(
         Path(choices.submissions),

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -15,15 +16,8 @@ import pytest
 from submissions import MISTAKES, a_class, mistaken, with_cell
 
 from bpttviz.cli.main import main
-from bpttviz.teaching.assignments.grade import (
-    GRADED,
-    Grade,
-    Limits,
-    grade_folder,
-    grade_one,
-    look_at,
-    table,
-)
+from bpttviz.teaching.assignments.grade import Limits, grade_folder, grade_one
+from bpttviz.teaching.assignments.gradebook import GRADED, Grade, look_at, table, write_grades
 from bpttviz.teaching.assignments.isolation import may_be_covered
 from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
 from bpttviz.teaching.assignments.submissions import (
@@ -287,6 +281,77 @@ def test_what_was_not_graded_has_no_points_in_the_table():
     assert rows[0][:5] == ["submission", "status", "points (of 5)", "q1 (of 2)", "q2 (of 3)"]
     assert rows[1][:5] == ["Žofie", "graded", "2", "2", "0"]
     assert rows[2][:5] == ["ben", "crashed", "", "", ""]
+
+
+def with_points(out, points, separator=",", encoding="utf-8-sig"):
+    """A spreadsheet saves the table, with points for words in it."""
+    file = out / "grades.csv"
+    rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
+    for row in rows[1:]:
+        row[rows[0].index("points for words")] = points.get(row[0], "")
+    lines = (separator.join(f'"{cell}"' for cell in row) for row in rows)
+    file.write_bytes("\r\n".join(lines).encode(encoding))
+
+
+def points_in(out):
+    rows = csv.DictReader((out / "grades.csv").read_text(encoding="utf-8-sig").splitlines())
+    return {row["submission"]: row["points for words"] for row in rows}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_points_for_words_are_kept_when_the_table_is_written_again(tmp_path, separator, encoding):
+    grades = [Grade("Žofie", GRADED), Grade("-ben", GRADED)]
+    write_grades(tmp_path, grades)
+    assert points_in(tmp_path) == {"Žofie": "", "'-ben": ""}
+    with_points(tmp_path, {"Žofie": "3.5", "'-ben": "2,5"}, separator, encoding)
+    write_grades(tmp_path, [*grades, Grade("late", GRADED)])
+    assert points_in(tmp_path) == {"Žofie": "3.5", "'-ben": "2,5", "late": ""}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_long_words_are_no_reason_not_to_read_the_table(tmp_path):
+    for _ in range(2):
+        write_grades(tmp_path, [Grade("ana", GRADED, words=("x" * 200_000,))])
+
+
+def test_a_table_that_cannot_be_read_is_not_written_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("bpttviz.teaching.assignments.grade.require_otter", lambda: None)
+    (tmp_path / "a.zip").write_bytes(b"")
+    file = tmp_path / "grades.csv"
+    heads = "submission,points for words\n"
+    for content in (b"\xff\xfe1", "Žofie,3".encode(), f"{heads}a,1\na,2\n".encode()):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"grades.csv .*(cannot be read|two rows for a)"):
+            write_grades(tmp_path, [Grade("Žofie", GRADED)])
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / "a.ipynb").write_text("{}")
+        with pytest.raises(ValueError, match=r"grades.csv"):  # before anything is graded
+            grade_folder(tmp_path / "in", tmp_path / "a.zip", tmp_path)
+        assert file.read_bytes() == content
+        assert not (tmp_path / "results").exists()
+
+
+def test_what_the_new_table_has_no_place_for_stays_in_the_one_of_before(tmp_path):
+    write_grades(tmp_path, [Grade("ana", GRADED), Grade("ben", GRADED)])
+    with_points(tmp_path, {"ana": "3"})
+    told = []
+    write_grades(tmp_path, [Grade("ben", GRADED)], told.append)
+    assert points_in(tmp_path) == {"ben": ""}
+    assert "points for the words of ana" in told[0]
+    assert '"ana"' in (tmp_path / "grades_before_1.csv").read_text()
+    file = tmp_path / "grades.csv"
+    file.write_text(file.read_text().replace("look at", "look at,my note"))
+    write_grades(tmp_path, [Grade("ben", GRADED)], told.append)
+    assert "your columns my note" in told[1]
+    assert "my note" in (tmp_path / "grades_before_2.csv").read_text()
+
+
+@pytest.mark.parametrize("cell", ["=1", "+1", "@a", "-2+3+cmd|' /C calc'!A0", "\t=1", "\r=1", "-a"])
+def test_no_cell_is_a_formula(cell):
+    rows = list(csv.reader(io.StringIO(table([Grade(cell, GRADED, cell, words=(cell,))]))))
+    assert rows[1][0] == rows[1][4] == rows[1][6] == "'" + cell.replace("\r", "\n")
+    assert table([Grade("-1.5e3", GRADED)]).splitlines()[1].startswith("-1.5e3,")
 
 
 def test_what_grading_needs_is_never_covered(tmp_path):

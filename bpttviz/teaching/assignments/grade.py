@@ -11,7 +11,6 @@ is for.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -24,7 +23,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,14 @@ import psutil
 
 from bpttviz._files import write_atomic
 from bpttviz.teaching.assignments.build import require_otter
+from bpttviz.teaching.assignments.gradebook import (
+    GRADED,
+    UNREADABLE,
+    Grade,
+    feedback,
+    points_for_words,
+    write_grades,
+)
 from bpttviz.teaching.assignments.isolation import may_be_covered
 from bpttviz.teaching.assignments.submissions import (
     Submission,
@@ -41,9 +48,6 @@ from bpttviz.teaching.assignments.submissions import (
     prepare,
 )
 
-GRADED, UNREADABLE = "graded", "unreadable"
-GRADES = "grades.csv"
-BYTE_ORDER_MARK = "\ufeff"  # without it spreadsheets misread names
 WORKER = ("-m", "bpttviz.teaching.assignments.worker")
 CELLS_THAT_MAY_STALL = 3  # each is interrupted after this part of the time limit
 
@@ -59,42 +63,6 @@ class Limits:
 
     seconds: float = 600.0
     gigabytes: float = 4.0
-
-
-@dataclass(frozen=True)
-class Grade:
-    """What came of one submission.
-
-    Attributes:
-        submission: its name, from its file.
-        status: "graded", "time limit", "crashed" or "unreadable".
-        reason: why it was not graded; "" where it was.
-        questions: name → (points, points possible).
-        errors: a sentence for each cell that raised.
-        remarks: a sentence for each hidden test that failed.
-        words: answers in words, to be read by the instructor.
-        unusual: parts of its code that an answer has no use for.
-        fingerprint: the same for the same code.
-        seconds: that it took.
-        isolated: whether it had no network, and saw no files or processes of others.
-    """
-
-    submission: str
-    status: str
-    reason: str = ""
-    questions: dict[str, tuple[float, float]] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    unusual: tuple[str, ...] = ()
-    fingerprint: str = ""
-    seconds: float = 0.0
-    isolated: bool = False
-
-    @property
-    def points(self) -> float:
-        """All of them together."""
-        return sum(got for got, _ in self.questions.values())
 
 
 @dataclass(frozen=True)
@@ -121,7 +89,8 @@ def grade_folder(
 ) -> list[Grade]:
     """Grade all notebooks of a folder, and write ``out/grades.csv`` and a feedback file for each.
 
-    What was graded before, by the same autograder and unchanged, is not run again.
+    What was graded before, by the same autograder and unchanged, is not run again. Points for words
+    that the instructor wrote into the table of before are kept.
 
     Args:
         submissions: a folder; its notebooks, and those of its folders and archives, are
@@ -135,6 +104,7 @@ def grade_folder(
     Raises:
         AssignmentError: otter-grader is not installed.
         FileNotFoundError: no autograder there, or no notebook.
+        ValueError: there is a table of before whose points for words cannot be read.
     """
     require_otter()
     if not autograder.is_file():
@@ -142,6 +112,7 @@ def grade_folder(
     found, others = find_submissions(submissions)
     if others:
         say(f"left alone, as no notebooks: {', '.join(str(file) for file in others)}")
+    points_for_words(out)  # a table that cannot be read again is no news for after an hour
     kept = out / "results"
     kept.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
@@ -149,12 +120,12 @@ def grade_folder(
         covered = (submissions, out, *_instructors_folders(autograder), Path(rooms))
         job = _Job(autograder.read_bytes(), kept, limits or Limits(), covered, Path(rooms))
         grades = _grade_all(found, job, workers, say)
-    write_atomic(out / GRADES, BYTE_ORDER_MARK + table(grades))
+    table = write_grades(out, grades, say)
     for grade in grades:
         place = out / "feedback" / f"{grade.submission}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, feedback(grade))
-    say(f"{len(grades)} submissions in {time.monotonic() - begun:.0f} s: {out / GRADES}")
+    say(f"{len(grades)} submissions in {time.monotonic() - begun:.0f} s: {table}")
     if not all(grade.isolated for grade in grades if grade.status == GRADED):
         say(
             "warning: this system makes no namespaces for you; submissions had the network, and "
@@ -330,53 +301,3 @@ def _environment(home: Path) -> dict[str, str]:
     own |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     passed = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
     return {key: os.environ[key] for key in passed if key in os.environ} | own
-
-
-def table(grades: Sequence[Grade]) -> str:
-    """CSV: a row for each submission, a column for each question, one left empty for words."""
-    names = sorted({name for found in grades for name in found.questions})
-    possible = {
-        name: max(found.questions.get(name, (0.0, 0.0))[1] for found in grades) for name in names
-    }
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    heads = [f"{name} (of {possible[name]:g})" for name in names]
-    total = f"points (of {sum(possible.values()):g})"
-    about = ["points for words", "words", "seconds", "reason", "look at"]
-    writer.writerow(["submission", "status", total, *heads, *about])
-    for found in grades:
-        graded = found.status == GRADED  # what was not has no points, rather than none
-        points = [found.points, *(found.questions.get(name, (0.0, 0.0))[0] for name in names)]
-        cells = [f"{each:g}" if graded else "" for each in points]
-        reason = found.reason or "; ".join((*found.errors, *found.remarks))
-        words = "\n\n".join(found.words)
-        row = [found.submission, found.status, *cells, "", words]
-        row += [f"{found.seconds:.1f}", reason, look_at(found, grades)]
-        writer.writerow([_harmless(x) for x in row])
-    return text.getvalue()
-
-
-def look_at(found: Grade, grades: Sequence[Grade]) -> str:
-    """What an instructor should look at: code that an answer has no use for, copies."""
-    same = [
-        other.submission
-        for other in grades
-        if other is not found and found.points and other.fingerprint == found.fingerprint
-    ]
-    said = [f"uses {', '.join(found.unusual)}"] if found.unusual else []
-    return "; ".join([*said, *([f"same code as {', '.join(same)}"] if same else [])])
-
-
-def _harmless(cell: str) -> str:
-    """A spreadsheet would compute a cell that begins like a formula, whoever wrote it."""
-    return f"'{cell}" if cell.startswith(("=", "+", "@")) else cell
-
-
-def feedback(found: Grade) -> str:
-    """What a student may read: points by question, and a sentence for each that is missing."""
-    if found.status != GRADED:
-        return f"{found.submission}: {found.status}. {found.reason}\n"
-    lines = [f"{found.submission}: {found.points:g} points"]
-    lines += [f"  question {key}: {got:g} of {of:g}" for key, (got, of) in found.questions.items()]
-    lines += [f"  {sentence}" for sentence in (*found.errors, *found.remarks)]
-    return "\n".join(lines) + "\n"
