@@ -1,12 +1,16 @@
 """Hidden tests in a submission's kernel: a mistake costs once, and nothing ends the others."""
 
 import json
+import pickle
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from bpttviz.teaching.assignments import a1, a2
+from bpttviz.teaching.assignments import a1, a2, hidden
 from bpttviz.teaching.assignments.checks import Assignment
 from bpttviz.teaching.assignments.hidden import CARRIED, judge
 from bpttviz.teaching.assignments.unusual import unusual_code
@@ -35,13 +39,28 @@ def relax(x0, eta, k, s, steps):
 """
 
 
-def results(code, seconds=5.0):
-    """Of the tests above, on what some code defines: whether each passed, and what it says."""
+JUDGED = """
+from otter.test_files import test_case
+name = "q5"
+
+@test_case(points=1)
+def test_judge(judge):
+    assert judge(0) == 3.0
+
+@test_case(points=1)
+def test_found(found):
+    assert found == 3.0
+"""
+
+
+def results(code, seconds=5.0, tests=TESTS, assignment="A1"):
+    """Of some tests, on what some code defines: whether each passed, and what it says."""
     exception_test = pytest.importorskip("otter.test_files.exception_test")
-    file = exception_test.ExceptionTestFile.from_string(TESTS, "q2.py")
+    file = exception_test.ExceptionTestFile.from_string(tests, "q2.py")
     names: dict = {}
     exec(code, names)
-    return [(one.passed, one.message) for one in judge("A1", "q2", file.test_cases, names, seconds)]
+    found = judge(assignment, file.name, file.test_cases, names, seconds)
+    return [(one.passed, one.message) for one in found]
 
 
 def test_what_is_right_passes_without_a_word():
@@ -82,6 +101,47 @@ def test_what_never_ends_or_ends_the_program_fails_alone(relax, said):
     found = results(relax, seconds=0.2)
     assert [passed for passed, _ in found] == [False, False]
     assert found[0][1].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("judges", "said"),
+    [
+        ("while True:\n        pass\n", "it does not end"),
+        ("import time\n    time.sleep(60)\n", "it does not end"),
+        ("raise SystemExit\n", ""),
+        ("raise KeyboardInterrupt\n", ""),
+        ("return sign_test(table)\n", "counted with"),
+    ],
+)
+def test_what_judges_a_table_may_never_end(judges, said):
+    code = f"table = 0\nsign_test = None\ndef judge(table):\n    {judges}"
+    began = time.monotonic()
+    with patch("bpttviz.teaching.assignments.a2._sign_test", lambda changes: 3.0):
+        found = results(code, 0.25, JUDGED, "A2")
+    passes = said == "counted with"
+    assert [passed for passed, _ in found] == [passes, passes]
+    assert found[0][1].startswith(said)
+    assert time.monotonic() - began < 10
+
+
+def test_what_was_judged_counts_whatever_ends_the_tests(tmp_path, monkeypatch):
+    test_files = pytest.importorskip("otter.test_files")
+    for name in ("q1", "q2", "q3"):
+        text = f"OK_FORMAT = False\n{TESTS.replace('q2', name)}"
+        (tmp_path / f"{name}.py").write_text(text)
+    paths = [str(path) for path in tmp_path.glob("*.py")]
+
+    def until_second(assignment, question, cases, *_):
+        if question == "q2":
+            raise SystemExit
+        return [test_files.abstract_test.TestCaseResult(case, "", True) for case in cases]
+
+    monkeypatch.setattr(hidden, "get_ipython", lambda: SimpleNamespace(user_ns={}))
+    monkeypatch.setattr(hidden, "judge", until_second)
+    with pytest.raises(SystemExit):
+        hidden.run("A1", paths, str(tmp_path / "results"), 1.0)
+    kept = pickle.loads((tmp_path / "results").read_bytes()).results
+    assert [kept[name].score for name in ("q1", "q2", "q3")] == [3, 0, 0]
 
 
 def test_an_errors_own_text_is_told_to_nobody(tmp_path):

@@ -170,7 +170,7 @@ QUESTIONS: dict[str, Question] = {
 
 
 def earlier(question: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """What question 5 builds on, right, and what it then finds in the table."""
+    """What question 5 builds on, right, and what it then finds in the table, where it ends."""
     if question != "5":
         return {}
     right: dict[str, Any] = {
@@ -180,7 +180,7 @@ def earlier(question: str, names: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": _verdict,
     }
     if isinstance(names, dict) and callable(names.get("judge")) and "table" in names:
-        with patch.dict(names, right), suppress(Exception):
+        with patch.dict(names, right), suppress(Exception, SystemExit):
             right["found"] = names["judge"](names["table"])
     return right
 

@@ -21,6 +21,8 @@ from bpttviz.teaching.assignments.library import earlier_answers
 from bpttviz.teaching.code_errors import line_that_stops
 
 CARRIED = "counted with the right answers to earlier questions"
+NOT_JUDGED = "not judged: an answer to an earlier question ended the tests"
+AGAIN = 5  # what did not end gets this part of the time when it is tried again
 WAITS = 4  # times as long may an answer take by the clock, which sleeps and busy machines stretch
 
 
@@ -39,12 +41,19 @@ def run(assignment: str, paths: Sequence[str], result: str, seconds: float) -> N
     """
     from otter.nbmeta_config import NBMetadataConfig
     from otter.test_files import GradingResults, create_test_file
+    from otter.test_files.abstract_test import TestCaseResult
 
     names = get_ipython().user_ns
     files = [create_test_file(path, NBMetadataConfig()) for path in sorted(paths)]
     for file in files:
-        file.test_case_results = judge(assignment, file.name, file.test_cases, names, seconds)
-    Path(result).write_bytes(pickle.dumps(GradingResults(files)))
+        file.test_case_results = [
+            TestCaseResult(case, NOT_JUDGED, False) for case in file.test_cases
+        ]
+    try:
+        for file in files:
+            file.test_case_results = judge(assignment, file.name, file.test_cases, names, seconds)
+    finally:  # what was judged until then counts, whatever ended it
+        Path(result).write_bytes(pickle.dumps(GradingResults(files)))
 
 
 def judge(
@@ -54,18 +63,35 @@ def judge(
     from otter.test_files.abstract_test import TestCaseResult
 
     endless: BaseException | None = None
+    right: dict[str, Any] | None = None
     found = []
     for case in cases:
         failed = endless or _failure(case.body, names, seconds)
         endless = failed if isinstance(failed, TooLong) else endless
         message = "" if failed is None else _why(failed, case.body)
-        right = earlier_answers(assignment, question.lstrip("q"), names) if failed else {}
-        if right:
+        again = seconds / AGAIN if endless else seconds
+        if failed and right is None:
+            right = _right(assignment, question, names, again)
+        if failed and right:
             with patch.dict(names, right):
-                if _failure(case.body, names, seconds) is None:
-                    failed, message = None, CARRIED
+                still = _failure(case.body, names, again)
+            if still is None:
+                failed, message = None, CARRIED
+            elif isinstance(still, TooLong):
+                right = {}  # it is this answer that does not end
         found.append(TestCaseResult(test_case=case, message=message, passed=failed is None))
     return found
+
+
+def _right(
+    assignment: str, question: str, names: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Right answers to what a question builds on; some are found by a student's own code."""
+    try:
+        with _limited(seconds):
+            return earlier_answers(assignment, question.lstrip("q"), names)
+    except BaseException:  # as in a test
+        return {}
 
 
 def _failure(test: Any, names: Mapping[str, Any], seconds: float) -> BaseException | None:
