@@ -2,20 +2,25 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from ase.build import bulk
 
 import bpttviz as bv
-from bpttviz.teaching.assignments import a1, a2, a3
+from bpttviz.teaching.assignments import a1, a2, a3, hidden
+from bpttviz.teaching.assignments import challenge as challenges
 from bpttviz.teaching.assignments.checks import NOT_YET, PASSED, verdict
+from bpttviz.teaching.assignments.seeds import SEED_FILE
 from bpttviz.teaching.code_errors import NO_RETURN
 
 SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
 
 
 def solution(name: str) -> dict:
-    """What the solution cells of a source define, without the challenge."""
+    """What the solution cells of a source define, without the challenge and what is stored."""
     cells = json.loads((SOURCES / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     names: dict = {}
     inside = False
@@ -24,33 +29,14 @@ def solution(name: str) -> dict:
         if cell["cell_type"] == "raw":
             inside = text.startswith("# BEGIN SOLUTION")
         elif cell["cell_type"] == "code" and (inside or "import numpy" in text[:200]):
-            if "train(" in text or "judge(table)" in text:
+            if "train(" in text:
                 continue
+            text = text.partition("found = judge(table)")[0]
             exec(text.replace("challenge = load_challenge()", ""), names)
     return names
 
 
 RIGHT = {name: solution(name) for name in ("A1", "A2", "A3")}
-
-
-def test_solutions_pass_all_public_checks(capsys):
-    asked = {
-        "A1": {
-            "1": "step", "2": "relax", "3": "end largest_step", "4": "gradient", "5": "backward",
-            "6": "best_stiffness statements",
-        },
-        "A2": {"1": "log_changes", "2": "sign_test", "3": "interval", "4": "verdict",
-               "6": "statements"},
-        "A3": {"1": "sweep", "2": "growth largest_step"},
-    }  # fmt: skip
-    for name, questions in asked.items():
-        assignment = bv.open_assignment(name)
-        for key, answers in questions.items():
-            assignment.check(key, *(RIGHT[name][answer] for answer in answers.split()))
-            assert assignment.passed[key], capsys.readouterr().out
-    said = capsys.readouterr().out
-    assert PASSED in said
-    assert "all passed" not in said.lower()
 
 
 def way_back(order, early=False):
@@ -145,6 +131,161 @@ def test_what_is_not_answered_is_no_mistake(name, capsys):
         assignment.check(key, ...)
     assert not any(assignment.passed.values())
     assert capsys.readouterr().out.count(NOT_YET) == len(assignment.questions)
+
+
+# What it is called there, question by question.
+ASKED = {
+    "A1": {"1": "step", "2": "relax", "3": "end largest_step", "4": "gradient", "5": "backward",
+           "6": "best_stiffness statements"},
+    "A2": {"1": "log_changes", "2": "sign_test", "3": "interval", "4": "verdict", "5": "judge",
+           "6": "statements"},
+    "A3": {"1": "sweep", "2": "growth largest_step", "3": "same_end"},
+}  # fmt: skip
+EVERYTHING = [(name, key) for name, questions in ASKED.items() for key in questions]
+
+
+def hidden_tests(name: str, key: str) -> list:
+    """The hidden tests of a question, each as it is run when a submission is graded."""
+    cells = json.loads((SOURCES / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    found, inside = [], False
+    for cell in cells:
+        text = "".join(cell["source"])
+        inside = text.startswith(f"# BEGIN QUESTION\nname: q{key}") or (
+            inside and "# END QUESTION" not in text
+        )
+        if inside and cell["cell_type"] == "code" and "\ndef test_" in text:
+            names: dict = {}
+            exec(text, names)
+            found += [test for kind, test in names.items() if kind.startswith("test_")]
+    assert found
+    return [one for one in found if one.__name__ != "test_stored_table"]
+
+
+def failures(name: str, key: str, answers: dict) -> list[str]:
+    """The hidden tests of a question that these answers do not pass."""
+
+    def body(test):
+        asked = test.__code__.co_varnames[: test.__code__.co_argcount]
+        return SimpleNamespace(call_func=lambda names: test(*(names[one] for one in asked)))
+
+    tests = hidden_tests(name, key)
+    return [one.__name__ for one in tests if hidden._failure(body(one), answers, 20) is not None]
+
+
+@pytest.fixture
+def graded(tmp_path, monkeypatch):
+    """A folder as hidden tests have it, with a challenge that nobody had to draw."""
+    (tmp_path / SEED_FILE).write_text("0123456789abcdef\n")
+    monkeypatch.chdir(tmp_path)
+    cell = bulk("Si", cubic=True)
+    references = bv.RelaxationDataset(
+        bv.ReferenceRelaxation.from_ase(f"r{number}", [cell, cell])
+        for number in range(11)  # of which no part is a whole number of quarters
+    )
+    challenge = SimpleNamespace(training=references)
+    monkeypatch.setattr(challenges, "load_challenge", lambda: challenge)
+    monkeypatch.setattr(a3, "load_challenge", lambda: challenge)
+
+
+def test_solutions_pass_all_public_checks(graded, capsys):
+    for name, key in EVERYTHING:
+        if (name, key) != ("A2", "5"):  # asked about the stored table
+            assignment = bv.open_assignment(name)
+            assignment.check(key, *(RIGHT[name][answer] for answer in ASKED[name][key].split()))
+            assert assignment.passed[key], capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert PASSED in said
+    assert "all passed" not in said.lower()
+
+
+@pytest.mark.parametrize(("name", "key"), EVERYTHING)
+def test_solutions_pass_all_hidden_tests(name, key, graded):
+    assert failures(name, key, RIGHT[name]) == []
+
+
+def all_at_once(df_dx, df_dtheta, eta, last):
+    factors = 1 + eta * df_dx
+    passed = np.concatenate([np.cumprod(factors[::-1])[::-1][1:], [1.0]])
+    return last * eta * np.sum(passed * df_dtheta)
+
+
+def back_in_place(df_dx, df_dtheta, eta, last):
+    df_dx *= eta
+    df_dx += 1
+    for t in reversed(range(len(df_dx))):
+        df_dtheta[t] *= eta * last
+        last *= df_dx[t]
+    return df_dtheta.sum()
+
+
+def changes_in_place(before, after):
+    after /= before
+    return np.log(after, out=after)
+
+
+def signs_in_place(changes):
+    changes[:] = np.sign(changes)
+    return RIGHT["A2"]["sign_test"](changes)
+
+
+def interval_in_place(changes, groups):
+    order = np.argsort(groups, kind="stable")
+    groups.sort()
+    changes[:] = changes[order]
+    return RIGHT["A2"]["interval"](changes, groups)
+
+
+def torchs_own_mean(ends_a, ends_b, within):
+    return float((bv.delta_q(ends_a, ends_b) <= within).float().mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "answers"),
+    [
+        ("A1", "5", {"backward": all_at_once}),
+        ("A1", "5", {"backward": back_in_place}),
+        ("A1", "6", {"statements": {k: np.bool_(v) for k, v in a1.STATEMENTS.items()}}),
+        ("A2", "1", {"log_changes": changes_in_place}),
+        ("A2", "2", {"sign_test": signs_in_place}),
+        ("A2", "3", {"interval": interval_in_place}),
+        ("A2", "4", {"verdict": lambda *a: np.str_(RIGHT["A2"]["verdict"](*a))}),
+        ("A2", "6", {"statements": {k: np.bool_(v) for k, v in a2.STATEMENTS.items()}}),
+        ("A3", "1", {"sweep": lambda *a: torch.tensor(RIGHT["A3"]["sweep"](*a))}),
+        ("A3", "3", {"same_end": torchs_own_mean}),
+    ],
+)
+def test_public_and_hidden_tests_agree_on_what_is_right(name, key, answers, graded, capsys):
+    answers = {**RIGHT[name], **answers}
+    assignment = bv.open_assignment(name)
+    for _ in range(2):  # an answer that works in place leaves nothing behind
+        assignment.check(key, *(answers[one] for one in ASKED[name][key].split()))
+        assert assignment.passed[key], capsys.readouterr().out
+    assert failures(name, key, answers) == []
+
+
+class Yes:
+    """Agrees with everything."""
+
+    def itself(self, *_):
+        return self
+
+    def true(self, *_):
+        return True
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = itself
+    __rtruediv__ = __abs__ = __neg__ = __getitem__ = __call__ = itself
+    __lt__ = __gt__ = __le__ = __ge__ = __eq__ = __bool__ = true
+    __hash__ = None
+
+
+@pytest.mark.parametrize(("name", "key"), EVERYTHING)
+def test_what_agrees_with_everything_is_no_answer(name, key, graded):
+    answers = dict.fromkeys(ASKED[name][key].split(), Yes())
+    assert len(failures(name, key, answers)) == len(hidden_tests(name, key))
+
+
+def test_text_is_no_number():
+    assert "should give numbers, and gives a str" in verdict(a3.check_estimate, "0.5")
 
 
 def test_an_error_in_a_students_code_is_a_sentence():

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from IPython import get_ipython
 
+from bpttviz.teaching.assignments.checks import on_copies
 from bpttviz.teaching.assignments.library import earlier_answers
 from bpttviz.teaching.code_errors import line_that_stops
 
@@ -98,7 +99,7 @@ def _failure(test: Any, names: Mapping[str, Any], seconds: float) -> BaseExcepti
     """What ended a test; None where it passed."""
     try:
         with _limited(seconds):
-            test.call_func(names)
+            test.call_func({name: on_copies(value) for name, value in names.items()})
     except BaseException as error:  # exit() and the end of an endless loop are none of Exception
         return error
     return None
