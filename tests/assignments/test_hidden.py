@@ -10,9 +10,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from bpttviz.teaching.assignments import a1, a2, hidden
-from bpttviz.teaching.assignments.checks import Assignment
+from bpttviz.teaching.assignments import a2, hidden
 from bpttviz.teaching.assignments.hidden import CARRIED, judge
+from bpttviz.teaching.assignments.library import open_assignment
 from bpttviz.teaching.assignments.unusual import unusual_code
 
 SOURCES = Path(__file__).parents[2] / "notebooks" / "assignments"
@@ -154,11 +154,18 @@ def test_an_errors_own_text_is_told_to_nobody(tmp_path):
 def test_the_public_check_says_when_only_an_earlier_answer_is_wrong(capsys):
     names: dict = {"np": np}
     exec("def step(x, eta, k, s):\n    return x + eta * k * (x - s)\n" + RELAX, names)
-    assignment = Assignment("A1", a1.QUESTIONS, a1.earlier)
+    assignment = open_assignment("A1")
     assignment.check("2", names["relax"])
     assert "this is right, but an answer that it builds on is not: step" in capsys.readouterr().out
     assert not assignment.passed["2"]
     assert names["step"](1.0, 0.1, 1.0, 0.0) == 1.1  # the student's own is back
+
+
+@pytest.mark.parametrize("name", ["A1", "A2"])
+def test_what_a_student_has_in_hand_holds_no_answers(name):
+    held = vars(open_assignment(name))
+    assert set(held) == {"name", "questions", "passed"}
+    assert all(each.__name__.startswith("check_") for each in held["questions"].values())
 
 
 def test_the_table_is_judged_again_with_right_earlier_answers():
@@ -188,6 +195,27 @@ def test_nothing_in_a_source_is_unusual(name):
         ("if x:\n    !pip install y\n%matplotlib inline", ("shell commands",)),
         ("%%bash\nls", ("%%bash",)),
         ("this is no code, and names the instructor_seed", ("instructor_seed",)),
+        ("step = a1._earlier('4', {})['step']", ("_earlier",)),
+        ("from bpttviz import teaching as t\nstep = t.assignments.a1._step", ("teaching", "_step")),
+        ("from bpttviz.teaching.assignments.challenge import _frames", ("_frames",)),
+        (
+            "from numpy import loadtxt as f\nimport numpy.ctypeslib",
+            ("loadtxt", "import numpy.ctypeslib"),
+        ),
+        ("import warnings\nwarnings.sys.modules", ("modules", "sys")),
+        (
+            "from operator import attrgetter\nattrgetter('__globals__')",
+            ("attrgetter", "__globals__"),
+        ),
+        ("match a1:\n    case object(_earlier=e):\n        pass", ("_earlier",)),
+        (
+            "class A:\n    def __init__(self): pass\n    def __call__(self): pass",
+            (),
+        ),
+        ("class A:\n    def __lt__(self, other):\n        return True", ("def __lt__",)),
+        ("class A:\n    f = lambda *a: True\n    __gt__ = f", ("__gt__",)),
+        ("A = type('A', (), {'__eq__': lambda *a: True})", ("__eq__",)),
+        ("if __name__ == '__main__':\n    for _ in range(3):\n        pass", ()),
         ("import numpy as np\nplotter, x = np.sin(1), {}\nx['a'] = 1", ()),
     ],
 )

@@ -34,6 +34,10 @@ NOT_YET = "not answered yet: replace the three dots"
 PASSED = "public checks passed (hidden tests look at more, on numbers of their own)"
 
 
+# By assignment. Students have the assignment in hand, and it is not to hand out answers.
+_EARLIER: dict[str, Earlier | None] = {}
+
+
 class Assignment:
     """The public checks of one assignment; get it from `bpttviz.open_assignment`.
 
@@ -48,7 +52,7 @@ class Assignment:
     ):
         self.name = name
         self.questions = dict(questions)
-        self._earlier = earlier
+        _EARLIER[name] = earlier
         self.passed: dict[str, bool] = {}
 
     def check(self, key: str, *answers: Any) -> None:
@@ -70,9 +74,10 @@ class Assignment:
         """As `verdict`; where an answer is right but for an earlier one, that is said."""
         mistake = verdict(self.questions[key], *answers)
         names = next((a.__globals__ for a in answers if hasattr(a, "__globals__")), None)
-        if not mistake or self._earlier is None or names is None:
+        earlier = _EARLIER.get(self.name)
+        if not mistake or earlier is None or names is None:
             return mistake
-        right = self._earlier(key, names)
+        right = earlier(key, names)
         if not right:
             return mistake
         with patch.dict(names, right):

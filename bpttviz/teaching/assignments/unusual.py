@@ -25,11 +25,18 @@ FILES_AND_INSIDES = {
     "ctypeslib", "fromfile", "genfromtxt", "loadtxt", "memmap",
     "read_bytes", "read_fwf", "read_table", "read_text", "teaching",
 }  # fmt: skip
+# Reached through a module that imports them, and ways to a name that is written as text.
+BEHIND = {
+    "attrgetter", "builtins", "importlib", "inspect", "methodcaller", "modules", "os", "pathlib",
+    "subprocess", "sys",
+}  # fmt: skip
+USUAL_METHODS = {"__init__", "__call__"}  # others change what a comparison or a sum says
 USUAL_MAGIC = {"config", "matplotlib", "precision", "time", "timeit"}
 SECRETS = (
     "instructor_seed", "hidden_draws", "autograder", "withheld_", "_solution", "result.json",
     "/proc",
 )  # fmt: skip
+_DUNDER = re.compile(r"__\w+__$")
 _COMMAND = re.compile(r"^\s*(!|%%?(\w+))")
 
 
@@ -72,23 +79,40 @@ def _parts(node: ast.AST, aliases: Iterable[str]) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom):
         if not _usual(node.module or ""):
             yield f"import {node.module}"
+        yield from (a.name for a in node.names if _behind(a.name))
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if _inside(node.name) and node.name not in USUAL_METHODS:
+            yield f"def {node.name}"
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, str) and _DUNDER.match(node.value) and _inside(node.value):
+            yield node.value
+    elif isinstance(node, ast.MatchClass):
+        yield from (name for name in node.kwd_attrs if _behind(name))
     elif isinstance(node, ast.Name):
         if node.id in FILES_AND_INSIDES or _inside(node.id):
             yield node.id
     elif isinstance(node, ast.Attribute):
-        if node.attr in FILES_AND_INSIDES or _inside(node.attr):
+        if _behind(node.attr):
             yield node.attr
         if isinstance(node.ctx, ast.Store | ast.Del) and _root(node) in aliases:
             yield f"changes {ast.unparse(node)}"
 
 
 def _usual(module: str) -> bool:
-    top = module.partition(".")[0]
-    return module in OWN_MODULES if top == "bpttviz" else top in USUAL_MODULES
+    top, *below = module.split(".")
+    if top == "bpttviz":
+        return module in OWN_MODULES
+    return top in USUAL_MODULES and not any(map(_behind, below))
 
 
 def _inside(name: str) -> bool:
-    return name.startswith("__") and name not in ("__name__", "__init__", "__doc__")
+    return name.startswith("__") and name not in ("__name__", "__main__", "__init__", "__doc__")
+
+
+def _behind(name: str) -> bool:
+    """Whether what has this name in a module or an object is none of an answer's business."""
+    private = name.startswith("_") and not name.startswith("__")
+    return private or name in FILES_AND_INSIDES or name in BEHIND or _inside(name)
 
 
 def _root(node: ast.expr) -> str:
