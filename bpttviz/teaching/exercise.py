@@ -15,6 +15,7 @@ in.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Exercise:
         key: short name, one in a lesson.
         right: the value, or a function.
         mistakes: the first that fits is named.
-        trials: argument lists for the function; none: a value is asked for.
+        trials: argument lists for the function, which gets copies; none: a value is asked for.
         within: numbers are right within this fraction of the largest one.
         praise: a sentence for who got it right.
         unit: of a number.
@@ -101,21 +102,24 @@ class Exercise:
             return Verdict(
                 "wrong", "A function is asked for: hand it over by its name, no brackets."
             )
-        wanted = [values(self.right(*trial)) for trial in self.trials]
+        wanted = self._tried(self.right)
         given = []
         for trial in self.trials:
-            result = answer(*trial)
+            result = answer(*copy.deepcopy(trial))
             if result is None and not untouched(answer):
                 return Verdict("wrong", f"{NO_RETURN[0].upper()}{NO_RETURN[1:]}.")
             if _missing(result):
                 return _untried()
             given.append(values(result))
         for mistake in self.mistakes:
-            if self._follows(mistake, given):
+            if self._follows(mistake, given, wanted):
                 return Verdict("mistake", mistake.sentence, mistake.name)
         return self._compare(given, wanted)
 
     def _judge_value(self, answer: Any) -> Verdict:
+        wrong_kind = _of_another_kind(values(answer), values(self.right))
+        if wrong_kind:
+            return Verdict("wrong", wrong_kind)
         if self.accepts is not None:
             if self.accepts(answer):
                 return self._praised()
@@ -132,20 +136,24 @@ class Exercise:
     def _equals(self, answer: Any, given: Any) -> bool:
         return _close(values(answer), values(given), self.within)
 
-    def _follows(self, mistake: Mistake, given: list[Any]) -> bool:
+    def _tried(self, function: Callable) -> list[Any]:
+        """What a function gives; each gets copies, as one that works in place changes them."""
+        return [values(function(*copy.deepcopy(trial))) for trial in self.trials]
+
+    def _follows(self, mistake: Mistake, given: list[Any], wanted: list[Any]) -> bool:
         """Whether the function does what somebody's does who makes the mistake, and not right."""
         try:
-            made = [values(mistake.gives(*trial)) for trial in self.trials]
+            made = self._tried(mistake.gives)
         except Exception:  # a mistake that breaks on these arguments is not the one made
             return False
-        right = [values(self.right(*trial)) for trial in self.trials]
-        return all(_close(a, b, self.within) for a, b in zip(given, made, strict=True)) and not all(
-            _close(a, b, self.within) for a, b in zip(given, right, strict=True)
-        )
+        return self._same(given, made) and not self._same(given, wanted)
+
+    def _same(self, given: list[Any], others: list[Any]) -> bool:
+        return all(_close(a, b, self.within) for a, b in zip(given, others, strict=True))
 
     def _compare(self, given: list[Any], wanted: list[Any]) -> Verdict:
         """Right, or the way in which numbers differ."""
-        if all(_close(a, b, self.within) for a, b in zip(given, wanted, strict=True)):
+        if self._same(given, wanted):
             return self._praised()
         return Verdict("wrong", "Not yet. " + _difference(given, wanted, self.unit))
 
@@ -189,15 +197,26 @@ def _untried() -> Verdict:
 def _close(a: np.ndarray | str, b: np.ndarray | str, within: float) -> bool:
     if isinstance(a, str) or isinstance(b, str):
         return isinstance(a, str) and isinstance(b, str) and a == b
-    if a.shape != b.shape or not np.isfinite(a).all():
+    finite = np.isfinite(b)  # a mistake may divide by zero, and is one there too
+    if a.shape != b.shape or (np.isfinite(a) != finite).any():
         return False
-    return bool(np.abs(a - b).max(initial=0) <= within * np.abs(b).max(initial=1e-300))
+    off, size = np.abs(a[finite] - b[finite]), np.abs(b[finite])
+    return bool(off.max(initial=0) <= within * size.max(initial=1e-300))
+
+
+def _of_another_kind(given: np.ndarray | str, wanted: np.ndarray | str) -> str:
+    """What to say where one is a word and the other is not; "" where they are alike."""
+    if isinstance(given, str) == isinstance(wanted, str):
+        return ""
+    if isinstance(given, str):
+        return "A number is asked for, without quotation marks."
+    return "A word is asked for, in quotation marks."
 
 
 def _difference(given: list[Any], wanted: list[Any], unit: str) -> str:
     """What is seen at once of numbers that differ."""
     if any(isinstance(x, str) for x in (*given, *wanted)):
-        return ""
+        return next(filter(None, map(_of_another_kind, given, wanted)), "")
     sizes = [(len(a), len(b)) for a, b in zip(given, wanted, strict=True)]
     for have, want in sizes:
         if have != want:

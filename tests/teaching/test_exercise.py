@@ -64,6 +64,45 @@ def test_numbers_are_judged_by_their_value(answer, outcome, words):
     assert words in verdict.sentence
 
 
+def test_what_a_function_is_tried_on_is_not_its_to_change():
+    def doubled(v):
+        v *= 2
+        return v
+
+    exercise = Exercise(
+        "twice", lambda v: 2 * v, [Mistake("once", "Twice.", lambda v: v)],
+        trials=[(np.array([1.0, 2.0]),), (np.array([3.0]),)],
+    )  # fmt: skip
+    for _ in range(2):
+        assert exercise.judge(doubled).outcome == "right"
+        assert exercise.judge(lambda v: v).mistake == "once"
+    halved = Exercise("half", lambda v: v / 2, exercise.mistakes, exercise.trials)
+    assert halved.judge(doubled).sentence.startswith("Not yet. It is 4 times")
+    in_place = Mistake("doubled", "No.", doubled)
+    assert Exercise("half", halved.right, [in_place], exercise.trials).judge(doubled).mistake
+
+
+def test_a_mistake_that_divides_by_zero_is_known_by_where():
+    exercise = Exercise(
+        "sum", lambda v: v.sum(0), [Mistake("mean", "No mean.", lambda v: v.mean(0))],
+        trials=[(torch.ones(2, 2),), (torch.ones(0, 2),)],
+    )  # fmt: skip
+    assert exercise.judge(lambda v: v.mean(0)).mistake == "mean"
+    assert exercise.judge(lambda v: v.sum(0) / 0).outcome == "wrong"
+
+
+@pytest.mark.parametrize("answer", ["0.25", "a quarter", np.str_("0.25")])
+def test_who_gives_text_for_a_number_is_told_so(answer):
+    about = Exercise("about", 0.25, accepts=lambda x: 0 < x < 1)
+    tested = Exercise("tested", 0.25, [Mistake("m", "No.", when=lambda x: x > 1)])
+    for exercise in (NUMBER, about, tested):
+        found = exercise.judge(answer)
+        assert (found.outcome, found.sentence) == (
+            "wrong", "A number is asked for, without quotation marks.",
+        )  # fmt: skip
+    assert "without quotation marks" in LENGTH.judge(lambda v: answer).sentence
+
+
 def test_where_several_answers_are_right_a_test_decides():
     exercise = Exercise(
         "step", 0.3, accepts=lambda x: 0 < x < 1,
@@ -78,7 +117,7 @@ def test_words_are_compared_as_words():
     exercise = Exercise("which", "vacancy", [Mistake("other", "Look again.", "interstitial")])
     assert exercise.judge(" Vacancy ").outcome == "right"
     assert exercise.judge("interstitial").mistake == "other"
-    assert exercise.judge(3.0).outcome == "wrong"
+    assert exercise.judge(3.0).sentence == "A word is asked for, in quotation marks."
 
 
 def test_numbers_are_found_in_whatever_holds_them():

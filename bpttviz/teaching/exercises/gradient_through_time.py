@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -76,6 +77,12 @@ def one_step_back(potential: Potential, before: Structures, eta: float = 0.1) ->
                 "The way back is right. The sign of what the step adds to dL/dθ is flipped.",
                 made(lambda g, eta, x, theta: (g + eta * x, [-eta * t for t in theta])),
             ),
+            Mistake(
+                "gradients that add up",
+                "The way back is right. For θ, backward() adds to what .grad held before; "
+                "torch.autograd.grad gives what this step adds alone.",
+                made(lambda g, eta, x, theta: (g + eta * x, [eta * (t + 1) for t in theta])),
+            ),
         ],
         trials=[(_WithIdleWeight(potential), before, eta, later)],
         within=1e-9,
@@ -84,7 +91,11 @@ def one_step_back(potential: Potential, before: Structures, eta: float = 0.1) ->
 
 
 class _WithIdleWeight(torch.nn.Module):
-    """A potential with a weight that moves no atom, as CHGNet has some: no step may stop at it."""
+    """A potential with a weight that moves no atom, as CHGNet has some: no step may stop at it.
+
+    A copy has ones in every ``.grad``: the notebook takes many steps back with one potential, so
+    that something may have been left there, and no verdict is to depend on what.
+    """
 
     def __init__(self, potential: Potential):
         super().__init__()
@@ -93,6 +104,12 @@ class _WithIdleWeight(torch.nn.Module):
 
     def forward(self, structures: Structures) -> Prediction:
         return self.potential(structures)
+
+    def __deepcopy__(self, memo: dict) -> _WithIdleWeight:
+        made = _WithIdleWeight(copy.deepcopy(self.potential, memo))
+        for weight in made.parameters():
+            weight.grad = torch.ones_like(weight)
+        return made
 
 
 def share_of_last_steps() -> Exercise:
