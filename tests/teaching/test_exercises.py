@@ -1,5 +1,8 @@
 """Every exercise: the solution is right, each known mistake is called by its name."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from springs import network, starts
@@ -61,3 +64,51 @@ def test_a_step_back_that_stops_at_an_idle_weight_is_told_so_at_once():
     verdict = gradient_through_time.one_step_back(network(), starts()[0]).judge(step_back)
     assert verdict.outcome == "error"
     assert "allow_unused=True" in verdict.sentence
+
+
+def test_gradients_that_add_up_are_found_every_time():
+    springs, start = network(), starts()[0]
+    exercise = gradient_through_time.one_step_back(springs, start)
+
+    def added_up(potential, before, eta, later):
+        x = before.positions.requires_grad_()
+        potential(before.with_positions(x)).forces.backward(later)
+        return later.add_(eta * x.grad), [eta * p.grad for p in potential.parameters()]
+
+    def afresh(potential, before, eta, later):
+        for p in potential.parameters():
+            p.grad = torch.zeros_like(p)
+        return added_up(potential, before, eta, later)
+
+    for _ in range(2):
+        assert exercise.judge(added_up).mistake == "gradients that add up"
+        assert exercise.judge(afresh).outcome == "right"
+    assert not start.positions.requires_grad
+    assert all(weight.grad is None for weight in springs.parameters())
+
+
+WRONG = [
+    (foggy_valley.steps_needed(), "rounded to the nearest",
+     lambda eta, curvature: round(math.log(0.01) / math.log(abs(1 - eta * curvature)))),
+    (paradox.sign_test(), "more than certain",
+     lambda worse, n: 2 * sum(math.comb(n, k) for k in range(min(worse, n - worse) + 1)) / 2**n),
+    (silicon_defects.atoms_that_hold_half(), "above the mean",
+     lambda share: (share > share.mean()).sum()),
+    (silicon_defects.atoms_that_hold_half(), "half of the largest",
+     lambda share: (share >= share.max() / 2).sum()),
+    (bring_your_own.energy_of_each(), "counted by the atoms",
+     lambda energies, index, count: torch.zeros(
+         int(index.max()) + 1, dtype=energies.dtype).index_add(0, index, energies)),
+    (bring_your_own.energy_of_each(), "a mean over atoms",
+     lambda energies, index, count: (
+         torch.zeros(count, dtype=energies.dtype).index_add(0, index, energies)
+         / torch.bincount(index, minlength=count))),
+    (silicon_defects.mass_weighted_distance(), "centre without masses",
+     lambda moved, masses: (
+         masses[:, None] * np.subtract(moved, moved.mean(0), out=moved) ** 2).sum() ** 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("exercise", "mistake", "answer"), WRONG, ids=[w[1] for w in WRONG])
+def test_what_is_wrong_only_now_and_then_is_found(exercise, mistake, answer):
+    assert exercise.judge(answer).mistake == mistake

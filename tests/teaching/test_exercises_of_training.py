@@ -25,6 +25,9 @@ ALPHA = finetune.choose_alpha(
         (robustness.steps_that_arrive(0.1, 0.72, 0.05), 41, "right"),
         (robustness.steps_that_arrive(0.1, 0.72, 0.05), 40, "one short"),
         (robustness.steps_that_arrive(0.1, 0.72, 0.05), 14, "added up"),
+        (robustness.steps_that_arrive(0.001, 1.0, 0.1), 2302, "right"),
+        (robustness.steps_that_arrive(0.001, 1.0, 0.1), 2301, "one short"),
+        (robustness.steps_that_arrive(0.001, 1.0, 0.1), 2303, "wrong"),
     ],
 )
 def test_each_answer_gets_its_verdict(exercise, answer, verdict):

@@ -64,7 +64,13 @@ def energy_of_each() -> Exercise:
                     segment_sum(energies, index, count) / torch.bincount(index, minlength=count)
                 ),
             ),
+            Mistake(
+                "counted by the atoms",
+                "A structure without atoms has an energy too, 0: `count` says how many there are, "
+                "also where the last of them is empty.",
+                lambda energies, index, count: segment_sum(energies, index, int(index.max()) + 1),
+            ),
         ],
-        trials=[(energies, index, 3), (energies[:3], index[:3], 2)],
+        trials=[(energies, index, 3), (energies[:3], index[:3], 2), (energies[:3], index[:3], 3)],
         praise="`check_potential` asks for just this: a batch equals its members.",
     )

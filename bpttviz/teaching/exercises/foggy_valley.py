@@ -48,6 +48,11 @@ def steps_needed() -> Exercise:
                 lambda eta, curvature: whole(eta, curvature) - 1,
             ),
             Mistake(
+                "rounded to the nearest",
+                "Rounded down, a little more than a hundredth is left: always round up.",
+                lambda eta, curvature: round(math.log(0.01) / math.log(abs(1 - eta * curvature))),
+            ),
+            Mistake(
                 "infinitely short steps",
                 "exp(-ηλ) is what infinitely many tiny steps leave. One step of size η leaves "
                 "1 - ηλ.",
@@ -59,6 +64,7 @@ def steps_needed() -> Exercise:
                 lambda eta, curvature: math.log(0.01) / math.log(abs(1 - eta * curvature)),
             ),
         ],
-        trials=[(0.1, 2.0), (0.3, 1.0), (0.5, 3.0)],
+        # Of the last one 28.3 steps; in the others rounding to the nearest rounds up.
+        trials=[(0.1, 2.0), (0.3, 1.0), (0.5, 3.0), (0.05, 3.0)],
         praise="The soft direction takes longest; it sets K.",
     )

@@ -31,6 +31,12 @@ def sign_test() -> Exercise:
                 one_side,
             ),
             Mistake(
+                "more than certain",
+                "Where exactly half got worse both tails hold the middle, and twice one of them "
+                "exceeds 1. A probability cannot.",
+                lambda worse, n: 2 * one_side(worse, n),
+            ),
+            Mistake(
                 "this count only",
                 "That is the chance of exactly this count. More extreme ones would have impressed "
                 "you as well: add them.",
@@ -42,7 +48,7 @@ def sign_test() -> Exercise:
                 lambda worse, n: worse / n,
             ),
         ],
-        trials=[(2, 12), (5, 12), (9, 10), (1, 6)],
+        trials=[(2, 12), (5, 12), (9, 10), (1, 6), (6, 12)],
         praise="Nothing was assumed about how large the changes are.",
     )
 

@@ -83,10 +83,22 @@ def atoms_that_hold_half() -> Exercise:
                 "In the order of the file the large shares may come late: sort first.",
                 lambda share: int((np.cumsum(share) < 0.5 * share.sum()).sum()) + 1,
             ),
+            Mistake(
+                "above the mean",
+                "Those have more than the mean share, and may hold more than half together: add up "
+                "from the largest until half is reached.",
+                lambda share: int((share > share.mean()).sum()),
+            ),
+            Mistake(
+                "half of the largest",
+                "Half of the *sum* is meant, not of the largest share.",
+                lambda share: int((share >= 0.5 * share.max()).sum()),
+            ),
         ],
         trials=[
             (np.array([1.0, 2.0, 30.0, 3.0, 25.0, 1.5, 2.5]),),
             (np.array([4.0, 1.0, 2.0, 9.0]),),
+            (np.array([3.0, 10.0, 4.0, 8.0, 5.0, 9.0, 6.0, 7.0]),),  # even: many hold half
         ],
         praise="A defect's error sits on few atoms: a mean over all of them hides it.",
     )
