@@ -19,12 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(choices: argparse.Namespace) -> int:
     """Writes answers.csv, answers.txt and a picture a lesson."""
     from bpttviz._files import write_atomic
-    from bpttviz.teaching.answers import read_answers
+    from bpttviz.evaluation.tables import to_csv
+    from bpttviz.teaching.answers import COLUMNS, read_answers
 
     answers = read_answers(choices.folder)
     out = Path(choices.out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomic(out / "answers.csv", answers.table.to_csv(index=False))
+    known = answers.table.astype(object).where(answers.table.notna(), "")
+    rows = (dict(zip(COLUMNS, line, strict=True)) for line in known.to_numpy().tolist())
+    write_atomic(out / "answers.csv", to_csv(rows, COLUMNS))
     write_atomic(out / "answers.txt", f"{answers}\n")
     for lesson in answers.lessons:
         if "prediction" in set(answers.table.loc[answers.table["lesson"] == lesson, "kind"]):

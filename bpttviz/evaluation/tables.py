@@ -15,7 +15,7 @@ import pandas as pd
 from bpttviz._checks import file_path
 
 # What a spreadsheet would take for a formula, and our own mark that something was escaped.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 MARK = "'"
 
 
@@ -104,7 +104,7 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = No
     rows = [dict(row) for row in rows]
     if columns is None:
         columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [[_cell(row.get(name, "")) for name in columns] for row in rows]
+    lines = [[guarded(row.get(name, "")) for name in columns] for row in rows]
     # csv does not quote a carriage return by itself, and a reader would take it for a new line.
     returns = any("\r" in cell for line in lines for cell in line if isinstance(cell, str))
     buffer = io.StringIO()
@@ -148,15 +148,15 @@ def read_csv(path: str | Path, required: Collection[str] = ()) -> list[dict[str,
             raise ValueError(
                 f"{path} is damaged: line {number} has {len(line)} cells for {len(columns)} columns"
             )
-    return [dict(zip(columns, map(_text, line), strict=True)) for _, line in lines]
+    return [dict(zip(columns, map(unguarded, line), strict=True)) for _, line in lines]
 
 
-def _cell(value: object) -> object:
+def guarded(value: Any) -> Any:
     """A value as it is written; text is guarded against being run."""
     risky = isinstance(value, str) and value.startswith((*FORMULA, MARK))
     return f"{MARK}{value}" if risky else value
 
 
-def _text(cell: str) -> str:
+def unguarded(cell: str) -> str:
     """What was written, without the guard."""
     return cell[1:] if cell.startswith(MARK) and cell[1:].startswith((*FORMULA, MARK)) else cell

@@ -351,7 +351,6 @@ def test_what_the_new_table_has_no_place_for_stays_in_the_one_of_before(tmp_path
 def test_no_cell_is_a_formula(cell):
     rows = list(csv.reader(io.StringIO(table([Grade(cell, GRADED, cell, words=(cell,))]))))
     assert rows[1][0] == rows[1][4] == rows[1][6] == "'" + cell.replace("\r", "\n")
-    assert table([Grade("-1.5e3", GRADED)]).splitlines()[1].startswith("-1.5e3,")
 
 
 def test_what_grading_needs_is_never_covered(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from bpttviz.evaluation.tables import format_table, read_csv, table_html, to_csv
 
-WORDS = ["=1+1", "+a", "-b", "@c", "'=d", "'e", "f\rg", "h\ni", 'j,"k"', "", "$x$", "ü"]
+WORDS = ["=1+1", "+a", "-b", "@c", "\n=d", "'=d", "'e", "f\rg", "h\ni", 'j,"k"', "", "$x$", "ü"]
 
 
 def test_any_text_survives(tmp_path):
@@ -20,8 +20,8 @@ def test_any_text_survives(tmp_path):
 
 
 def test_a_spreadsheet_is_given_no_formula():
-    cells = [row[0] for row in csv.reader(io.StringIO(to_csv([{"n": w} for w in WORDS[:6]])))]
-    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    cells = [row[0] for row in csv.reader(io.StringIO(to_csv([{"n": w} for w in WORDS[:7]])))]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\n"))]
     assert to_csv([{"x": -1.5}]) == "x\n-1.5\n"  # a number is no formula
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import bpttviz as bv
 from bpttviz.cli.main import main
+from bpttviz.evaluation.tables import read_csv
 from bpttviz.teaching.exercise import Exercise, Mistake
 from bpttviz.teaching.lesson import Lesson
 
@@ -57,6 +58,19 @@ def test_the_command_writes_table_text_and_picture(folder, tmp_path, capsys):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "answers.csv", "answers.txt", "a_valley.png",
     }  # fmt: skip
+
+
+def test_no_cell_of_the_commands_table_is_a_formula(folder, tmp_path):
+    file = json.loads((folder / "0.json").read_text())
+    file["student"] = "=1+1"
+    (folder / "0.json").write_text(json.dumps(file))
+    assert main(["answers", str(folder), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "answers.csv").read_text()
+    assert ",'=1+1," in text
+    assert ",=1+1," not in text
+    assert "nan" not in text
+    students = {row["student"] for row in read_csv(tmp_path / "out" / "answers.csv")}
+    assert students == {"=1+1", "s1", "s2", "s3", "s4", "s5"}
 
 
 def test_what_is_wrong_with_a_file_is_said(folder, tmp_path):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpttviz._files import write_atomic
+from bpttviz.evaluation.tables import guarded, unguarded
 
 GRADED, UNREADABLE = "graded", "unreadable"
 GRADES = "grades.csv"
@@ -21,7 +22,6 @@ NAME, FOR_WORDS = "submission", "points for words"
 BEFORE_POINTS, AFTER_POINTS = (NAME, "status"), (FOR_WORDS, "words", "seconds", "reason", "look at")
 BYTE_ORDER_MARK = "\ufeff"  # without it spreadsheets misread names
 SEPARATORS = ",;\t"  # of spreadsheets, by language
-FORMULA = ("=", "+", "@", "\t", "\n")
 LONGEST_CELL = 1_000_000_000  # characters; what a student wrote may be long, and was ours to write
 
 
@@ -76,7 +76,7 @@ def write_grades(out: Path, grades: Sequence[Grade], say: Callable[[str], None] 
     file, given = out / GRADES, points_for_words(out)
     text = table(grades, given)
     if file.exists():
-        known = {_harmless(found.submission) for found in grades}
+        known = {found.submission for found in grades}
         gone = [name for name, points in given.items() if points and name not in known]
         own = [head for head in _rows(file)[0] if head not in AFTER_POINTS and not _ours(head)]
         if gone or own:
@@ -90,7 +90,7 @@ def write_grades(out: Path, grades: Sequence[Grade], say: Callable[[str], None] 
 
 
 def points_for_words(out: Path) -> dict[str, str]:
-    """What the instructor gave for words: submission, as the table has it → the cell.
+    """What the instructor gave for words: submission → the cell.
 
     Args:
         out: a folder of results; where it has no table yet, there are none.
@@ -106,10 +106,10 @@ def points_for_words(out: Path) -> dict[str, str]:
     for row in rows:
         if len(row) <= max(name, points):
             continue  # a line that a spreadsheet left empty
-        if given.setdefault(row[name], row[points].strip()) != row[points].strip():
+        who, gave = unguarded(row[name]), row[points].strip()
+        if given.setdefault(who, gave) != gave:
             raise ValueError(
-                f"{out / GRADES} has two rows for {row[name]} with different points for words: "
-                "delete one"
+                f"{out / GRADES} has two rows for {who} with different points for words: delete one"
             )
     return given
 
@@ -173,11 +173,19 @@ def table(grades: Sequence[Grade], for_words: Mapping[str, str] | None = None) -
         cells = [f"{each:g}" if graded else "" for each in points]
         reason = found.reason or "; ".join((*found.errors, *found.remarks))
         words = "\n\n".join(found.words)
-        given = (for_words or {}).get(_harmless(found.submission), "")
+        given = (for_words or {}).get(found.submission, "")
         row = [found.submission, found.status, *cells]
         about = [words, f"{found.seconds:.1f}", reason, look_at(found, grades)]
-        writer.writerow([*map(_harmless, row), given, *map(_harmless, about)])
+        writer.writerow([*map(_cell, row), given, *map(_cell, about)])
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """As it is written: nothing that a spreadsheet computes, whoever wrote it.
+
+    A carriage return alone, which csv does not quote, would begin a row of its own.
+    """
+    return guarded(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def look_at(found: Grade, grades: Sequence[Grade]) -> str:
@@ -189,21 +197,6 @@ def look_at(found: Grade, grades: Sequence[Grade]) -> str:
     ]
     said = [f"uses {', '.join(found.unusual)}"] if found.unusual else []
     return "; ".join([*said, *([f"same code as {', '.join(same)}"] if same else [])])
-
-
-def _harmless(cell: str) -> str:
-    """A spreadsheet would compute a cell that begins like a formula, whoever wrote it."""
-    cell = cell.replace("\r\n", "\n").replace("\r", "\n")  # csv would not quote the latter
-    return f"'{cell}" if cell.startswith(FORMULA) or _subtracts(cell) else cell
-
-
-def _subtracts(cell: str) -> bool:
-    """Whether it begins with a minus and is no number."""
-    try:
-        float(cell)
-    except ValueError:
-        return cell.startswith("-")
-    return False
 
 
 def feedback(found: Grade) -> str:
