@@ -227,7 +227,8 @@ def _difference(given: list[Any], wanted: list[Any], unit: str) -> str:
     if _close(a, -b, 1e-6):
         return "The size is right, the sign is not."
     ratio = float(a @ b / (b @ b)) if b.any() else math.nan
-    if math.isfinite(ratio) and ratio != 0 and _close(a, ratio * b, 1e-6):
+    telling = math.isfinite(ratio) and f"{ratio:.3g}" not in ("0", "1")
+    if telling and _close(a, ratio * b, 1e-6):
         shown = f" (you: {a[0]:.4g} {unit}".rstrip() + ")" if len(a) == 1 else ""
         return f"It is {ratio:.3g} times what it should be{shown}."
     off = np.abs(a - b).max() / np.abs(b).max(initial=1e-300)

@@ -54,6 +54,7 @@ def test_functions_are_judged_by_what_they_return(answer, outcome, words):
         (torch.tensor(4), "mistake", "The other way round."),
         (-0.25, "wrong", "the sign is not"),
         (0.5, "wrong", "It is 2 times what it should be (you: 0.5 Å)."),
+        (0.25001, "wrong", "off by up to 0.004 %"),
         ("?", "untried", ""),
         (float("nan"), "wrong", "not finite"),
     ],
