@@ -106,7 +106,8 @@ def _add(found: dict[str, Submission], one: Submission) -> None:
 
 
 def _name(place: PurePosixPath | Path) -> str:
-    return "__".join(place.with_suffix("").parts)
+    """One word; an archive may say where its files lay on somebody's disk."""
+    return "__".join(part for part in place.with_suffix("").parts if part != place.anchor)
 
 
 def _from_file(file: Path, place: Path) -> Submission:
