@@ -15,7 +15,9 @@ from bpttviz.plotting.figure import UNIT, AccessibleFigure
 from bpttviz.plotting.results import plot_frames
 from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
 from bpttviz.widgets.player import ENTRY, SHOWN, Canvas, Player, Viewer
-from bpttviz.widgets.static import REPORT_HINT, SelfContained
+from bpttviz.widgets.static import REPORT_HINT, SelfContained, close_all
+
+CHOSEN = ("structure", "before", "after")
 
 
 class CompareRelaxations(SelfContained, ipywidgets.VBox):
@@ -28,6 +30,9 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
     place in the reference end, atoms repeated beyond the cell's faces, and displacements drawn
     larger than they are. A click on an atom tells how far it is from its place by step, its share
     of ΔQ² and its force error. An empty site of the crystal is drawn as a dashed circle.
+
+    Where a report has no path of some structure under some potential (one that was merged, say),
+    the menus offer what there is beside the other two choices.
 
     Keys: left and right go a step, Home and End to the ends, k to K, space plays, Escape lets the
     atom go; in a pane the arrow keys turn both, plus and minus zoom, 0 goes back.
@@ -57,8 +62,10 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     Raises:
         TypeError: something else than a report, or than a viewer.
-        KeyError: the report holds no such structure or potential.
-        traitlets.TraitError: when one that it does not hold is set later.
+        KeyError: the report holds no such structure or potential, or no path of the one under the
+            other.
+        traitlets.TraitError: when that is set later; what was shown stays. Two or three at once are
+            set within ``hold_trait_notifications()``.
     """
 
     structure = traitlets.Unicode()
@@ -82,7 +89,8 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         before = report.potentials[0] if before is None else before
         after = report.potentials[-1] if after is None else after
         first = report.row(before, structure).structure
-        report.row(after, first)
+        for potential in (before, after):
+            self._require_path(first, potential)
         super().__init__()
         self.viewer = Canvas() if viewer is None else _checked_viewer(viewer)
         self.set_trait("structure", first)
@@ -92,40 +100,89 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
         self.player = Player(views=views, name=f"compare-{uuid.uuid4().hex}")
         self._load()
 
-        chosen = [
-            self._dropdown("structure", report.structures),
-            self._dropdown("before", report.potentials),
-            self._dropdown("after", report.potentials),
-        ]
+        self._offering = False  # while menus are filled they choose nothing
+        self._dropdowns = {name: self._dropdown(name) for name in CHOSEN}
         self._above = ipywidgets.HBox(
             list(self.viewer.panes),
             layout={"flex_flow": "row nowrap", "grid_gap": "10px", "max_width": "1100px"},
         )
         self.children = [
-            ipywidgets.HBox(chosen, layout={"flex_flow": "row nowrap", "max_width": "1100px"}),
+            ipywidgets.HBox(
+                list(self._dropdowns.values()),
+                layout={"flex_flow": "row nowrap", "max_width": "1100px"},
+            ),
             *([self._above] if views else []),
             self.player,
         ]
         for name in SHOWN:
             traitlets.link((self, name), (self.player, name))
         self.player.observe(self._without_panes, "missing")
-        self.observe(lambda _: self._load(), ["structure", "before", "after"])
+        self.observe(lambda _: self._load(), list(CHOSEN))
+        self.observe(lambda _: self._offer(), list(CHOSEN))
 
-    def _dropdown(self, name: str, options: list[str]) -> ipywidgets.Dropdown:
+    def can_show(
+        self, structure: str | None = None, before: str | None = None, after: str | None = None
+    ) -> bool:
+        """Whether the report has both paths; what is not given is what is shown now."""
+        structure = self.structure if structure is None else structure
+        try:
+            self._require_path(structure, self.before if before is None else before)
+            self._require_path(structure, self.after if after is None else after)
+        except KeyError:
+            return False
+        return True
+
+    def _require_path(self, structure: str, potential: str) -> None:
+        """Raises KeyError where the report has no path to show."""
+        self.report.row(potential, structure)
+        self.report.relaxation(potential, structure)
+        self.report.reference(structure)
+
+    def _dropdown(self, name: str) -> ipywidgets.Dropdown:
         dropdown = ipywidgets.Dropdown(
-            options=options, value=getattr(self, name), description=name,
+            options=self._possible(name), value=getattr(self, name), description=name,
             layout={"flex": "1 1 0", "min_width": "0"}, style={"description_width": "initial"},
         )  # fmt: skip
-        traitlets.link((dropdown, "value"), (self, name))
+
+        def choose(change: Bunch) -> None:
+            if not self._offering:
+                setattr(self, name, change["new"])
+
+        dropdown.observe(choose, "value")
         return dropdown
 
-    @traitlets.validate("structure")
-    def _known_structure(self, proposal: Bunch) -> str:
-        return _one_of("structure", proposal["value"], self.report.structures)
+    def _possible(self, name: str) -> list[str]:
+        """What can be chosen beside the other two choices."""
+        known = self.report.structures if name == "structure" else self.report.potentials
+        return [one for one in known if self.can_show(**{name: one})]
 
-    @traitlets.validate("before", "after")
-    def _known_potential(self, proposal: Bunch) -> str:
-        return _one_of("potential", proposal["value"], self.report.potentials)
+    def _offer(self) -> None:
+        """Have the menus show what is chosen, among what can be."""
+        self._offering = True
+        try:
+            for name, dropdown in self._dropdowns.items():
+                with dropdown.hold_sync():
+                    possible = self._possible(name)
+                    if list(dropdown.options) != possible:  # which chooses the first of them
+                        dropdown.options = possible
+                    dropdown.value = getattr(self, name)
+        finally:
+            self._offering = False
+
+    @traitlets.validate(*CHOSEN)
+    def _known(self, proposal: Bunch) -> str:
+        name, value = proposal["trait"].name, proposal["value"]
+        known = self.report.structures if name == "structure" else self.report.potentials
+        what = "structure" if name == "structure" else "potential"
+        _one_of(what, value, known)
+        chosen = {one: getattr(self, one) for one in CHOSEN} | {name: value}
+        if all(chosen.values()):  # else it is being made
+            try:
+                for potential in (chosen["before"], chosen["after"]):
+                    self._require_path(chosen["structure"], potential)
+            except KeyError as error:
+                raise traitlets.TraitError(error.args[0]) from error
+        return value
 
     @traitlets.validate("atom")
     def _some_atom(self, proposal: Bunch) -> int:
@@ -172,14 +229,19 @@ class CompareRelaxations(SelfContained, ipywidgets.VBox):
 
     def _load(self) -> None:
         """Show the chosen structure and pair from the start."""
+        paths = trajectory.trajectory_pair(self.report, self.structure, self.before, self.after)
+        payload = comparison_payload(paths, self.report)
         if self.player.payload.get("structure", self.structure) != self.structure:
             self.atom = -1
-        self.paths = trajectory.trajectory_pair(
-            self.report, self.structure, self.before, self.after
-        )
-        self.player.payload = comparison_payload(self.paths, self.report)
+        self.paths, self.player.payload = paths, payload
         self.step = 0
         self.viewer.load(self.paths, trajectory.colour_limit(self.paths))
+
+    def close(self) -> None:
+        """Take it away, with all its parts; an `ErrorPlane` that it was linked to lets go."""
+        for part in self.children:
+            close_all(part)
+        super().close()
 
     def _without_panes(self, _: Bunch) -> None:
         self._above.layout.display = "none" if self.player.missing else None

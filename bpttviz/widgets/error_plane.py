@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import anywidget
 import numpy as np
@@ -15,6 +16,7 @@ from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import bundle, stylesheet
+from bpttviz.widgets.plane_link import PlaneLink
 from bpttviz.widgets.static import REPORT_HINT, SelfContained
 from bpttviz.widgets.thumbnails import thumbnails
 
@@ -86,6 +88,7 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             layers = [name for name in report.potentials if name != start] or [start]
         self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()
+        self._links: WeakKeyDictionary[CompareRelaxations, PlaneLink] = WeakKeyDictionary()
         self.set_trait("data", _plane_payload(self.plane, self.report))
         self.set_trait("name", f"plane-{uuid.uuid4().hex}")
         titles = [layer.title for layer in self.plane.layers]
@@ -144,39 +147,27 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
     def link(self, compare: CompareRelaxations) -> ErrorPlane:
         """Let a selection here choose the structure in a `CompareRelaxations`, and vice versa.
 
-        Where one layer alone is chosen to be shown, the comparison turns to its potential.
+        Where one layer alone is chosen to be shown, the comparison turns to its potential. What the
+        comparison has no paths of, it does not turn to. One that is closed is let go, and one that
+        is linked again is still linked once.
 
         Raises:
             TypeError: something else than a `CompareRelaxations`.
         """
-        if not (hasattr(compare, "report") and hasattr(compare, "structure")):
+        if not hasattr(compare, "can_show"):
             raise TypeError(
                 f"link() takes a CompareRelaxations, got {type(compare).__name__}; make one with "
                 "bv.CompareRelaxations(report)"
             )
 
-        def choose(change: Bunch) -> None:
-            if change["new"] and change["new"] in compare.report.structures:
-                compare.structure = change["new"]
-
-        def follow(_: Bunch) -> None:
-            if len(self.shown) == 1:
-                after = self._shown_layers()[0].potentials[-1]
-                if after in compare.report.potentials:
-                    compare.after = after
-
-        def mark(change: Bunch) -> None:
-            if change["new"] in self.report.structures:
-                self.selected = change["new"]
-
-        self.observe(choose, "selected")
-        self.observe(follow, ["shown", "stage"])
-        compare.observe(mark, "structure")
+        if before := self._links.get(compare):
+            before.end()
+        self._links[compare] = PlaneLink(self, compare)
         return self
 
     def picture(self) -> AccessibleFigure:
         """The layers that are shown as a static figure with alternative text."""
-        ways = {layer.title: layer.potentials for layer in self._shown_layers()}
+        ways = {layer.title: layer.potentials for layer in self.shown_layers()}
         return error_plane_figure.plot_error_plane(self.report, self.plane.before, ways)
 
     def heading(self) -> str:
@@ -199,7 +190,8 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         chosen = f", selected {self.selected!r}" if self.selected else ""
         return f"<ErrorPlane{chosen}> {self.plane.describe()}"
 
-    def _shown_layers(self) -> list[error_plane.Layer]:
+    def shown_layers(self) -> list[error_plane.Layer]:
+        """The layers that are shown, as far as `stage`."""
         chosen = [layer for layer in self.plane.layers if layer.title in self.shown]
         return [layer.until(self.stage) for layer in chosen]
 

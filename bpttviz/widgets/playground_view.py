@@ -25,7 +25,7 @@ from bpttviz.widgets.payload import comparison_payload, with_text_for_bytes
 from bpttviz.widgets.player import SHOWN, Player
 from bpttviz.widgets.recipe_form import Field, RecipeForm
 from bpttviz.widgets.relax_now import RelaxNow, with_paths
-from bpttviz.widgets.static import REPORT_HINT, SelfContained
+from bpttviz.widgets.static import REPORT_HINT, SelfContained, close_all
 
 ENTRY = "playground/index.js"
 LOOK = "bpttviz-playground"  # by which stylesheets know that there is little room
@@ -193,17 +193,11 @@ class PlaygroundView(SelfContained, ipywidgets.VBox):
     def close(self) -> None:
         """Take it away, with all its parts: what stays open is kept for good."""
         for part in self.children:
-            _close_all(part)
+            close_all(part)
         super().close()
 
     def __repr__(self) -> str:
         return f"<Playground, stored> {self.plane.plane.describe()}"
-
-
-def _close_all(widget: ipywidgets.Widget) -> None:
-    for part in getattr(widget, "children", ()):
-        _close_all(part)
-    widget.close()
 
 
 def stored_view(

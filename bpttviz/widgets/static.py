@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from IPython.display import display
+from ipywidgets import Widget
 
 from bpttviz._files import write_atomic
 from bpttviz.plotting.figure import AccessibleFigure
@@ -18,6 +19,13 @@ def described(bundle: tuple[dict, dict] | dict | None, widget: object) -> tuple[
     """What a widget is displayed by (data, metadata), with its own words as the plain text."""
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
     return {**data, "text/plain": repr(widget)}, metadata
+
+
+def close_all(widget: Widget) -> None:
+    """Close a widget and all its parts: what stays open is kept for good."""
+    for part in getattr(widget, "children", ()):
+        close_all(part)
+    widget.close()
 
 
 class WithPicture:

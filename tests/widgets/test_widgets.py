@@ -1,7 +1,9 @@
 import base64
+import gc
 import io
 import subprocess
 import sys
+import weakref
 
 import ase.io
 import made_up
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from traitlets import TraitError
 
+from bpttviz.evaluation.report import Report
 from bpttviz.plotting import trajectory
 from bpttviz.widgets import Canvas, CompareRelaxations, ErrorPlane, NGLPanes
 
@@ -115,6 +118,41 @@ class TestCompareRelaxations:
             compare.structure = "no-such"
         with pytest.raises(TraitError, match="there are pretrained, disturbed"):
             compare.before = "no-such"
+
+    def test_what_was_not_relaxed_under_both_is_neither_offered_nor_shown(self):
+        whole = made_up.report(cells=1, steps=2, names=("left", "right"))
+        missing = ("fine-tuned", "right")
+        paths = {key: path for key, path in whole.relaxations.items() if key != missing}
+        rows = [row for row in whole.rows if (row.potential, row.structure) != missing]
+        for partial in (  # no row of it, or none of its paths, as in a report that was resumed
+            Report(rows, paths, whole.references),
+            Report(whole.rows, paths, whole.references),
+        ):
+            compare = CompareRelaxations(partial)
+            structure, before, after = compare.children[0].children
+            assert structure.options == ("left",)
+            with pytest.raises(TraitError, match="of 'right' with 'fine-tuned'"):
+                compare.structure = "right"
+            shown = {path.structure for path in compare.paths}
+            assert shown == {compare.structure, structure.value} == {"left"}
+            with pytest.raises(KeyError, match="'right' with 'fine-tuned'"):
+                CompareRelaxations(partial, "right")
+
+            compare.after = "pretrained"
+            assert structure.options == ("left", "right")
+            structure.value = "right"
+            assert compare.player.payload["structure"] == compare.structure == "right"
+            assert (before.options, after.options) == (("pretrained",), ("pretrained",))
+            with pytest.raises(TraitError):
+                compare.after = "fine-tuned"
+            assert (after.value, compare.after) == ("pretrained", "pretrained")
+            with compare.hold_trait_notifications():
+                compare.structure, compare.after = "left", "fine-tuned"
+            assert (structure.value, after.value) == ("left", "fine-tuned")
+            assert [path.potential for path in compare.paths] == ["pretrained", "fine-tuned"]
+            plane = ErrorPlane(whole).link(compare)
+            plane.selected = "right"  # of which this comparison has nothing to show
+            assert compare.structure == "left"
 
     def test_a_lost_path_is_said_to_be_lost(self, diverged_report):
         compare = CompareRelaxations(diverged_report)
@@ -250,6 +288,31 @@ class TestErrorPlane:
         assert compare.structure == second
         compare.structure = first
         assert error_plane.selected == first
+
+    @pytest.mark.parametrize("viewer", [Canvas, NGLPanes])
+    def test_a_comparison_that_is_closed_is_let_go(self, viewer, monkeypatch):
+        report = made_up.report(cells=1, steps=2, names=("left", "right"))
+        error_plane = ErrorPlane(report)
+        closed = []
+        for _ in range(3):
+            compare = CompareRelaxations(report, viewer=viewer())
+            error_plane.link(compare).link(compare)
+            compare.close()
+            closed.append(weakref.ref(compare))
+        del compare
+        gc.collect()
+        assert [one() for one in closed] == [None] * 3
+        compare = CompareRelaxations(report)
+        error_plane.link(compare).link(compare)
+        chosen = []
+        compare.observe(lambda change: chosen.append(change["new"]), "structure")
+        error_plane.observe(lambda change: chosen.append(change["new"]), "selected")
+        assert len(compare._trait_notifiers["structure"]["change"]) == 4  # two of its own, ours
+        error_plane.selected = "right"
+        assert chosen == ["right", "right"]
+        error_plane.close()
+        compare.structure = "left"
+        assert error_plane.selected == "right"
 
     def test_unknown_names_are_refused(self, tiny_report):
         with pytest.raises(TraitError, match="no structure 'no-such'"):
