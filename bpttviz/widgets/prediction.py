@@ -53,8 +53,8 @@ class PredictionForm(anywidget.AnyWidget):
         missing = "skipped" if prediction.skipped else "no answer yet"
         self.status = f"stored: {words}" if words else missing
         self.skipped = prediction.skipped
-        # :g keeps what was typed; format_answer rounds for reading
-        typed = f"{answer:g}" if isinstance(answer, float) else answer
+        # Every digit, as what stands here is stored; format_answer rounds for reading.
+        typed = repr(answer).removesuffix(".0") if isinstance(answer, float) else answer
         self.answer = "" if typed is None else typed
 
     def _answered(self, change: dict) -> None:

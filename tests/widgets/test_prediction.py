@@ -30,6 +30,22 @@ def test_what_is_no_number_is_said_and_not_stored():
     assert "asks for a number" in form.status
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("1234567", "1234567"), ("0.12345678", "0.12345678"), ("2.50", "2.5"), ("1e22", "1e+22")],
+)
+def test_a_number_keeps_all_its_digits(typed, shown):
+    prediction = Prediction("many", "How many?", unit="Å")
+    form = prediction._form = _form(prediction)
+    form.answer = typed
+    assert (prediction.answer, form.answer) == (float(typed), shown)
+    prediction.answer = 0.1 + 0.2  # in code
+    assert (prediction.answer, form.answer) == (0.1 + 0.2, "0.30000000000000004")
+    prediction.reveal(7.0)
+    prediction.answer = 0.1 + 0.2
+    assert not prediction.answered_late
+
+
 def test_a_lesson_is_found_again_by_its_name():
     lesson = bv.open_lesson("test_prediction")
     assert bv.open_lesson("test_prediction") is lesson
