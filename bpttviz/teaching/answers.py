@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bpttviz._checks import file_path, instance_of
+from bpttviz._checks import file_path, instance_of, sequence_of, text
 from bpttviz.plotting.answers import plot_answers
 from bpttviz.plotting.figure import AccessibleFigure
 
 COLUMNS = ("lesson", "student", "kind", "key", "answer", "measured", "right", "mistake")
 NO_ANSWER = "no answer"
+NO_NUMBER = "no number"  # words, or infinity, where a number was asked for
 BINS = 6  # of a histogram of numbers
 
 
@@ -58,21 +59,21 @@ class ClassAnswers:
         if chosen.empty:
             raise KeyError(f"no answers to {key!r} of {lesson!r}")
         given = chosen["answer"].tolist()
-        numbers = [x for x in given if isinstance(x, float) and np.isfinite(x)]
         missing = sum(x is None or x == NO_ANSWER for x in given)
-        if numbers:
-            counts = _ranges(numbers)
-        elif chosen["kind"].iloc[0] == "exercise":
+        choices = self._choices(lesson, key)
+        numbers = _numbers(given)
+        if chosen["kind"].iloc[0] == "exercise":
             outcomes = Counter(
                 f"mistake: {mistake}" if mistake else outcome
-                for mistake, outcome in zip(
-                    chosen["mistake"].tolist(), chosen["answer"].tolist(), strict=True
-                )
+                for mistake, outcome in zip(chosen["mistake"].tolist(), given, strict=True)
             )
             return dict(outcomes.most_common())
+        if choices or not numbers:
+            counts = dict.fromkeys(choices, 0) | Counter(str(x) for x in given if x is not None)
         else:
-            counts = dict.fromkeys(self._choices(lesson, key), 0)
-            counts |= Counter(str(x) for x in given if x is not None)
+            counts = _ranges(numbers)
+            if others := len(given) - len(numbers) - missing:
+                counts[NO_NUMBER] = others
         return counts | ({NO_ANSWER: missing} if missing else {})
 
     def picture(self, lesson: str) -> AccessibleFigure:
@@ -108,11 +109,12 @@ class ClassAnswers:
         value = measured.most_common(1)[0][0]
         if isinstance(value, str):
             return value if value in labels else ""
-        for label in labels:
-            low, _, high = label.partition(" to ")
-            if high and float(low) <= value <= float(high):
-                return label
-        return ""
+        numbers = _numbers(chosen["answer"].tolist())
+        edges = _edges(numbers) if numbers else None
+        if edges is None or self._choices(lesson, key):
+            return ""
+        here, _ = np.histogram([value], edges)  # by the rule that counts the answers
+        return labels[int(here.argmax())] if here.any() else ""
 
     def __str__(self) -> str:
         lines = []
@@ -143,47 +145,81 @@ def read_answers(folder: str | Path) -> ClassAnswers:
         ValueError: a JSON file that is something else; it is named.
     """
     folder = file_path("folder", folder)
-    paths = sorted(folder.rglob("*.json"))
+    paths = [path for path in sorted(folder.rglob("*.json")) if _somebodys(path, folder)]
     if not paths:
         raise FileNotFoundError(f"there are no answers (*.json) in {folder}")
-    return ClassAnswers([_read(path) for path in paths])
+    return ClassAnswers([_read(path, folder) for path in paths])
 
 
-def _read(path: Path) -> dict:
-    """One file.
+def _somebodys(path: Path, folder: Path) -> bool:
+    """Neither a checkpoint nor what file managers leave."""
+    parts = path.relative_to(folder).parts
+    return path.is_file() and not any(p.startswith(".") or p == "__MACOSX" for p in parts)
+
+
+def _read(path: Path, folder: Path) -> dict:
+    """One file. Who has not said a name has that of the file, with the folders that lead to it.
 
     Raises:
         ValueError: not what `Lesson.export` writes.
     """
     try:
         found = instance_of("answers", json.loads(path.read_text(encoding="utf-8")), dict, "{...}")
-        list(_rows(found))  # all that is needed is there
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _rows(found)  # all that is needed is there
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not hold the answers of a lesson: {error!r}") from error
-    found["student"] = found["student"] or path.stem
+    found["student"] = found["student"] or path.relative_to(folder).with_suffix("").as_posix()
     return found
 
 
 def _rows(file: dict) -> list[tuple]:
+    """Raises KeyError, TypeError, OverflowError where something is missing or of another kind."""
     rows: list[tuple] = []
-    who = file["lesson"], file["student"]
+    who = text("lesson", file["lesson"]), text("student", file["student"])
     for key, p in file["predictions"].items():
-        rows.append((*who, "prediction", key, _answer(p["answer"]), p["measured"], p["right"], ""))
+        sequence_of("choices", p["choices"], str, '["yes", "no"]')
+        rows.append(
+            (*who, "prediction", key, _answer(p["answer"]), _value(p["measured"]), p["right"], "")
+        )
     for key, e in file["exercises"].items():
-        right = e["outcome"] == "right"
-        rows.append((*who, "exercise", key, e["outcome"], None, right, e["mistake"]))
+        outcome = text("outcome", e["outcome"])
+        mistake = text("mistake", e["mistake"])
+        rows.append((*who, "exercise", key, outcome, None, outcome == "right", mistake))
     return rows
 
 
-def _answer(value: Any) -> str | float | None:
-    if value is None or isinstance(value, str):
-        return NO_ANSWER if value is None else value
-    return float(value)
+def _answer(value: Any) -> str | float:
+    found = _value(value)
+    return NO_ANSWER if found is None else found
+
+
+def _value(value: Any) -> str | float | None:
+    return value if value is None or isinstance(value, str) else float(value)
+
+
+def _numbers(given: Sequence[Any]) -> list[float]:
+    return [x for x in given if isinstance(x, float) and np.isfinite(x)]
+
+
+def _edges(numbers: Sequence[float]) -> np.ndarray | None:
+    """Of ranges of equal width; None where the numbers are too near or too far for that."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges = np.histogram_bin_edges(numbers, BINS)
+    except ValueError:
+        return None
+    return edges if np.isfinite(edges).all() and (np.diff(edges) > 0).all() else None
 
 
 def _ranges(numbers: list[float]) -> dict[str, int]:
-    counts, edges = np.histogram(numbers, BINS)
+    """Range → how many are in it, with as many digits as it takes to tell the ranges apart."""
+    edges = _edges(numbers)
+    if edges is None:
+        return {repr(value): count for value, count in sorted(Counter(numbers).items())}
+    counts, _ = np.histogram(numbers, edges)
+    digits = next(n for n in range(3, 18) if len({f"{x:.{n}g}" for x in edges}) == len(edges))
+    names = [f"{x:.{digits}g}" for x in edges]
     return {
-        f"{low:.3g} to {high:.3g}": int(count)
-        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
+        f"{low} to {high}": int(count)
+        for count, low, high in zip(counts, names[:-1], names[1:], strict=True)
     }

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import bpttviz as bv
@@ -44,6 +45,85 @@ def test_answers_are_counted(folder):
     }  # fmt: skip
     assert set(answers.table["student"]) == {"0", "s1", "s2", "s3", "s4", "s5"}
     assert "there        3  ###  ← measured" in str(answers)
+
+
+def write(file, answer, measured=100.4, choices=(), lesson="a walk", **changed):
+    """One student's answers as exported, to one question."""
+    asked = {"choices": list(choices), "answer": answer, "measured": measured, "right": False}
+    exported = {"lesson": lesson, "student": "", "predictions": {"many": asked | changed},
+                "exercises": {}, "checks": {}}  # fmt: skip
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(exported))
+    return exported
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [100.0, 100.0, 100.1, 101.0],
+        [1e6, 1e6 + 1, 1e6 + 1, 5.0],
+        [0.1, np.nextafter(0.1, 1), 0.1],
+        [-1.7e308, 1.7e308, 0.0],
+        [3.0, 3.0],
+    ],
+)
+def test_every_number_is_counted_once(tmp_path, given):
+    for number, answer in enumerate(given):
+        write(tmp_path / f"{number}.json", answer, measured=given[0])
+    answers = bv.read_answers(tmp_path)
+    assert sum(answers.histogram("a walk", "many").values()) == len(given)
+    answers.picture("a walk")
+    assert "a walk" in str(answers)
+
+
+def test_ranges_have_the_digits_that_tell_them_apart(tmp_path):
+    for number, answer in enumerate([100.0, 100.0, 100.1, 101.0]):
+        write(tmp_path / f"{number}.json", answer)
+    answers = bv.read_answers(tmp_path)
+    ranges = answers.histogram("a walk", "many")
+    assert list(ranges.values()) == [3, 0, 0, 0, 0, 1]
+    assert next(iter(ranges)) == "100 to 100.2"
+    assert "100.3 to 100.5    0    ← measured" in str(answers)
+
+
+def test_what_is_no_number_is_counted_too(tmp_path):
+    for number, answer in enumerate([1.0, 2.0, "many", float("inf"), None]):
+        write(tmp_path / f"{number}.json", answer)
+    found = bv.read_answers(tmp_path).histogram("a walk", "many")
+    assert (found["no number"], found["no answer"], sum(found.values())) == (2, 1, 5)
+    for number, answer in enumerate(["far", "near", 3.0]):  # and in a choice all are words
+        write(tmp_path / f"{number}.json", answer, 3.0, ["far", "near"], lesson="b")
+    answers = bv.read_answers(tmp_path)
+    assert answers.histogram("b", "many") == {"far": 1, "near": 1, "3.0": 1}
+    assert "measured" not in str(answers).split("b: 3 students")[1]
+
+
+def test_a_folder_for_each_student_tells_them_apart(tmp_path):
+    for name in ("ana", "ben", "eva", ".ipynb_checkpoints"):
+        write(tmp_path / name / "foggy_valley.json", 1.0)
+    answers = bv.read_answers(tmp_path)
+    assert list(answers.table["student"]) == [
+        "ana/foggy_valley", "ben/foggy_valley", "eva/foggy_valley",
+    ]  # fmt: skip
+    assert "a walk: 3 students" in str(answers)
+
+
+def test_a_file_of_which_something_is_missing_or_strange_is_named(tmp_path):
+    whole = write(tmp_path / "a.json", 1.0)
+    asked = whole["predictions"]["many"]
+    without = {key: value for key, value in asked.items() if key != "choices"}
+    for strange in (
+        {"predictions": {"many": without}},
+        {"predictions": {"many": asked | {"choices": None}}},
+        {"predictions": {"many": asked | {"answer": 10**400}}},
+        {"predictions": {"many": asked | {"measured": [1]}}},
+        {"student": ["a"]},
+        {"lesson": None},
+        {"exercises": {"half": {"outcome": [], "mistake": ""}}},
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(whole | strange))
+        with pytest.raises(ValueError, match=r"a\.json does not hold the answers of a lesson"):
+            bv.read_answers(tmp_path)
 
 
 def test_the_picture_has_words(folder):
