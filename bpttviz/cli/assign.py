@@ -27,11 +27,33 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
 
     require_otter()
-    out = Path(choices.out)
+    out, sources = Path(choices.out), [Path(source) for source in choices.sources]
+    _require_sources(sources, out)
     seed_file = Path(choices.seed_file or out / SEED_FILE)
     seed = instructor_seed(seed_file)
     print(f"the instructor's seed is in {seed_file}: keep it, and show it to nobody")
-    for source in choices.sources:
-        place = build_assignment(Path(source), out, seed)
+    for source in sources:
+        place = build_assignment(source, out, seed)
         print(f"{place.name}: hand out {place / 'student'}, keep {place / 'instructor'}")
     return 0
+
+
+def _require_sources(sources: list[Path], out: Path) -> None:
+    """Before anything is drawn or replaced: sources are there, and folders to replace are ours.
+
+    Raises:
+        ValueError: names the first of which that is not so.
+    """
+    for source in sources:
+        if not source.is_file():
+            raise ValueError(f"{source}: there is no such notebook")
+        place = out / source.stem
+        found = {one.name for one in place.iterdir()} if place.is_dir() else set()
+        if place.exists() and found != {"student", "instructor"}:
+            raise ValueError(
+                f"{place} holds something else than student and instructor, and would be replaced: "
+                "move it, or choose another folder"
+            )
+    names = [source.stem for source in sources]
+    if len(set(names)) < len(names):
+        raise ValueError("two of the sources have one name, and so would their folders")

@@ -23,12 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace) -> int:
     """Writes basins.jsonl and basins.txt."""
+    from bpttviz._files import FolderLock, lock_settings
     from bpttviz.datasets.library import load_dataset
     from bpttviz.evaluation.rest import Relaxer
     from bpttviz.experiments import basins
     from bpttviz.potentials.pretrained.chgnet import CHGNet
 
-    out = Path(choices.out) / "basins.jsonl"
+    out = Path(choices.out)
     problem_of: Callable[[int], basins.Problem] = basins.two_valleys
     rest = Relaxer(fmax=1e-3)
     if choices.problem == "silicon":
@@ -42,8 +43,12 @@ def run(choices: argparse.Namespace) -> int:
 
         problem_of = interstitials
 
-    counts = basins.count_basins(choices.problem, problem_of, range(choices.seeds), out, rest)
-    text = basins.format_counts(counts)
-    write_atomic(out.parent / "basins.txt", text + "\n")
+    with FolderLock(out):
+        # How each count was made stands beside it; here, that the folder is ours.
+        lock_settings(out, {"command": "basins"}, ("basins.jsonl", "basins.txt"))
+        file, seeds = out / "basins.jsonl", range(choices.seeds)
+        counts = basins.count_basins(choices.problem, problem_of, seeds, file, rest)
+        text = basins.format_counts(counts)
+        write_atomic(out / "basins.txt", text + "\n")
     print(text)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_potential, add_recipe, load_several, whole
+from bpttviz.cli.options import add_potential, add_recipe, load_several, require_ours, whole
 
 HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
 
@@ -41,10 +41,11 @@ def run(choices: argparse.Namespace) -> int:
     """Writes a folder a potential, table.txt and table.csv."""
     from bpttviz.datasets.library import load_dataset
     from bpttviz.experiments.benchmark import METHODS, SCALES, benchmark
-    from bpttviz.experiments.benchmark_report import summarise
+    from bpttviz.experiments.benchmark_report import ACCOUNT, TABLE, summarise
     from bpttviz.experiments.protocol import PaperRecipe, as_file_name
 
     out = Path(choices.out)
+    require_ours(out, (ACCOUNT, TABLE), "*/settings.json")
     data = load_dataset(choices.dataset)
     for name, named in load_several(choices).items():
         benchmark(

@@ -21,15 +21,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(choices: argparse.Namespace) -> int:
     """Writes cost.txt and cost.png, and the measurements they are from."""
+    from bpttviz._files import FolderLock, lock_settings
     from bpttviz.experiments import cost
     from bpttviz.plotting.gradients import plot_costs
 
     out = Path(choices.out)
-    costs = cost.measure_costs(out, choices.steps, device=choices.device)
-    paired = cost.measure_paired(out, repeats=choices.repeats, device=choices.device)
-    text = cost.format_costs(costs, paired)
-    write_atomic(out / "cost.txt", text + "\n")
-    figure = plot_costs(costs)
-    write_atomic(out / "cost.png", lambda path: figure.savefig(path, dpi=150, format="png"))
+    with FolderLock(out):
+        # How each measurement was made stands beside it; here, that the folder is ours.
+        files = (cost.FILE, cost.PAIRED_FILE, "cost.txt", "cost.png")
+        lock_settings(out, {"command": "cost"}, files)
+        costs = cost.measure_costs(out, choices.steps, device=choices.device)
+        paired = cost.measure_paired(out, repeats=choices.repeats, device=choices.device)
+        text = cost.format_costs(costs, paired)
+        write_atomic(out / "cost.txt", text + "\n")
+        figure = plot_costs(costs)
+        write_atomic(out / "cost.png", lambda path: figure.savefig(path, dpi=150, format="png"))
     print(text)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import positive, whole
+from bpttviz.cli.options import positive, require_ours, whole
 
 HELP = "grade a folder of submitted assignments into a table, offline"
 
@@ -28,6 +28,7 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.teaching.assignments.grade import Limits, grade_folder
     from bpttviz.teaching.assignments.gradebook import GRADED
 
+    require_ours(Path(choices.out), ("grades.csv", "feedback"), "results")
     grades = grade_folder(
         Path(choices.submissions),
         Path(choices.autograder),

@@ -11,6 +11,7 @@ from bpttviz import __version__
 from bpttviz.cli.options import (
     add_potential,
     add_relaxations,
+    file_stems,
     load_chosen,
     positive,
     read_files,
@@ -20,7 +21,8 @@ from bpttviz.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from bpttviz.datasets.relaxations import RelaxationDataset
+    from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
+    from bpttviz.relaxation.gradient_trace import GradientTrace
 
 HELP = "follow the gradient of ΔQ back through relaxations, atom by atom, and show it on a page"
 
@@ -42,7 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes NAME.safetensors and NAME.html (it needs no kernel) of each relaxation."""
+    """Writes NAME.safetensors and NAME.html (it needs no kernel) of each relaxation.
+
+    What a folder holds is not computed again.
+    """
+    from bpttviz._files import FolderLock, lock_settings, require_unused
     from bpttviz.provenance import fingerprint, specification
     from bpttviz.relaxation.gradient_trace import trace_gradient
     from bpttviz.relaxation.rules import GradientDescent
@@ -53,20 +59,56 @@ def run(choices: argparse.Namespace) -> int:
     potential = load_chosen(choices.potential, choices).potential
     rule, stop = GradientDescent(choices.step_size), StoppingCriterion(choices.steps)
     out = Path(choices.out)
-    out.mkdir(parents=True, exist_ok=True)
+    map_of = {"rule": specification(rule), "stop": specification(stop)}
+    name, weights = specification(potential), fingerprint(potential)
     made: dict[str, Any] = {
-        "version": __version__,
-        "potential": [choices.potential, specification(potential), fingerprint(potential)],
-        "rule": specification(rule),
-        "stop": specification(stop),
-    }
-    for reference in references:
-        trace = trace_gradient(potential, reference.start, reference.end, rule, stop)
-        trace = replace(trace, made=made | {"command": _command(choices, reference.name)})
-        trace.write(out / f"{reference.name}.safetensors")
-        BackwardFlow(trace).save_html(out / f"{reference.name}.html")
-        print(trace)
+        "version": __version__, "potential": [choices.potential, name, weights], **map_of
+    }  # fmt: skip
+    settings = {"command": "gradient", "potential": name, "weights": weights, **map_of}
+    stems = file_stems(references.names)
+    files = [f"{stem}{end}" for stem in stems.values() for end in (".safetensors", ".html")]
+    with FolderLock(out):
+        lock_settings(out, settings, files)
+        for reference in references:
+            file = out / f"{stems[reference.name]}.safetensors"
+            page = file.with_name(f"{stems[reference.name]}.html")
+            trace = _found(file, reference)
+            if trace is None:
+                require_unused(out, [page.name])
+                trace = trace_gradient(potential, reference.start, reference.end, rule, stop)
+                about = {"of": _identity(reference), "command": _command(choices, reference.name)}
+                trace = replace(trace, made=made | about)
+                trace.write(file)
+            if not page.exists():
+                BackwardFlow(trace).save_html(page)
+            print(trace)
     return 0
+
+
+def _found(file: Path, reference: ReferenceRelaxation) -> GradientTrace | None:
+    """The trace of before, if it is there.
+
+    Raises:
+        ValueError: the file is damaged, or of another relaxation.
+    """
+    from bpttviz.relaxation.gradient_trace import GradientTrace
+
+    if not file.exists():
+        return None
+    trace = GradientTrace.read(file)
+    if trace.made.get("of") != _identity(reference):
+        raise ValueError(
+            f"{file} is of another relaxation of that name (other elements, places, cell, masses "
+            "or held atoms); choose another folder"
+        )
+    return trace
+
+
+def _identity(reference: ReferenceRelaxation) -> list[str]:
+    """Which relaxation it is: its start and its end."""
+    from bpttviz.provenance import fingerprint_structures
+
+    return [fingerprint_structures(one) for one in (reference.start, reference.end)]
 
 
 def _command(choices: argparse.Namespace, name: str) -> str:

@@ -52,6 +52,15 @@ COMMANDS = {
     "assign": assign,
     "grade": grade,
 }
+RESUMED = "folder for results; resumed if it has any"
+OUT = {  # what else --out is
+    "ablation": "folder of trials with --variant, read; ablation.txt is written there",
+    "answers": "folder for table, text and pictures; those of an earlier call are replaced",
+    "assign": "folder for the assignments, a folder each; those made there before are replaced",
+    "grade": "folder for grades and feedback; what is graded there and unchanged is kept",
+    "solutions": "folder for the copies; one that is there and differs is refused",
+    "submit": "folder for jobs.txt and what jobs print; jobs resume in folders of their own",
+}
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
 
@@ -156,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
             required=not getattr(command, "OUT_OPTIONAL", False),
             type=folder,
             metavar="FOLDER",
-            help="folder for results; resumed if it has any",
+            help=OUT.get(name, RESUMED),
         )
         made.add_argument("--device", default="cpu", help="cpu or cuda")
         made.add_argument(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpttviz._files import write_atomic
+from bpttviz._files import require_unused, write_atomic
 from bpttviz.datasets.names import unique_names
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from bpttviz.relaxation.adjoints.base import Adjoint
 
 MOST_THREADS = 4096
+LONGEST_NAME = 200  # bytes: file systems allow 255, ends of names included
 ADJOINTS = ("full", "implicit", "guided")
 
 NAMES = """\
@@ -64,6 +67,37 @@ def folder(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("a folder needs a name")
     return text
+
+
+def require_ours(out: Path, writes: Iterable[str], shown_by: str) -> None:
+    """Refuse a folder in which results would be written over somebody's files.
+
+    Args:
+        out: the folder.
+        writes: names of files that will be written there.
+        shown_by: pattern of what is in a folder that an earlier call has filled.
+
+    Raises:
+        ValueError: names the first such file.
+    """
+    if not any(out.glob(shown_by)):
+        require_unused(out, writes)
+
+
+def file_stems(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Name → what its file is called, without the ending: no two are the same, none is ``taken``.
+
+    What no file can be called is replaced, and what is too long is cut.
+    """
+    found: dict[str, str] = {}
+    used = {name.lower() for name in taken}  # some systems tell no capitals
+    for name in names:
+        stem = re.sub(r"[/\\\0]", "_", name).encode()[:LONGEST_NAME].decode(errors="ignore")
+        while stem.lower() in used:
+            stem += "_"
+        used.add(stem.lower())
+        found[name] = stem
+    return found
 
 
 def add_potential(parser: argparse.ArgumentParser, several: bool = False) -> None:

@@ -11,6 +11,7 @@ from bpttviz._files import write_atomic
 from bpttviz.cli.options import (
     add_format,
     add_potential,
+    file_stems,
     load_chosen,
     positive,
     whole,
@@ -115,15 +116,7 @@ def _rule(choices: argparse.Namespace) -> UpdateRule:
 
 def file_names(names: Sequence[str]) -> dict[str, str]:
     """Name → its file; no two are the same, and none is that of all ends."""
-    found: dict[str, str] = {}
-    taken = {"ends"}
-    for name in names:
-        file = name
-        while file.lower() in taken:
-            file += "_"
-        taken.add(file.lower())  # some systems tell no capitals
-        found[name] = f"{file}.extxyz"
-    return found
+    return {name: f"{stem}.extxyz" for name, stem in file_stems(names, ["ends"]).items()}
 
 
 def _path_of(

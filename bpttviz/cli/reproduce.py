@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.experiments.claims.table import ClaimsTable
 
     numbers = [claim(number).number for number in choices.claim or ()]
+    if choices.out is not None:
+        _require_table(Path(choices.out))
     if choices.run is not None:
         _compute(choices, numbers)
     table = ClaimsTable.read(None if choices.out is None else Path(choices.out))
@@ -60,6 +63,21 @@ def run(choices: argparse.Namespace) -> int:
     if choices.out is not None:
         shown.write(Path(choices.out))
     return 0
+
+
+def _require_table(out: Path) -> None:
+    """Refuse a folder in which somebody's claims.md and claims.json would be written over.
+
+    Raises:
+        ValueError: names the file.
+    """
+    from bpttviz._files import read_json, require_unused
+    from bpttviz.experiments.claims.table import JSON, MARKDOWN
+
+    with suppress(ValueError, OSError, KeyError, TypeError):
+        if all(one["claim"] and one["verdict"] for one in read_json(out / JSON)):
+            return
+    require_unused(out, (MARKDOWN, JSON))
 
 
 def _compute(choices: argparse.Namespace, numbers: list[int]) -> None:

@@ -19,11 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(choices: argparse.Namespace) -> int:
-    """Writes a notebook of the same name for each into --out."""
+    """Writes a notebook of the same name for each into --out.
+
+    One that is there already, and differs, may have been worked on: it is refused.
+    """
     from bpttviz._files import write_atomic
     from bpttviz.teaching.solutions import read_solutions, solved
 
     out = Path(choices.out)
+    made: dict[Path, str] = {}
     for path in choices.notebooks:
         if (out / path.name).resolve() == path.resolve():
             raise ValueError(f"--out {out}: it holds the notebook itself, which would be replaced")
@@ -36,7 +40,17 @@ def run(choices: argparse.Namespace) -> int:
             raise ValueError(f"{path} is no notebook")
         folder = choices.solutions or path.parent / "solutions"
         found = solved(notebook, read_solutions(folder / f"{path.stem}.md"))
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(out / path.name, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-        print(out / path.name)
+        copy, text = out / path.name, json.dumps(found, ensure_ascii=False, indent=1) + "\n"
+        if copy in made:
+            raise ValueError(f"two of the notebooks are called {path.name}")
+        if copy.is_file() and copy.read_bytes() != text.encode():
+            raise ValueError(
+                f"{copy} is there already, and differs from what would be written: delete it, or "
+                "choose another folder"
+            )
+        made[copy] = text
+    out.mkdir(parents=True, exist_ok=True)
+    for copy, text in made.items():
+        write_atomic(copy, text)
+        print(copy)
     return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz._files import write_atomic
+from bpttviz._files import require_unused, write_atomic
 from bpttviz.cli.options import positive, whole
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def run(choices: argparse.Namespace) -> int:
         return 0
     choices.rows = list(ROWS) if choices.rows is None else choices.rows
     out = Path(choices.out)
+    _require_timings(out)
     out.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -83,6 +84,17 @@ def run(choices: argparse.Namespace) -> int:
     write_atomic(out / "speed.txt", record + "\n")
     print(record)
     return 0
+
+
+def _require_timings(out: Path) -> None:
+    """Refuse a folder in which somebody's files would be written over. Raises ValueError."""
+    from bpttviz.experiments.cost import PAIRED_FILE
+    from bpttviz.experiments.speed_record import GROWTH, ORIGINS, SpeedRecord
+
+    if any((out / name).exists() for name in ("speed.json", PAIRED_FILE, GROWTH)):
+        SpeedRecord.read(out)  # refuses what only has their names
+    else:
+        require_unused(out, ("speed.txt", "growth.png", ORIGINS))
 
 
 def _command(choices: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpttviz._files import write_atomic
-from bpttviz.cli.options import positive, whole
+from bpttviz.cli.options import positive, require_ours, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.jobs import Cluster
@@ -58,6 +58,7 @@ def run(choices: argparse.Namespace) -> int:
         raise ValueError(f"after -- there must be a bpttviz command ({known}), got {command!r}")
     lines = [[command, *line] for line in expanded(rest, choices.each)]
     out = Path(choices.out)
+    require_ours(out, ("jobs.txt",), "logs")
     jobs = run_jobs(lines, out / "logs", cluster(choices))
     table = "\n".join(
         f"{job.number}  {job.state:9}  {job.log}  {shlex.join(job.line)}" for job in jobs

@@ -34,8 +34,10 @@ def test_help_is_instant_and_says_where_results_go(capsys, command):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    shown = capsys.readouterr().out
-    assert "resumed" in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--out FOLDER folder " in shown
+    anew = command in ("ablation", "answers", "assign", "grade", "solutions")
+    assert ("resume" in shown.split("--out FOLDER folder ")[1].split(" --")[0]) != anew
     assert "None" not in shown
 
 

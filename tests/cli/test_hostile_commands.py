@@ -14,7 +14,7 @@ from taught import references
 
 import bpttviz
 import bpttviz as bv
-from bpttviz.cli import errors
+from bpttviz.cli import errors, options
 from bpttviz.cli.main import COMMANDS, _parser, main
 
 CALLS = {
@@ -205,6 +205,96 @@ def test_a_structure_left_out_of_training_shows_in_the_exit_status(
     assert "r1" in said.err
     report = bv.Report.from_csv(tmp_path / "measured" / "report.csv")
     assert report.structures == ["r0", "r1", "r2"]
+
+
+# --- a folder without our settings is somebody's -------------------------------------------------
+
+
+def test_a_gradient_is_computed_once_and_nothing_is_written_over(
+    capsys, springs, trajectories, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    call = ["gradient", *trajectories[:2], "--potential", springs, "--steps", "2", "--out", out]
+    (out / "r1.html").write_text("mine")
+    assert "r1.html is there already" in refused(capsys, *call)
+    assert (out / "r1.html").read_text() == "mine"
+    assert not (out / "r0.safetensors").exists()
+    (out / "r1.html").unlink()
+    assert run(*call) == 0
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    assert {"r0.html", "r0.safetensors", "r1.html"} < {file.name for file in before}
+    assert "stop.config.max_steps: saved 2, now 3" in refused(capsys, *call, "--steps", "3")
+    other = tmp_path / "other" / "r1.traj"
+    other.parent.mkdir()
+    shutil.copy(trajectories[2], other)
+    line = ["gradient", other, "--potential", springs, "--steps", "2", "--out", out]
+    assert "r1.safetensors is of another relaxation" in refused(capsys, *line)
+    (out / "r2.html").write_text("mine")
+    more = ["gradient", trajectories[2], "--potential", springs, "--steps", "2", "--out", out]
+    assert "r2.html is there already" in refused(capsys, *more)
+    (out / "r1.html").unlink()
+    from bpttviz.relaxation import gradient_trace
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gradient_trace, "trace_gradient", None)  # nothing is computed again
+        assert run(*call) == 0
+    assert (out / "r1.html").exists()
+    kept = [file for file in before if file.name != "r1.html"]  # whose names are drawn
+    assert all(file.read_bytes() == before[file] for file in kept)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        (["cost", "--steps", "1"], "cost.txt"),
+        (["basins", "--seeds", "1"], "basins.txt"),
+        (["submit", "--each", "x", "--", "relax", "--x", "1"], "jobs.txt"),
+        (["grade", "in", "--autograder", "a.zip"], "grades.csv"),
+        (["speed", "--rows", "growth"], "speed.txt"),
+        (["benchmark"], "table.csv"),
+        (["reproduce"], "claims.md"),
+    ],
+)
+def test_somebodys_file_is_not_written_over(capsys, tmp_path, line, file):
+    (tmp_path / file).write_text("mine")
+    said = refused(capsys, line[0], "--out", tmp_path, *line[1:])
+    assert f"{file} is there already" in said
+    assert (tmp_path / file).read_text() == "mine"
+
+
+def test_a_table_of_ours_is_written_anew(tmp_path):
+    assert run("reproduce", "--claim", "3", "--out", tmp_path) == 0
+    assert run("reproduce", "--claim", "6", "--out", tmp_path) == 0
+
+
+def test_an_assignment_that_is_not_there_draws_no_seed_and_a_folder_of_others_stays(
+    capsys, tmp_path, monkeypatch
+):
+    from bpttviz.teaching.assignments import build
+
+    monkeypatch.setattr(build, "require_otter", lambda: None)
+    source, out = tmp_path / "A1.ipynb", tmp_path / "out"
+    line = ["assign", source, "--out", out]
+    assert "A1.ipynb: there is no such notebook" in refused(capsys, *line)
+    source.write_text("{}")
+    (out / "A1" / "student").mkdir(parents=True)
+    (out / "A1" / "notes.txt").write_text("mine")
+    assert "A1 holds something else" in refused(capsys, *line)
+    assert not (out / "instructor_seed.txt").exists()
+    assert "two of the sources have one name" in refused(
+        capsys, "assign", source, tmp_path / "A1.ipynb", "--out", tmp_path / "new"
+    )
+
+
+def test_file_names_can_be_written_and_differ():
+    stems = options.file_stems(
+        ["a/b", "a_b", "A_B", "l" * 300, "l" * 301, "é" * 200, "ends"], ["ends"]
+    )
+    assert list(stems.values())[:3] == ["a_b", "a_b_", "A_B__"]
+    assert len({stem.lower() for stem in stems.values()}) == 7
+    assert max(len(stem.encode()) for stem in stems.values()) <= 201
+    assert stems["ends"] == "ends_"
 
 
 # --- the one handler -----------------------------------------------------------------------------

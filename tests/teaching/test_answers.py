@@ -136,7 +136,7 @@ def test_the_command_writes_table_text_and_picture(folder, tmp_path, capsys):
     assert main(["answers", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert "a valley: 6 students" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "answers.csv", "answers.txt", "a_valley.png",
+        "answers.csv", "answers.txt", "a_valley.png", "settings.json",
     }  # fmt: skip
 
 
@@ -151,6 +151,32 @@ def test_no_cell_of_the_commands_table_is_a_formula(folder, tmp_path):
     assert "nan" not in text
     students = {row["student"] for row in read_csv(tmp_path / "out" / "answers.csv")}
     assert students == {"=1+1", "s1", "s2", "s3", "s4", "s5"}
+
+
+def test_lessons_have_a_picture_each_whatever_their_names(tmp_path, capsys):
+    names = ["foggy valley", "foggy_valley", "Foggy_Valley", "l" * 300, "…"]
+    for number, lesson in enumerate(names):
+        write(tmp_path / "in" / f"{number}.json", 1.0, lesson=lesson)
+    out = tmp_path / "out"
+    assert main(["answers", str(tmp_path / "in"), "--out", str(out)]) == 0
+    pictures = {path.name for path in out.glob("*.png")}
+    assert len(pictures) == len(names)
+    assert {"foggy_valley.png", "foggy_valley_.png", "Foggy_Valley__.png", "lesson.png"} < pictures
+
+
+def test_the_command_replaces_its_own_files_alone(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "answers.csv").write_text("mine")
+    line = ["answers", str(folder), "--out"]
+    assert main([*line, str(out)]) == 1
+    assert "answers.csv is there already" in capsys.readouterr().err
+    assert (out / "answers.csv").read_text() == "mine"
+    (out / "answers.csv").unlink()
+    assert main([*line, str(out)]) == main([*line, str(out)]) == 0
+    assert main([*line, str(folder / "out")]) == 1
+    assert "lies in the folder of answers" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 def test_what_is_wrong_with_a_file_is_said(folder, tmp_path):

@@ -68,6 +68,19 @@ def test_the_command_writes_a_copy_and_spares_the_notebook(file, tmp_path, capsy
     assert "0.5" not in path.read_text()
     assert main(["solutions", str(path), "--out", str(tmp_path)]) == 1
     assert "the notebook itself" in capsys.readouterr().err
+    copy = tmp_path / "done" / "a.ipynb"
+    assert main(["solutions", str(path), "--out", str(tmp_path / "done")]) == 0  # as it is there
+    copy.write_text("mine")
+    assert main(["solutions", str(path), "--out", str(tmp_path / "done")]) == 1
+    assert "is there already, and differs" in capsys.readouterr().err
+    assert copy.read_text() == "mine"
+    (tmp_path / "b").mkdir()
+    twin = tmp_path / "b" / "a.ipynb"
+    twin.write_text(path.read_text())
+    line = ["solutions", str(path), str(twin), "--solutions", str(file.parent)]
+    assert main([*line, "--out", str(tmp_path / "new")]) == 1
+    assert "two of the notebooks are called a.ipynb" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
     path.write_text("[]")
     assert main(["solutions", str(path), "--out", str(tmp_path / "done")]) == 1
     assert "is no notebook" in capsys.readouterr().err
