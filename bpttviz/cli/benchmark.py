@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bpttviz.cli.options import add_potential, add_recipe, load_several, require_ours, whole
+from bpttviz.cli.options import (
+    add_potential,
+    add_recipe,
+    changed,
+    load_several,
+    require_ours,
+    whole,
+)
 
 HELP = "pretrained, force-matched and fine-tuned through relaxations, for the same budget"
 
@@ -44,6 +51,8 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.experiments.benchmark_report import ACCOUNT, TABLE, summarise
     from bpttviz.experiments.protocol import PaperRecipe, as_file_name
 
+    if not choices.potential and (how := changed(configure, choices)):
+        raise ValueError(f"{', '.join(how)}: how is trained and measured, which needs --potential")
     out = Path(choices.out)
     require_ours(out, (ACCOUNT, TABLE), "*/settings.json")
     data = load_dataset(choices.dataset)

@@ -14,6 +14,8 @@ WRITTEN_FOR_USERS = (
     "FolderInUse",
     "ImplicitError",
     "DownloadError",
+    "AssignmentError",
+    "NoEnd",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,19 @@ def require_ours(out: Path, writes: Iterable[str], shown_by: str) -> None:
     """
     if not any(out.glob(shown_by)):
         require_unused(out, writes)
+
+
+def changed(
+    configure: Callable[[argparse.ArgumentParser], None], choices: argparse.Namespace
+) -> list[str]:
+    """Options of a command, none of which is required, that are not as they are by default."""
+    parser = argparse.ArgumentParser(add_help=False)
+    configure(parser)
+    usual = vars(parser.parse_args([]))
+    found = [
+        f"--{name.replace('_', '-')}" for name in usual if usual[name] != getattr(choices, name)
+    ]
+    return found + ["--device"] * (choices.device != "cpu")
 
 
 def file_stems(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:

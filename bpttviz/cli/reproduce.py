@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpttviz.cli.options import add_potential, add_recipe, label, load_several, told, whole
+from bpttviz.cli.options import add_potential, add_recipe, changed, label, load_several, told, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.claims.study import Setting
@@ -57,6 +57,11 @@ def run(choices: argparse.Namespace) -> int:
         _require_table(Path(choices.out))
     if choices.run is not None:
         _compute(choices, numbers)
+    elif of_rows := [o for o in changed(configure, choices) if o not in ("--claim", "--rows")]:
+        raise ValueError(
+            f"{', '.join(of_rows)}: how rows are computed, and without --run none is; what is "
+            "committed was computed as its rows say"
+        )
     table = ClaimsTable.read(None if choices.out is None else Path(choices.out))
     shown = table.subset(numbers or [one.number for one in CLAIMS])
     print(shown.to_text(rows=choices.rows))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpttviz._files import require_unused, write_atomic
-from bpttviz.cli.options import positive, whole
+from bpttviz.cli.options import changed, positive, whole
 
 if TYPE_CHECKING:
     from bpttviz.experiments.speed_work import Work
@@ -27,6 +27,8 @@ Rows: rest, steps, gradient, ranks, gpu, growth; all that this machine can do by
 within one run on one machine: a folder that was begun on another is refused."""
 
 ROWS = ("rest", "steps", "gradient", "ranks", "gpu", "growth")
+
+OF = {"--structures": "rest", "--fmax": "rest", "--steps": "steps", "--mace": "steps"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +52,14 @@ def run(choices: argparse.Namespace) -> int:
     from bpttviz.plotting.gradients import plot_growth
 
     if choices.out is None:
-        if choices.rows is not None or choices.mace is not None:
-            raise ValueError("what is measured needs a folder: give --out")
+        if how := changed(configure, choices):
+            raise ValueError(f"{', '.join(how)}: what is measured needs a folder: give --out")
         print(SpeedRecord.read())
         return 0
     choices.rows = list(ROWS) if choices.rows is None else choices.rows
+    for option in changed(configure, choices):
+        if OF.get(option, choices.rows[0]) not in choices.rows:
+            raise ValueError(f"{option} is of the row {OF[option]!r}, which is not measured here")
     out = Path(choices.out)
     _require_timings(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,10 @@ _KEY = "bpttviz-gradient-trace"
 _STRUCTURES = ("numbers", "masses", "cell", "pbc", "fixed")
 
 
+class NoEnd(RuntimeError):
+    """The relaxation diverged: there is no end to look back from."""
+
+
 @dataclass(frozen=True, eq=False)
 class GradientTrace:
     """One relaxation of N atoms in K steps, and dL/dX_t on its way back through all of them.
@@ -163,7 +167,7 @@ def trace_gradient(
         TypeError: an argument that is something else.
         ValueError: more than one structure.
         StructureError: start and end are not the same atoms; or the start cannot be evaluated.
-        RuntimeError: the relaxation diverged: there is no end to look back from.
+        NoEnd: (a RuntimeError) the relaxation diverged: there is no end to look back from.
     """
     followed = follow_gradient(potential, start, end, rule, stop)
     loop, path = followed.loop, followed.path
@@ -233,7 +237,7 @@ def follow_gradient(
     path = record_path(loop, loop.begin(), stop.max_steps)
     if loop.divergences:
         lost = loop.divergences[0]
-        raise RuntimeError(
+        raise NoEnd(
             f"{start.names[0]} diverged at step {lost.step} ({lost.cause}): no gradient to "
             "follow; a smaller step size or max_step may help"
         )

@@ -16,6 +16,7 @@ import bpttviz
 import bpttviz as bv
 from bpttviz.cli import errors, options
 from bpttviz.cli.main import COMMANDS, _parser, main
+from bpttviz.teaching.assignments.build import AssignmentError
 
 CALLS = {
     "relax": lambda s, t: ["relax", t[0], "--index", "0", "--potential", s, "--steps", "2"],
@@ -161,6 +162,23 @@ def test_what_makes_no_sense_together(capsys, springs, trajectories, tmp_path, o
 
 
 @pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        (["reproduce", "--claim", "1", "--potential", "nonsense"], ["--potential"]),
+        (["reproduce", "--tuned", "nowhere", "--epochs", "99"], ["--tuned", "--epochs"]),
+        (["reproduce", "--dataset", "none", "--trust", "--quiet"], ["--dataset", "--trust"]),
+        (["speed", "--repeats", "7", "--structures", "4"], ["--repeats", "--structures"]),
+        (["speed", "--rows", "growth", "--fmax", "1", "--out", "{}"], ["--fmax is of the row"]),
+        (["benchmark", "--epochs", "99", "--folds", "2", "--out", "{}"], ["--epochs", "--folds"]),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(capsys, tmp_path, line, options):
+    said = refused(capsys, *(word.format(tmp_path / "out") for word in line))
+    assert all(option in said for option in options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     "option", [["--groups", "a"], ["--format", "traj"], ["--skip-bad"], ["--pairs"]]
 )
 @pytest.mark.parametrize("command", ["finetune", "evaluate", "gradient"])
@@ -244,6 +262,20 @@ def test_a_gradient_is_computed_once_and_nothing_is_written_over(
     assert all(file.read_bytes() == before[file] for file in kept)
 
 
+def test_a_relaxation_without_an_end_is_no_bug_of_ours(
+    capsys, springs, trajectories, tmp_path, monkeypatch
+):
+    whole, calls = bv.Springs.energy, []
+
+    def lost(self, structures):
+        calls.append(structures)
+        return whole(self, structures) * (1.0 if len(calls) < 3 else float("nan"))
+
+    monkeypatch.setattr(bv.Springs, "energy", lost)
+    call = ["gradient", trajectories[0], "--potential", springs, "--out", tmp_path / "out"]
+    assert "diverged at step" in refused(capsys, *call)
+
+
 @pytest.mark.parametrize(
     ("line", "file"),
     [
@@ -310,6 +342,7 @@ def test_file_names_can_be_written_and_differ():
         (ConnectionRefusedError(111, "refused"), "had to be downloaded"),
         (MemoryError(), "not enough memory"),
         (bv.StructureError("overlaps", 0, "x"), "overlaps"),
+        (AssignmentError("A1 is refused"), "A1 is refused"),
         (ZeroDivisionError("division"), "ZeroDivisionError: division (this should not happen"),
     ],
 )
@@ -317,6 +350,7 @@ def test_errors_in_words(error, words):
     said = errors.sentence(error)
     assert words in said
     assert "weights_only" not in said
+    assert ("should not happen" in said) == isinstance(error, ZeroDivisionError)
 
 
 def test_a_traceback_is_for_those_who_ask(tmp_path):
