@@ -255,7 +255,9 @@ class Playground(PlaygroundView):
         """The training of the recipe that is set, as it was left, or new."""
         numbers = tuple(getattr(self, name) for name in CHECKS)
         if numbers not in self._trials:
-            self._trials[numbers] = self._new_trial("_".join(f"{value:.6g}" for value in numbers))
+            # All digits: recipes that differ must not meet in one folder.
+            folder = "_".join(repr(float(value)).removesuffix(".0") for value in numbers)
+            self._trials[numbers] = self._new_trial(folder)
         return self._trials[numbers]
 
     def _new_trial(self, folder: str) -> Trial:

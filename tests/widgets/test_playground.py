@@ -197,6 +197,15 @@ def test_recipes_faster_than_they_can_be_measured(play):
         assert trial.watcher in trial.training._watchers
 
 
+def test_recipes_that_look_alike_do_not_meet_in_one_folder(play):
+    play.learning_rate = 10**-2.75  # as a slider gives it
+    play.monitor.wait()
+    play.learning_rate = 0.00177828  # as it is typed
+    play.monitor.wait()
+    assert play.monitor.status == "finished"
+    assert len({trial.monitor.run.path for trial in play._trials.values()}) == 3
+
+
 def test_what_was_trained_is_found_in_its_folder_and_measured(play, tmp_path):
     given = {"steps": 3, "step_size": 0.02, "max_step": None, "epochs": 1, "out": tmp_path}
     sets = play._potential, play._training, play._held_out
