@@ -36,11 +36,11 @@ class Checklist:
         """
         if item not in self.reasons:
             raise KeyError(f"{item!r} is not on the list: {', '.join(self.reasons)}")
-        result = None
+        result, self.reasons[item] = None, None  # what was so before says nothing of now
         try:
             result, self.reasons[item] = action(), ""
-        except (ValueError, TypeError, RuntimeError) as error:
-            self.reasons[item] = str(error) or type(error).__name__
+        except Exception as error:  # whatever it is, it is why
+            self.reasons[item] = _reason(error)
         self.show()
         return result
 
@@ -62,3 +62,10 @@ class Checklist:
             )
             lines.append(f"{mark} {word}: {item}{': ' if reason else ''}{reason or ''}")
         show(f"<table aria-label='checklist'>{''.join(rows)}</table>", "\n".join(lines))
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; of those that say little by themselves, what kind it is too."""
+    words = str(error)
+    usual = isinstance(error, (ValueError, TypeError, RuntimeError, OSError)) and words
+    return words if usual else f"{type(error).__name__}: {words}".removesuffix(": ")
