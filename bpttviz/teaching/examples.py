@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -38,7 +38,8 @@ class LandscapeExample:
         learning_rate: of Adam, in `finetune_landscape`.
 
     Raises:
-        TypeError, ValueError: no landscape or window, or numbers out of range.
+        TypeError, ValueError: no landscape or window, numbers out of range, or a place outside the
+            window.
     """
 
     landscape: Landscape
@@ -58,6 +59,15 @@ class LandscapeExample:
         checked["learning_rate"] = positive("learning_rate", self.learning_rate)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        for name in ("start", "target"):
+            for value, (low, high), axis in zip(
+                getattr(self, name), (self.window.x, self.window.y), "xy", strict=True
+            ):
+                if not low <= value <= high:
+                    raise ValueError(
+                        f"{name} has {axis} = {value:g} Å, outside the window from {low:g} to "
+                        f"{high:g} Å"
+                    )
 
 
 def _place(name: str, value: object) -> tuple[float, float]:
@@ -66,6 +76,21 @@ def _place(name: str, value: object) -> tuple[float, float]:
     if len(pair) != 2:
         raise ValueError(f"{name} must be a place (x, y), got {len(pair)} numbers")
     return number(f"x of {name}", pair[0]), number(f"y of {name}", pair[1])
+
+
+def checked_examples(examples: Mapping[str, LandscapeExample]) -> dict[str, LandscapeExample]:
+    """``examples`` itself, if it is title → `LandscapeExample`. Raises TypeError, ValueError."""
+    wanted = (
+        "FoggyValley takes a mapping of title → LandscapeExample, as bv.landscape_examples() is"
+    )
+    if not isinstance(examples, Mapping):
+        raise TypeError(f"{wanted}; got {type(examples).__name__}")
+    if not examples:
+        raise ValueError("there is no landscape to walk on; give at least one LandscapeExample")
+    for title, example in examples.items():
+        if not isinstance(title, str) or not isinstance(example, LandscapeExample):
+            raise TypeError(f"{wanted}; got {type(example).__name__} under {title!r}")
+    return dict(examples)
 
 
 def landscape_examples() -> dict[str, LandscapeExample]:

@@ -29,12 +29,18 @@ from bpttviz.relaxation.diagnose import (
 )
 from bpttviz.relaxation.rules import GradientDescent
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.teaching.examples import LandscapeExample, finetune_landscape, landscape_examples
+from bpttviz.teaching.examples import (
+    LandscapeExample,
+    checked_examples,
+    finetune_landscape,
+    landscape_examples,
+)
 from bpttviz.teaching.surface import NOWHERE, SplineSurface, descent_paths, spline_surface
 from bpttviz.training.runs import Run
 from bpttviz.widgets.bundle import bundle, stylesheet
 from bpttviz.widgets.landscape_payload import describe_landscape
 from bpttviz.widgets.payload import with_text_for_bytes
+from bpttviz.widgets.rerun import end_when_rerun
 from bpttviz.widgets.static import SelfContained
 from bpttviz.widgets.trained_landscape import (
     NEAR,
@@ -105,7 +111,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
     name = traitlets.Unicode(read_only=True).tag(sync=True)
 
     def __init__(self, examples: Mapping[str, LandscapeExample] | None = None):
-        self.examples = _checked(landscape_examples() if examples is None else examples)
+        self.examples = checked_examples(landscape_examples() if examples is None else examples)
         self._surfaces = {
             title: spline_surface(example.landscape, example.window)
             for title, example in self.examples.items()
@@ -122,6 +128,7 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self.observe(self._arrive, "landscape")
         self.observe(self._walk, ["landscape", "start", "step_size", "steps", "frame"])
         self.on_msg(self._told)
+        end_when_rerun(self._stop)
 
     def _setting(self) -> dict:
         """What the front end is told once."""
@@ -294,11 +301,20 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self.set_trait("frames", {**self.frames, self.landscape: []})
         self._say("As it was.", self.landscape)
 
-    def _told(self, _: object, content: dict, __: object) -> None:
-        """The reader pressed a button."""
-        wanted = content.get("do")
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Take it away, and stop what is trained for it."""
+        if hasattr(self, "_stopping"):  # not where making it failed
+            self._stop()
+        super().close()
+
+    def _told(self, _: object, content: object, __: object) -> None:
+        """The reader pressed a button, which says nothing else than what it is to do."""
+        wanted = content.get("do") if isinstance(content, dict) else None
         if wanted == "stop":
-            self._stopping.set()
+            self._stop()
         elif wanted == "restore" and not self.training:
             self.restore()
         elif wanted == "train" and not self.training:
@@ -368,20 +384,6 @@ class FoggyValley(SelfContained, anywidget.AnyWidget):
         self.set_trait("said", {**self.said, title: words})
         if self.landscape == title:
             self.set_trait("status", words)
-
-
-def _checked(examples: Mapping[str, LandscapeExample]) -> dict[str, LandscapeExample]:
-    wanted = (
-        "FoggyValley takes a mapping of title → LandscapeExample, as bv.landscape_examples() is"
-    )
-    if not isinstance(examples, Mapping):
-        raise TypeError(f"{wanted}; got {type(examples).__name__}")
-    if not examples:
-        raise ValueError("there is no landscape to walk on; give at least one LandscapeExample")
-    for title, example in examples.items():
-        if not isinstance(title, str) or not isinstance(example, LandscapeExample):
-            raise TypeError(f"{wanted}; got {type(example).__name__} under {title!r}")
-    return dict(examples)
 
 
 def _visit(example: LandscapeExample) -> dict:

@@ -5,6 +5,7 @@ import io
 import math
 import threading
 import time
+from dataclasses import replace
 
 import browser
 import nbformat
@@ -21,6 +22,7 @@ from bpttviz.potentials.landscape import Window, places, walkers
 from bpttviz.relaxation.diagnose import EXPLODED, STABLE, VANISHED
 from bpttviz.teaching.examples import LandscapeExample, finetune_landscape
 from bpttviz.teaching.surface import basins_of_attraction, descent_paths, spline_surface
+from bpttviz.widgets import foggy_valley
 from bpttviz.widgets.bundle import bundle
 from bpttviz.widgets.foggy_valley import ENTRY, FoggyValley
 from bpttviz.widgets.landscape_payload import describe_landscape
@@ -100,6 +102,9 @@ class TestState:
         for name, value in (("step_size", 0.0), ("step_size", math.nan), ("steps", 0)):
             with pytest.raises(TraitError, match=f"{name} must be positive"):
                 setattr(valley, name, value)
+        for name in ("start", "target"):  # of an example, at once and not on the way to it
+            with pytest.raises(ValueError, match=f"{name} has y = 9 Å, outside the window"):
+                replace(TWO, **{name: (0.0, 9.0)})
         with pytest.raises(ValueError, match="no landscape to walk on"):
             FoggyValley({})
         assert valley.start == list(TWO.start)
@@ -174,6 +179,30 @@ class TestTraining:
         shown = [live["surface"]["coefficients"] for live in seen if live]
         assert len(set(shown)) == len(shown) >= 3
         assert seen[-1] == {}
+
+    def test_closing_it_ends_what_is_trained_for_it(self, valley):
+        valley._handle_custom_msg({"do": "train"}, [])
+        valley.close()
+        valley._thread.join(60)
+        assert not valley._thread.is_alive()
+        assert valley.distance > NEAR
+
+    def test_a_cell_that_is_run_again_ends_what_it_began(self, monkeypatch):
+        ends = []
+        monkeypatch.setattr(foggy_valley, "end_when_rerun", ends.append)
+        valley = FoggyValley({"two": TWO})
+        valley._handle_custom_msg({"do": "train"}, [])
+        for end in ends:  # as the cell's next run does
+            end()
+        valley._thread.join(60)
+        assert not valley.training
+        assert valley.distance > NEAR
+
+    def test_a_message_that_no_button_sends_changes_nothing(self, valley):
+        for content in (["x"], None, "train", {"do": ["train"]}, {}):
+            valley._handle_custom_msg(content, [])
+        assert not valley.training
+        assert valley._thread is None
 
     def test_training_that_loses_its_walk_says_so_and_can_be_saved(self, valley, tmp_path):
         run = valley.train(learning_rate=10.0)
