@@ -227,13 +227,15 @@ def test_names_differ_and_archives_are_opened(tmp_path):
     (tmp_path / "a__b.IPYNB").write_text("{}")
     with zipfile.ZipFile(tmp_path / "Žofie.zip", "w") as archive:
         archive.writestr("in/A1.ipynb", "{}")
-        archive.writestr("/home/A1.ipynb", "{}")
+        archive.writestr("/abs/x.ipynb", "{}")
+        archive.writestr("c:\\y.ipynb", "{}")
         archive.writestr("__MACOSX/in/._A1.ipynb", "")
     (tmp_path / "broken.zip").write_text("none")
     (tmp_path / "essay.pdf").write_text("")
     found, others = find_submissions(tmp_path)
     names = [one.name for one in found]
-    assert names == ["a__b", "a__b (2)", "broken", "Žofie__in__A1", "Žofie__home__A1"]
+    inside = ["Žofie__in__A1", "Žofie__abs__x", "Žofie__c:__y"]  # all names of files in one folder
+    assert names == ["a__b", "a__b (2)", "broken", *inside]
     assert found[2].problem.startswith("the archive cannot be opened")
     assert [file.name for file in others] == ["essay.pdf"]
 

@@ -106,8 +106,9 @@ def _add(found: dict[str, Submission], one: Submission) -> None:
 
 
 def _name(place: PurePosixPath | Path) -> str:
-    """One word; an archive may say where its files lay on somebody's disk."""
-    return "__".join(part for part in place.with_suffix("").parts if part != place.anchor)
+    # Archives may say "/abs/x.ipynb", or have Windows' separators.
+    parts = re.split(r"[/\\]+", str(place.with_suffix("")))
+    return "__".join(part for part in parts if part)
 
 
 def _from_file(file: Path, place: Path) -> Submission:
