@@ -61,6 +61,7 @@ OUT = {  # what else --out is
     "solutions": "folder for the copies; one that is there and differs is refused",
     "submit": "folder for jobs.txt and what jobs print; jobs resume in folders of their own",
 }
+WITHOUT_DEVICE = ("ablation", "answers", "assign", "grade", "solutions", "submit")
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
 
 
@@ -114,25 +115,28 @@ def _prepare(choices: argparse.Namespace) -> None:
 
     import torch  # after parsing, so that --help is instant
 
-    choices.device = _device(choices)
+    _require_one_process(choices)
+    if "device" in choices:
+        from bpttviz._tensor_checks import device_of_rank
+
+        choices.device = str(device_of_rank(choices.device))  # under torchrun, of this process
     if choices.threads:
         torch.set_num_threads(choices.threads)
 
 
-def _device(choices: argparse.Namespace) -> str:
-    """--device; under torchrun "cuda" is the GPU of this process.
+def _require_one_process(choices: argparse.Namespace) -> None:
+    """Refuse several processes where a command is for one.
 
     Raises:
-        ValueError: there is none such, or torchrun has started a command that is for one process.
+        ValueError: torchrun has started such a command.
     """
-    from bpttviz._tensor_checks import device_of_rank, started_by_torchrun
+    from bpttviz._tensor_checks import started_by_torchrun
 
     if started_by_torchrun() and not hasattr(COMMANDS[choices.command], "TORCHRUN"):
         raise ValueError(
             "this command runs in one process, and torchrun has started several, which would all "
             "do the same; call it without torchrun"
         )
-    return str(device_of_rank(choices.device))
 
 
 @contextmanager
@@ -167,7 +171,8 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FOLDER",
             help=OUT.get(name, RESUMED),
         )
-        made.add_argument("--device", default="cpu", help="cpu or cuda")
+        if name not in WITHOUT_DEVICE:
+            made.add_argument("--device", default="cpu", help="cpu or cuda")
         made.add_argument(
             "--threads", type=threads, help="CPU threads; torch's choice if not given"
         )

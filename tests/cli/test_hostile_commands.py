@@ -15,7 +15,7 @@ from taught import references
 import bpttviz
 import bpttviz as bv
 from bpttviz.cli import errors, options
-from bpttviz.cli.main import COMMANDS, _parser, main
+from bpttviz.cli.main import COMMANDS, WITHOUT_DEVICE, _parser, main
 from bpttviz.teaching.assignments.build import AssignmentError
 
 CALLS = {
@@ -90,6 +90,13 @@ def test_a_device_that_there_is_not(capsys, call, tmp_path, device):
     said = refused(capsys, *call, "--out", tmp_path / "out", "--device", device)
     assert "device" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", WITHOUT_DEVICE)
+def test_a_device_is_asked_for_only_where_there_is_a_use_for_it(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--device" not in capsys.readouterr().out.split("examples:")[0]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"a": ', "\x00\x01"])
