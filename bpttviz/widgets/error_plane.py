@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
+import weakref
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import anywidget
 import numpy as np
@@ -16,7 +16,6 @@ from bpttviz.evaluation.report import Report
 from bpttviz.plotting import error_plane, error_plane_figure
 from bpttviz.plotting.figure import AccessibleFigure
 from bpttviz.widgets.bundle import bundle, stylesheet
-from bpttviz.widgets.plane_link import PlaneLink
 from bpttviz.widgets.static import REPORT_HINT, SelfContained
 from bpttviz.widgets.thumbnails import thumbnails
 
@@ -88,7 +87,8 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
             layers = [name for name in report.potentials if name != start] or [start]
         self.plane = error_plane.error_plane_data(report, before, layers)
         super().__init__()
-        self._links: WeakKeyDictionary[CompareRelaxations, PlaneLink] = WeakKeyDictionary()
+        # Of each comparison, as long as it is there.
+        self._links = weakref.WeakKeyDictionary["CompareRelaxations", _Link]()
         self.set_trait("data", _plane_payload(self.plane, self.report))
         self.set_trait("name", f"plane-{uuid.uuid4().hex}")
         titles = [layer.title for layer in self.plane.layers]
@@ -162,12 +162,12 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
 
         if before := self._links.get(compare):
             before.end()
-        self._links[compare] = PlaneLink(self, compare)
+        self._links[compare] = _Link(self, compare)
         return self
 
     def picture(self) -> AccessibleFigure:
         """The layers that are shown as a static figure with alternative text."""
-        ways = {layer.title: layer.potentials for layer in self.shown_layers()}
+        ways = {layer.title: layer.potentials for layer in self._shown_layers()}
         return error_plane_figure.plot_error_plane(self.report, self.plane.before, ways)
 
     def heading(self) -> str:
@@ -190,10 +190,61 @@ class ErrorPlane(SelfContained, anywidget.AnyWidget):
         chosen = f", selected {self.selected!r}" if self.selected else ""
         return f"<ErrorPlane{chosen}> {self.plane.describe()}"
 
-    def shown_layers(self) -> list[error_plane.Layer]:
-        """The layers that are shown, as far as `stage`."""
+    def _shown_layers(self) -> list[error_plane.Layer]:
         chosen = [layer for layer in self.plane.layers if layer.title in self.shown]
         return [layer.until(self.stage) for layer in chosen]
+
+
+class _Link:
+    """A selection in the plane chooses the structure of the comparison, and vice versa.
+
+    It keeps neither of them alive: a notebook's cell that is run again makes new ones.
+    """
+
+    def __init__(self, plane: ErrorPlane, compare: CompareRelaxations):
+        self._plane, self._compare = weakref.ref(plane), weakref.ref(compare)
+        self._ended = False
+        plane.observe(self._choose, "selected")
+        plane.observe(self._follow, ["shown", "stage"])
+        compare.observe(self._mark, "structure")
+        for one in (plane, compare):
+            one.observe(self._closed, "comm")
+
+    def end(self) -> None:
+        """Each goes its own way again."""
+        if self._ended:
+            return
+        self._ended = True
+        plane, compare = self._plane(), self._compare()
+        if plane is not None:
+            plane.unobserve(self._choose, "selected")
+            plane.unobserve(self._follow, ["shown", "stage"])
+            plane.unobserve(self._closed, "comm")
+        if compare is not None:
+            compare.unobserve(self._mark, "structure")
+            compare.unobserve(self._closed, "comm")
+
+    def _choose(self, change: Bunch) -> None:
+        compare = self._compare()
+        if compare is not None and change["new"] and compare.can_show(change["new"]):
+            compare.structure = change["new"]
+
+    def _follow(self, _: Bunch) -> None:
+        plane, compare = self._plane(), self._compare()
+        if plane is None or compare is None or len(plane.shown) != 1:
+            return
+        after = plane._shown_layers()[0].potentials[-1]
+        if compare.can_show(after=after):
+            compare.after = after
+
+    def _mark(self, change: Bunch) -> None:
+        plane = self._plane()
+        if plane is not None and change["new"] in plane.report.structures:
+            plane.selected = change["new"]
+
+    def _closed(self, change: Bunch) -> None:
+        if change["new"] is None:  # a widget without a channel to the browser is closed
+            self.end()
 
 
 def _plane_payload(

@@ -200,7 +200,7 @@ class TestTraining:
 
     def test_a_message_that_no_button_sends_changes_nothing(self, valley):
         for content in (["x"], None, "train", {"do": ["train"]}, {}):
-            valley._handle_custom_msg(content, [])
+            valley._told(valley, content, [])
         assert not valley.training
         assert valley._thread is None
 
