@@ -16,6 +16,7 @@ WRITTEN_FOR_USERS = (
     "DownloadError",
     "AssignmentError",
     "NoEnd",
+    "NoCluster",
 )
 
 

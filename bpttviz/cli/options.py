@@ -207,21 +207,30 @@ def add_adjoint(parser: argparse.ArgumentParser) -> None:
         help="gradient through all steps; at the resting place; or through a window of steps and "
         "at the resting place",
     )  # fmt: skip
-    parser.add_argument("--window", type=whole, default=10, help="steps of a guided window")
-    parser.add_argument("--weight", type=float, default=1.0, help="of the guided window's loss")
+    parser.add_argument("--window", type=whole, help="steps of a guided window (default: 10)")
+    parser.add_argument("--weight", type=float, help="of the guided window's loss (default: 1)")
 
 
 def adjoint_of(choices: argparse.Namespace) -> Adjoint:
-    """The adjoint object that --adjoint, --window and --weight stand for."""
+    """The adjoint object that --adjoint, --window and --weight stand for.
+
+    Raises:
+        ValueError: a window, or a weight, for an adjoint that has none.
+    """
     from bpttviz.relaxation.adjoints.guided import GuidedAdjoint
     from bpttviz.relaxation.adjoints.implicit import ImplicitAdjoint
     from bpttviz.relaxation.adjoints.unrolled import CheckpointedBPTT
 
+    window, weight = choices.window, choices.weight
+    if choices.adjoint != "guided" and (window, weight) != (None, None):
+        raise ValueError("--window and --weight are of --adjoint guided")
     implicit = ImplicitAdjoint(strict=False)  # one bad member must not end hours of work
     return {
         "full": CheckpointedBPTT(),
         "implicit": implicit,
-        "guided": GuidedAdjoint(choices.window, choices.weight, implicit),
+        "guided": GuidedAdjoint(
+            10 if window is None else window, 1.0 if weight is None else weight, implicit
+        ),
     }[choices.adjoint]
 
 

@@ -62,7 +62,7 @@ def run_jobs(lines: Sequence[Sequence[str]], logs: Path, cluster: Cluster) -> li
 
     Raises:
         ImportError: submitit is not installed.
-        RuntimeError: there is no SLURM here.
+        NoCluster: there is no SLURM here.
     """
     executor = _executor(logs, cluster)
     if cluster.kind == "slurm":
@@ -95,12 +95,22 @@ class CommandLine:
         return DelayedSubmission(self, line)
 
 
+class NoCluster(RuntimeError):
+    """The cluster that was asked for is not here."""
+
+
 def _executor(logs: Path, cluster: Cluster) -> Any:
     try:
         import submitit
     except ImportError:
         raise ImportError("jobs need submitit: pip install 'bpttviz[cluster]'") from None
-    executor = submitit.AutoExecutor(logs, cluster=cluster.kind)
+    try:
+        executor = submitit.AutoExecutor(logs, cluster=cluster.kind)
+    except RuntimeError as error:  # of its own, where there is no srun
+        raise NoCluster(
+            f"{cluster.kind} cannot be reached from here ({error}): submit where its commands are, "
+            "or have the processes of this machine (--cluster local)"
+        ) from error
     executor.update_parameters(
         name="bpttviz",
         timeout_min=max(1, round(60 * cluster.hours)),

@@ -159,6 +159,8 @@ def test_numbers_out_of_range_are_argparse_s(capsys, springs, trajectories, tmp_
         (["--forces-only", "--forces", "1"], "--forces-only leaves it out"),
         (["--forces-only", "--starts", "both-ends"], "--forces-only relaxes nothing"),
         (["--forces-only", "--adjoint", "implicit"], "--forces-only relaxes nothing"),
+        (["--window", "3"], "--window and --weight are of --adjoint guided"),
+        (["--adjoint", "implicit", "--weight", "2"], "--window and --weight are of --adjoint"),
         (["--head", "pbe"], "has its head already"),
         (["--export", "x.pt"], "no checkpoint format"),
     ],

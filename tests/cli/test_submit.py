@@ -1,5 +1,7 @@
 """Command lines as jobs: one for each value, run by real workers of this machine."""
 
+import shutil
+
 import ase.io
 import pytest
 from ase.build import bulk
@@ -32,6 +34,17 @@ def test_what_makes_no_jobs_is_refused(line, each, words):
 def test_only_a_command_can_be_submitted(tmp_path, capsys):
     assert main(["submit", "--each", "x", "--out", str(tmp_path), "--", "rm", "--x", "1"]) == 1
     assert "there must be a bpttviz command" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="there is SLURM here")
+def test_a_cluster_that_is_not_here_is_no_bug_of_ours(tmp_path, capsys):
+    pytest.importorskip("submitit", reason="submitit is not installed")
+    line = ["relax", "si.xyz", "--potential", "painn", "--steps", "1", "2", "--out", "{steps}"]
+    options = ["--each", "steps", "--cluster", "slurm", "--out", str(tmp_path / "jobs")]
+    assert main(["submit", *options, "--", *line]) == 1
+    said = capsys.readouterr().err
+    assert "slurm cannot be reached from here" in said
+    assert "should not happen" not in said
 
 
 @pytest.mark.slow
