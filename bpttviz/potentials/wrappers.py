@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable
-from types import CellType, FunctionType
-from typing import Any, Self, cast
+from types import CellType, FunctionType, MethodType
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from bpttviz._checks import flag, instance_of
+from bpttviz._code import is_own, names_of
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
 
@@ -34,13 +35,23 @@ class _Function(Potential):
         """A copy whose function calls the copied module: fine-tuning trains a copy.
 
         Python copies no functions, so that a copy would go on calling the original weights.
+
+        Raises:
+            TypeError: the function reaches its module by a way that cannot be followed.
         """
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         function: object = self.function
-        if "module" in self._modules:
-            copied.function = _calling_instead(function, {id(self.module): copied.module})
+        # Anything else, a module or an object with a method, has been copied with all it holds.
+        if "module" in self._modules and isinstance(function, (FunctionType, functools.partial)):
+            copied.function = _calling_instead(function, dict(memo), _home(function))
+            if copied.function is function:
+                raise TypeError(
+                    f"the function of this {type(self).__name__} cannot be copied with its module, "
+                    "as it does not name it; let it know the module itself (as a variable around "
+                    "it, an argument or a global name), or give a module as the function"
+                )
         return copied
 
     def _claim(self, **claims: object) -> None:
@@ -69,52 +80,92 @@ class _Function(Potential):
         return value
 
 
-def _calling_instead(function: object, instead: dict[int, object]) -> Any:
-    """A function, or a part of one (`functools.partial`), with other objects in some places."""
-    if isinstance(function, functools.partial):
-        given = [instead.get(id(value), value) for value in function.args]
-        named = {key: instead.get(id(value), value) for key, value in function.keywords.items()}
-        return functools.partial(_calling_instead(function.func, instead), *given, **named)
-    return _calling(function, instead) if isinstance(function, FunctionType) else function
+def _home(function: Any) -> str:
+    """The module that a function, or the one in a part of one, was written in."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__module__", None) or ""
 
 
-def _calling(function: FunctionType, instead: dict[int, object]) -> FunctionType:
-    """The same function with other objects in the places of some.
+def _calling_instead(value: object, instead: dict[int, object], home: str) -> Any:
+    """A function, or what holds one, with other objects in some places; itself if it has none.
 
     Args:
-        function: may know an object as a variable around it, as a global name or as a default, and
-            through functions of its own file that it knows in the same ways.
-        instead: id of an object → what stands for it; functions made on the way are added.
+        value: a function, a part of one (`functools.partial`), a method, or a list, tuple or
+            dictionary of these and of the objects themselves; anything else stays as it is.
+        instead: id of an object → what stands for it; what is made on the way is added.
+        home: functions of this module are looked into, and of libraries no others.
+    """
+    if id(value) in instead:
+        return instead[id(value)]
+    instead[id(value)] = value  # one that knows itself is met again
+    if isinstance(value, FunctionType) and (value.__module__ == home or is_own(value)):
+        instead[id(value)] = _calling(value, instead, home)
+    elif isinstance(value, (MethodType, functools.partial, list, tuple, dict)):
+        instead[id(value)] = _holding(value, instead, home)
+    return instead[id(value)]
+
+
+def _holding(value: Any, instead: dict[int, object], home: str) -> Any:
+    """A part of a function, a method or a collection with other members; itself if with none."""
+    held: list
+    if isinstance(value, functools.partial):
+        held = [value.func, *value.args, *value.keywords.values()]
+    elif isinstance(value, MethodType):
+        held = [value.__func__, value.__self__]
+    else:
+        held = list(value.values() if isinstance(value, dict) else value)
+    others = [_calling_instead(member, instead, home) for member in held]
+    if all(one is other for one, other in zip(held, others, strict=True)):
+        return value
+    if isinstance(value, functools.partial):
+        count = 1 + len(value.args)
+        named = dict(zip(value.keywords, others[count:], strict=True))
+        return functools.partial(*others[:count], **named)
+    if isinstance(value, MethodType):
+        return MethodType(*others)
+    if isinstance(value, dict):
+        copied = copy.copy(value)  # of its own class
+        copied.update(zip(value, others, strict=True))
+        return copied
+    make: Callable[[list], Any] = getattr(type(value), "_make", type(value))  # of named tuples
+    return make(others)
+
+
+def _calling(function: FunctionType, instead: dict[int, object], home: str) -> FunctionType:
+    """The same function with other objects in the places of some (see `_calling_instead`).
+
+    It may know an object as a variable around it, as a global name or as a default, and through
+    functions and collections that it knows in the same ways.
     """
 
     replaced = []
 
-    def other(value: object) -> object:
-        ours = isinstance(value, FunctionType) and value.__module__ == function.__module__
-        if ours and id(value) not in instead:
-            instead[id(value)] = value  # one that knows itself is met again
-            instead[id(value)] = _calling(cast(FunctionType, value), instead)
-        stands_for_it = instead.get(id(value), value)
+    def other(value: object) -> Any:
+        stands_for_it = _calling_instead(value, instead, home)
         if stands_for_it is not value:
             replaced.append(value)
         return stands_for_it
 
     def renewed(cell: CellType) -> CellType:
         try:
-            return CellType(other(cell.cell_contents))
+            content = cell.cell_contents
         except ValueError:  # nothing is in it yet
             return cell
+        return CellType(other(content))
 
     around = tuple(map(renewed, function.__closure__ or ()))
-    defaults = tuple(map(other, function.__defaults__ or ()))
+    # None where there are none: a copy is described like the original (`bpttviz.provenance`).
+    defaults = function.__defaults__ and tuple(map(other, function.__defaults__))
     by_name = {key: other(value) for key, value in (function.__kwdefaults__ or {}).items()}
     scope = function.__globals__
-    names = {n: other(scope[n]) for n in function.__code__.co_names if n in scope}
+    looked_up = names_of(function.__code__, "LOAD_GLOBAL", "LOAD_NAME")
+    names = {n: other(scope[n]) for n in sorted(looked_up) if n in scope}
     if not replaced:
         return function
     scope = {**scope, **names}
     made = FunctionType(function.__code__, scope, function.__name__, defaults, around)
-    made.__kwdefaults__, made.__dict__ = by_name, dict(function.__dict__)
+    made.__kwdefaults__, made.__dict__ = by_name or None, dict(function.__dict__)
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     return made
 
@@ -130,7 +181,10 @@ class EnergyFunction(_Function):
             structure an atom belongs to, `bpttviz.potentials.neighbors.neighbours` who its
             neighbours are. What it cannot describe it refuses by raising
             ``StructureError(reason, index)``, which lets a relaxation give up that structure alone.
-        module: the weights to train, where ``function`` is not a module itself but calls one.
+        module: the weights to train, where ``function`` is not a module itself but calls one. It
+            has to name it (as a variable around it, an argument or a global name, in a list or
+            dictionary too), or be a method of it: only so a copy, which training makes, can call a
+            copy of it.
         equivariant, net_force_free, exchangeable, partial_pbc: what the function claims; see
             `Potential`.
 
@@ -185,7 +239,8 @@ class ForceFunction(_Function):
     Args:
         function: called as ``function(structures, positions)`` like that of `EnergyFunction`;
             returns forces (N, 3) eV/Å that depend on ``positions`` and the weights by a graph.
-        module: the weights to train, where ``function`` is not a module itself but calls one.
+        module: the weights to train, where ``function`` is not a module itself but calls one; it
+            has to name it, see `EnergyFunction`.
         conservative, equivariant, net_force_free, exchangeable, partial_pbc: what the function
             claims; a direct force model usually claims none of the first three unless it is built
             that way.

@@ -1,6 +1,8 @@
 """The contract that every potential keeps, and the ones that break it."""
 
 import ast
+import copy
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from springs import network, starts
 from taught import labelled
 
 import bpttviz as bv
+from bpttviz._files import refusal
 from bpttviz._tensor_checks import require_device
 from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.landscape import walkers
 from bpttviz.potentials.neighbors import neighbours
+from bpttviz.provenance import specification
 
 
 def rattled(atoms, seed, size=0.1):
@@ -212,9 +216,63 @@ def through_default(net):
     return energy
 
 
-@pytest.mark.parametrize("make", [lambda _: through_globals, through_closure, through_default])
-def test_a_function_that_calls_a_module_is_trained_in_a_copy(make):
-    potential = bv.EnergyFunction(make(NET), NET)
+def through_a_list(structures, positions):
+    graph = neighbours(structures, CUTOFF)
+    pair = sum(net.of(graph.vectors(positions).norm(dim=1)) for net in [NET])
+    return segment_sum(pair, structures.structure_index[graph.first], len(structures))
+
+
+def through_keyword(net):
+    def energy(structures, positions, *, net=net):
+        return net(structures, positions)
+
+    return energy
+
+
+class Calling:
+    """An object that is called, with a net inside."""
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, structures, positions):
+        return self.net(structures, positions)
+
+    def scaled(self, scale, structures, positions):
+        return scale * self.net(structures, positions)
+
+
+class Around(torch.nn.Module):
+    """A module around the one whose weights are trained."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, structures, positions):
+        return self.net(structures, positions)
+
+
+WAYS = {
+    "globals": lambda _: through_globals,
+    "globals within a comprehension": lambda _: through_a_list,
+    "closure": through_closure,
+    "its method": lambda net: through_closure(net.forward),
+    "a dictionary": lambda net: lambda s, x, nets={"net": net}: nets["net"](s, x),
+    "a default": through_default,
+    "a keyword": through_keyword,
+    "method": lambda net: net.forward,
+    "module": Around,
+    "object": Calling,
+    "part of a function": lambda net: functools.partial(lambda net, s, x: net(s, x), net),
+    "part of a method": lambda net: functools.partial(Calling(net).scaled, 2.0),
+    "part of an object": lambda net: functools.partial(Calling(net)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_function_that_calls_a_module_is_trained_in_a_copy(way):
+    potential = bv.EnergyFunction(WAYS[way](NET), NET)
     before = [p.detach().clone() for p in NET.parameters()]
     run = bv.finetune(
         potential, labelled(2, frames=2, teacher=bv.EnergyFunction(Pairs(seed=1))),
@@ -224,6 +282,23 @@ def test_a_function_that_calls_a_module_is_trained_in_a_copy(make):
     start = labelled(1)[0].start
     with torch.no_grad():
         assert not torch.equal(run.potential(start).energy, potential(start).energy)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_of_a_function_is_described_like_it(way):
+    potential = bv.EnergyFunction(WAYS[way](NET), NET)
+    said, again = (specification(p) for p in (potential, copy.deepcopy(potential)))
+    assert "undescribed" not in str(said)
+    assert refusal(said, again) == ""
+
+
+def test_a_function_whose_module_cannot_be_found_is_not_copied():
+    class Shelf:
+        net = NET
+
+    potential = bv.EnergyFunction(lambda s, x: Shelf.net(s, x), NET)
+    with pytest.raises(TypeError, match="EnergyFunction cannot be copied.*let it know the module"):
+        copy.deepcopy(potential)
 
 
 def test_own_forces_are_relaxed_with_and_learned():
