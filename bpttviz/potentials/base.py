@@ -71,9 +71,15 @@ class Potential(nn.Module, ABC):
         """What `forward` says, once it is sure that it is asked about `Structures`.
 
         Raises:
-            TypeError: something else was given.
+            TypeError: something else was given, or came back.
+            ValueError: energy or forces of another shape came back.
         """
-        return super().__call__(_require_structures(structures))
+        prediction = super().__call__(_require_structures(structures))
+        energy, forces = prediction
+        source = f"{type(self).__name__}.forward()"
+        require_shape(energy, (len(structures),), source, "energies")
+        require_shape(forces, tuple(structures.positions.shape), source, "forces")
+        return prediction
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) in eV, differentiable in positions and parameters.
@@ -95,6 +101,7 @@ class Potential(nn.Module, ABC):
         without a graph.
 
         Raises:
+            TypeError, ValueError: `energy` returned something else than (B,) energies.
             RuntimeError: the energy carries no graph to the positions. (Whether forces reach the
                 parameters shows only in a gradient; `finetune` refuses one that does not.)
             StructureError: structures that it cannot describe.
@@ -109,6 +116,8 @@ class Potential(nn.Module, ABC):
             if not (wanted and positions.requires_grad):
                 positions = positions.detach().requires_grad_()
             energy = self.energy(structures.with_positions(positions))
+            source = f"{type(self).__name__}.energy()"
+            energy = require_shape(energy, (len(structures),), source, "energies")
             if not energy.requires_grad:
                 raise RuntimeError(
                     f"{type(self).__name__}.energy() returned a value without a graph to the "
@@ -123,6 +132,7 @@ class Potential(nn.Module, ABC):
                     f"{type(self).__name__}.energy() returned a value that does not depend on the "
                     "positions by a graph; build distances in torch from the positions given"
                 )
+        energy = energy.to(structures.dtype)
         if not wanted:
             return Prediction(energy.detach(), -slope)
         return Prediction(energy, -slope)
@@ -192,6 +202,30 @@ class Exportable(Protocol):
             OSError: the file cannot be written.
         """
         ...
+
+
+def require_shape(value: object, shape: tuple[int, ...], source: str, what: str) -> Tensor:
+    """A tensor of this shape, as a model returned it.
+
+    Args:
+        value: what came back.
+        shape: expected.
+        source: where it came from, for the message.
+        what: it is, in the plural.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: another shape.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{source} returned a {type(value).__name__} where a tensor of {what} was expected"
+        )
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"{source} returned {what} of shape {tuple(value.shape)}; expected {shape}"
+        )
+    return value
 
 
 def _require_structures(value: object) -> Structures:

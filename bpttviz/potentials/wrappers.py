@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bpttviz._checks import flag, instance_of
 from bpttviz._code import is_own, names_of
-from bpttviz.potentials.base import Potential, Prediction
+from bpttviz.potentials.base import Potential, Prediction, require_shape
 from bpttviz.structures import Structures
 
 Function = Callable[[Structures, Tensor], Tensor]
@@ -67,17 +67,7 @@ class _Function(Potential):
         return self.function(structures.to(dtype=dtype), positions.to(dtype))
 
     def _require(self, value: object, shape: tuple[int, ...], what: str) -> Tensor:
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"the function of this {type(self).__name__} returned a {type(value).__name__} "
-                f"where a tensor of {what} was expected"
-            )
-        if tuple(value.shape) != shape:
-            raise ValueError(
-                f"the function of this {type(self).__name__} returned {what} of shape "
-                f"{tuple(value.shape)}; expected {shape}"
-            )
-        return value
+        return require_shape(value, shape, f"the function of this {type(self).__name__}", what)
 
 
 def _home(function: Any) -> str:

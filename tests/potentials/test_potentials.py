@@ -18,7 +18,7 @@ import bpttviz as bv
 from bpttviz._files import refusal
 from bpttviz._tensor_checks import require_device
 from bpttviz.geometry import segment_sum
-from bpttviz.potentials.base import Potential
+from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.potentials.landscape import walkers
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.provenance import specification
@@ -116,6 +116,70 @@ class Detached(Potential):
 def test_lost_graphs_are_errors_not_silence():
     with pytest.raises(RuntimeError, match="Detached.*without a graph.*detaches"):
         Detached()(starts(1))
+
+
+def per_atom(structures):
+    return (structures.positions**2).sum(1)
+
+
+class Said(Potential):
+    """Says what it was given to say."""
+
+    def __init__(self, energy):
+        super().__init__()
+        self.said = energy
+
+    def energy(self, structures):
+        return self.said(structures)
+
+
+class SaidForces(Said):
+    energy = Potential.energy
+
+    def forward(self, structures):
+        return Prediction(*self.said(structures))
+
+
+@pytest.mark.parametrize(
+    ("potential", "error", "message"),
+    [
+        (
+            Said(per_atom),
+            ValueError,
+            r"Said.energy\(\) returned energies of shape \(4,\); .*\(1,\)",
+        ),
+        (Said(lambda s: per_atom(s).sum()), ValueError, r"energies of shape \(\); expected \(1,\)"),
+        (Said(lambda s: per_atom(s).sum()[None, None]), ValueError, r"of shape \(1, 1\); expected"),
+        (
+            Said(lambda s: 1.0),
+            TypeError,
+            r"Said.energy\(\) returned a float where a tensor of ener",
+        ),
+        (
+            SaidForces(lambda s: (per_atom(s), s.positions)),
+            ValueError,
+            r"SaidForces.forward\(\) returned energies of shape \(4,\)",
+        ),
+        (
+            SaidForces(lambda s: (per_atom(s)[:1], s.positions.flatten())),
+            ValueError,
+            r"returned forces of shape \(12,\); expected \(4, 3\)",
+        ),
+    ],
+)
+def test_energies_and_forces_of_another_shape_are_refused(potential, error, message):
+    with pytest.raises(error, match=message):
+        potential(starts(1))
+    atoms = starts(1).to_ase()[0]
+    atoms.calc = potential.calculator()
+    with pytest.raises(error, match=message):
+        atoms.get_potential_energy()
+
+
+def test_energies_come_in_the_number_type_of_the_positions():
+    potential = Said(lambda s: per_atom(s).float().sum()[None])
+    energy, forces = potential(starts(1))
+    assert energy.dtype == forces.dtype == torch.float64
 
 
 def test_springs_know_their_rest():
