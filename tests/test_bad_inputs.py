@@ -82,20 +82,23 @@ def crystal():
 @cache
 def linear():
     """A potential with a linear layer of its own."""
-    return bv.EnergyFunction(lambda s, x: x.sum() * s.counts, torch.nn.Linear(6, 6).double())
+    layer = torch.nn.Linear(6, 6).double()
+    return bv.EnergyFunction(lambda s, x, layer=layer: x.sum() * s.counts, layer)
 
 
 @cache
 def of_volume():
     """A potential of crystals that wants 40 Å³ a cell, and its atoms at the origin."""
 
-    def energy(structures, positions):
+    layer = torch.nn.Linear(1, 1).double()
+
+    def energy(structures, positions, layer=layer):
         squares = segment_sum(
             positions.square().sum(1), structures.structure_index, len(structures)
         )
         return (torch.linalg.det(structures.cell).to(squares) - 40) ** 2 + squares
 
-    return bv.EnergyFunction(energy, torch.nn.Linear(1, 1).double())
+    return bv.EnergyFunction(energy, layer)
 
 
 def silicon():

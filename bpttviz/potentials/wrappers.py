@@ -17,6 +17,7 @@ from bpttviz.potentials.base import Potential, Prediction, require_shape
 from bpttviz.structures import Structures
 
 Function = Callable[[Structures, Tensor], Tensor]
+HOLDING = (MethodType, functools.partial, list, tuple, dict)
 
 
 class _Function(Potential):
@@ -45,7 +46,9 @@ class _Function(Potential):
         function: object = self.function
         # Anything else, a module or an object with a method, has been copied with all it holds.
         if "module" in self._modules and isinstance(function, (FunctionType, functools.partial)):
-            copied.function = _calling_instead(function, dict(memo), _home(function))
+            # What holds functions has been copied without these, and is made anew.
+            made = {k: one for k, one in memo.items() if not isinstance(one, HOLDING)}
+            copied.function = _calling_instead(function, made, _home(function))
             if copied.function is function:
                 raise TypeError(
                     f"the function of this {type(self).__name__} cannot be copied with its module, "
@@ -91,7 +94,7 @@ def _calling_instead(value: object, instead: dict[int, object], home: str) -> An
     instead[id(value)] = value  # one that knows itself is met again
     if isinstance(value, FunctionType) and (value.__module__ == home or is_own(value)):
         instead[id(value)] = _calling(value, instead, home)
-    elif isinstance(value, (MethodType, functools.partial, list, tuple, dict)):
+    elif isinstance(value, HOLDING):
         instead[id(value)] = _holding(value, instead, home)
     return instead[id(value)]
 
@@ -118,8 +121,8 @@ def _holding(value: Any, instead: dict[int, object], home: str) -> Any:
         copied = copy.copy(value)  # of its own class
         copied.update(zip(value, others, strict=True))
         return copied
-    make: Callable[[list], Any] = getattr(type(value), "_make", type(value))  # of named tuples
-    return make(others)
+    kind: Any = type(value)
+    return getattr(kind, "_make", kind)(others)  # of named tuples
 
 
 def _calling(function: FunctionType, instead: dict[int, object], home: str) -> FunctionType:

@@ -329,6 +329,10 @@ WAYS = {
     "module": Around,
     "object": Calling,
     "part of a function": lambda net: functools.partial(lambda net, s, x: net(s, x), net),
+    "part of a closure": lambda net: functools.partial(through_closure(net)),
+    "part of one with a dictionary": lambda net: functools.partial(
+        lambda ways, s, x: ways["net"][0](s, x), {"net": [through_closure(net)]}
+    ),
     "part of a method": lambda net: functools.partial(Calling(net).scaled, 2.0),
     "part of an object": lambda net: functools.partial(Calling(net)),
 }
