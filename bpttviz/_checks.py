@@ -220,6 +220,41 @@ def sequence_of(name: str, value: object, kind: type[T] | tuple, hint: str) -> l
     return members
 
 
+def places(name: str, key: object, count: int) -> list[int]:
+    """Which of ``count`` members an index means: counted from 0, from -1 backwards.
+
+    Args:
+        name: of the members, in the plural.
+        key: a whole number, a slice, or a list or array of whole numbers; or a mask, a list or
+            array of True or False with one for each member.
+        count: of the members.
+
+    Raises:
+        TypeError: something else, single True and False among it.
+        IndexError: no such member, or a mask of another length.
+    """
+    if isinstance(key, slice):
+        return list(range(count))[key]
+    plain: Any = key.tolist() if hasattr(key, "tolist") else key  # NumPy's arrays, and tensors
+    several = isinstance(plain, Iterable) and not isinstance(plain, (str, bytes, Mapping))
+    members = [m.item() if hasattr(m, "item") else m for m in (plain if several else [plain])]
+    if several and members and all(isinstance(member, bool) for member in members):
+        if len(members) != count:
+            raise IndexError(
+                f"a mask of {name} needs a True or False for each of the {count}, got {len(members)}"
+            )
+        return [place for place, chosen in enumerate(members) if chosen]
+    for member in members:
+        if isinstance(member, bool) or not isinstance(member, numbers.Integral):
+            raise TypeError(
+                f"{name} are chosen by whole numbers, or all by one True or False each; got "
+                f"{shown(member)}"
+            )
+        if not -count <= member < count:
+            raise IndexError(f"there are {count} {name}, counted from 0; got {member}")
+    return [int(member) % count for member in members]
+
+
 def _as_float(value: object) -> float | None:
     """A Python number as a float; infinite where it is too large for one."""
     found = _plain(value)

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 from torch import Tensor
 
-from bpttviz._checks import instance_of
+from bpttviz._checks import instance_of, places
 from bpttviz._tensor_checks import require_device, require_dtype
 from bpttviz.atoms import HEAVIEST, NO_ELEMENT, StructureError, as_atoms, held_atoms, names_of
 from bpttviz.geometry import closest_pair, reduced_cells, shortest_period
@@ -115,12 +115,22 @@ class Structures:
         return replace(self, **{name: getattr(self, name).clone() for name in names})
 
     def __getitem__(self, index: int | slice | Sequence[int]) -> Structures:
-        """One structure (as a batch of one) or several, in the order given."""
-        several = index if isinstance(index, (slice, int, np.integer)) else list(index)
-        chosen = np.atleast_1d(np.arange(len(self))[several]).tolist()
-        starts = np.concatenate([[0], np.cumsum(self.counts)])
+        """One structure (as a batch of one) or several, in the order given, or by a mask.
+
+        Raises:
+            TypeError: something else.
+            IndexError: no such structure, or a mask that is not of B.
+            StructureError: none is chosen.
+        """
+        chosen = places("structures", index, len(self))
+        if not chosen:
+            raise StructureError(
+                f"none of the {len(self)} structures is chosen; choose at least one"
+            )
+        counts = self.counts
+        starts = np.concatenate([[0], np.cumsum(counts)])
         atoms = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in chosen]).to(self.device)
-        sizes = torch.tensor([self.counts[i] for i in chosen], device=self.device)
+        sizes = torch.tensor([counts[i] for i in chosen], device=self.device)
         return Structures(
             positions=self.positions[atoms],
             numbers=self.numbers[atoms],

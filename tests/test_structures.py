@@ -36,6 +36,43 @@ def test_ase_round_trip_keeps_everything():
     assert back[0].constraints[0].index.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("index", "names"),
+    [
+        ([True, False, True], ("a", "c")),
+        (np.array([False, True, False]), ("b",)),
+        (torch.tensor([True, True, False]), ("a", "b")),
+        (torch.tensor([2, 0]), ("c", "a")),
+        (torch.tensor(1), ("b",)),
+        (np.int64(-1), ("c",)),
+        (range(2), ("a", "b")),
+    ],
+)
+def test_places_and_masks_choose_structures(index, names):
+    batch = Structures.from_ase([silicon()] * 3, ["a", "b", "c"], check=False)
+    assert batch[index].names == names
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        ([], StructureError, "none of the 3 structures is chosen"),
+        (slice(0, 0), StructureError, "none of the 3 structures is chosen"),
+        ([False] * 3, StructureError, "none of the 3 structures is chosen"),
+        ([True], IndexError, "a mask of structures needs a True or False for each of the 3, got 1"),
+        ([True, 0, 1], TypeError, "chosen by whole numbers, or all by one True or False each"),
+        (True, TypeError, "chosen by whole numbers"),
+        (1.0, TypeError, "chosen by whole numbers.*got 1.0"),
+        ("a", TypeError, "chosen by whole numbers.*got 'a'"),
+        ([3], IndexError, "there are 3 structures, counted from 0; got 3"),
+    ],
+)
+def test_what_chooses_no_structure_is_named(index, error, message):
+    batch = Structures.from_ase([silicon()] * 3, ["a", "b", "c"], check=False)
+    with pytest.raises(error, match=message):
+        batch[index]
+
+
 def test_selecting_and_joining():
     batch = Structures.from_ase([silicon(), molecule("H2O"), bulk("Cu")], ["si", "water", "cu"])
     chosen = batch[[2, 0]]

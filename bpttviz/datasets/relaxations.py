@@ -13,7 +13,7 @@ import torch
 from ase import Atoms
 from torch import Tensor
 
-from bpttviz._checks import instance_of, sequence_of, text, whole
+from bpttviz._checks import instance_of, places, sequence_of, text, whole
 from bpttviz._tensor_checks import to_tensor
 from bpttviz.datasets.consistency import (
     Contents,
@@ -252,8 +252,8 @@ class ReferenceRelaxation:
 class RelaxationDataset(Sequence):
     """An ordered collection of `ReferenceRelaxation` relaxations.
 
-    Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice or a list, a
-    smaller set.
+    Indexing with a number or a name gives one `ReferenceRelaxation`; with a slice, a list, or a
+    mask (a True or False for each), a smaller set.
 
     Raises:
         TypeError: something else than reference relaxations.
@@ -276,22 +276,22 @@ class RelaxationDataset(Sequence):
     @overload
     def __getitem__(self, key: SupportsIndex | str) -> ReferenceRelaxation: ...
     @overload
+    def __getitem__(self, key: slice | Iterable[SupportsIndex | str]) -> RelaxationDataset: ...
     def __getitem__(
-        self, key: slice | list[int] | list[str] | tuple[str, ...]
-    ) -> RelaxationDataset: ...
-    def __getitem__(
-        self, key: SupportsIndex | str | slice | list[int] | list[str] | tuple[str, ...]
+        self, key: SupportsIndex | str | slice | Iterable[SupportsIndex | str]
     ) -> ReferenceRelaxation | RelaxationDataset:
-        if isinstance(key, str):
-            for reference in self.references:
-                if reference.name == key:
-                    return reference
-            raise KeyError(f"no relaxation named {key!r}; there are {', '.join(self.names)}")
-        if isinstance(key, slice):
-            return RelaxationDataset(self.references[key])
-        if isinstance(key, (list, tuple)):
-            return RelaxationDataset([self[member] for member in key])
-        return self.references[key]
+        plain = key.tolist() if hasattr(key, "tolist") else key  # NumPy's arrays, and tensors
+        if isinstance(plain, str):
+            return self.references[self._place(plain)]
+        if isinstance(plain, (list, tuple)):
+            plain = [self._place(m) if isinstance(m, str) else m for m in plain]
+        found = [self.references[place] for place in places("relaxations", plain, len(self))]
+        return RelaxationDataset(found) if isinstance(plain, (slice, Iterable)) else found[0]
+
+    def _place(self, name: str) -> int:
+        if name not in self.names:
+            raise KeyError(f"no relaxation named {name!r}; there are {', '.join(self.names)}")
+        return self.names.index(name)
 
     @property
     def names(self) -> list[str]:

@@ -52,6 +52,60 @@ def shipped():
     return bv.load_dataset("si-defects")
 
 
+def small_set():
+    references = [
+        bv.ReferenceRelaxation.from_ase(name, frames(2, labels=False), group)
+        for name, group in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    return bv.RelaxationDataset(references)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ([True, False, True], ["a", "c"]),
+        (np.array(["x", "y", "x"]) == "y", ["b"]),
+        (torch.tensor([True, True, False]), ["a", "b"]),
+        ([False] * 3, []),
+        (np.array([2, 0]), ["c", "a"]),
+        (torch.tensor([-1]), ["c"]),
+        (np.array(["c", "b"]), ["c", "b"]),
+        (["c", 0], ["c", "a"]),
+        (slice(1, None), ["b", "c"]),
+        ([], []),
+    ],
+)
+def test_places_names_and_masks_choose_relaxations(key, names):
+    assert small_set()[key].names == names
+
+
+@pytest.mark.parametrize("key", [1, np.int64(1), torch.tensor(1), -2, "b", np.array("b")])
+def test_a_place_or_a_name_is_one_relaxation(key):
+    assert small_set()[key].name == "b"
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "message"),
+    [
+        (
+            [True, False],
+            IndexError,
+            "a mask of relaxations needs a True or False for each of the 3",
+        ),
+        ([True, 0, 1], TypeError, "relaxations are chosen by whole numbers, or all by one True or"),
+        (True, TypeError, "chosen by whole numbers"),
+        (np.bool_(False), TypeError, "chosen by whole numbers"),
+        (1.5, TypeError, "chosen by whole numbers.*got 1.5"),
+        (3, IndexError, "there are 3 relaxations, counted from 0; got 3"),
+        ("d", KeyError, "no relaxation named 'd'; there are a, b, c"),
+        (["a", "d"], KeyError, "no relaxation named 'd'"),
+    ],
+)
+def test_what_chooses_no_relaxation_is_named(key, error, message):
+    with pytest.raises(error, match=message):
+        small_set()[key]
+
+
 def test_shipped_set_is_whole(shipped):
     everything = shipped.all
     assert len(everything) >= 60
