@@ -50,7 +50,7 @@ class ReferenceTrajectory:
 
     def __post_init__(self) -> None:
         for part in ("positions", "energy", "forces"):
-            object.__setattr__(self, part, to_tensor(part, getattr(self, part)).cpu())
+            object.__setattr__(self, part, to_tensor(part, getattr(self, part)).cpu().clone())
         shape = tuple(self.positions.shape)
         if len(shape) != 3 or shape[2] != 3 or not len(self):
             raise ValueError(f"positions must be (T, N, 3) with at least one frame, got {shape}")

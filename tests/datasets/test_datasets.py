@@ -106,6 +106,14 @@ def test_what_chooses_no_relaxation_is_named(key, error, message):
         small_set()[key]
 
 
+def test_a_trajectory_keeps_numbers_of_its_own():
+    positions, energy, forces = np.zeros((2, 2, 3)), np.zeros(2), np.zeros((2, 2, 3))
+    trajectory = bv.ReferenceTrajectory(positions, energy, forces)
+    for array in (positions, energy, forces):
+        array += 1
+    assert all(not part.any() for part in trajectory.parts)
+
+
 def test_shipped_set_is_whole(shipped):
     everything = shipped.all
     assert len(everything) >= 60
