@@ -241,18 +241,22 @@ def places(name: str, key: object, count: int) -> list[int]:
     if several and members and all(isinstance(member, bool) for member in members):
         if len(members) != count:
             raise IndexError(
-                f"a mask of {name} needs a True or False for each of the {count}, got {len(members)}"
+                f"a mask of {name} needs a True or False for each of the {count}, got "
+                f"{len(members)}"
             )
         return [place for place, chosen in enumerate(members) if chosen]
+    found = []
     for member in members:
         if isinstance(member, bool) or not isinstance(member, numbers.Integral):
             raise TypeError(
                 f"{name} are chosen by whole numbers, or all by one True or False each; got "
                 f"{shown(member)}"
             )
-        if not -count <= member < count:
-            raise IndexError(f"there are {count} {name}, counted from 0; got {member}")
-    return [int(member) % count for member in members]
+        place = int(member)
+        if not -count <= place < count:
+            raise IndexError(f"there are {count} {name}, counted from 0; got {place}")
+        found.append(place % count)
+    return found
 
 
 def _as_float(value: object) -> float | None:

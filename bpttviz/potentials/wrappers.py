@@ -114,9 +114,11 @@ def _holding(value: Any, instead: dict[int, object], home: str) -> Any:
     if isinstance(value, functools.partial):
         count = 1 + len(value.args)
         named = dict(zip(value.keywords, others[count:], strict=True))
-        return functools.partial(*others[:count], **named)
+        called, *given = others[:count]
+        return functools.partial(called, *given, **named)
     if isinstance(value, MethodType):
-        return MethodType(*others)
+        function, owner = others
+        return MethodType(function, owner)
     if isinstance(value, dict):
         copied = copy.copy(value)  # of its own class
         copied.update(zip(value, others, strict=True))
