@@ -19,7 +19,7 @@ from ase.constraints import FixAtoms
 from torch import Tensor, nn
 
 from bpttviz._checks import instance_of, not_negative, positive, whole
-from bpttviz._tensor_checks import require_tensor
+from bpttviz._tensor_checks import require_tensor, to_tensor
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.requirements import require_sizes
 from bpttviz.structures import Structures
@@ -101,17 +101,10 @@ def walkers(points: Values, names: Sequence[str] | None = None) -> Structures:
     Raises:
         TypeError, ValueError: no points of two numbers.
     """
-    found = require_tensor("points", _in_rows(points), (None, 2))
-    batch = [walker(*point) for point in found.tolist()]
+    found = to_tensor("points", points, which=" of shape (any, 2)")
+    found = found[None] if found.shape == (2,) else found
+    batch = [walker(*point) for point in require_tensor("points", found, (None, 2)).tolist()]
     return Structures.from_ase(batch, names or [f"walker {i}" for i in range(len(batch))])
-
-
-def _in_rows(points: Values) -> object:
-    """One point as a list of one."""
-    try:
-        return torch.as_tensor(points, dtype=torch.float64).reshape(-1, 2)
-    except (TypeError, ValueError, RuntimeError):
-        return points  # what is wrong with it is said elsewhere
 
 
 def walker(x: float, y: float) -> Atoms:
@@ -265,7 +258,7 @@ class NeuralLandscape(Landscape):
         Raises:
             TypeError, ValueError: no landscape, no points, no positive number of steps.
         """
-        instance_of("target", target, Potential, "bv.MullerBrown()")
+        instance_of("target", target, Landscape, "bv.MullerBrown()")
         points, steps = require_tensor("points", points, (None, 2)), whole("steps", steps)
         energy, force = target.energy_and_force(points)
         optimizer = torch.optim.Adam(self.parameters(), lr=1e-2)

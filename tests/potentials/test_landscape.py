@@ -1,5 +1,6 @@
 """Landscapes: plain surfaces that the machinery for structures takes for structures."""
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
@@ -98,3 +99,22 @@ def test_what_is_no_walker_is_refused():
         bv.Wells([[0.0, 0.0]], [1.0], [-1.0])
     with pytest.raises(TypeError, match=r"Landscape is a base: .* that defines surface\(\)"):
         Landscape()
+
+
+@pytest.mark.parametrize("points", [[0.2, 0.3], torch.tensor([0.2, 0.3]), np.array([[0.2, 0.3]])])
+def test_one_point_is_one_walker(points):
+    assert places(walkers(points).positions).tolist() == [[pytest.approx(0.2), pytest.approx(0.3)]]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[0, 0, 1.0, 1.0], [[0, 0, 0.0], [1, 1, 1.0]], [[[0.0, 1.0]]], [], 1.0, torch.zeros(0, 2)],
+)
+def test_what_is_no_list_of_points_is_no_walker(points):
+    with pytest.raises(ValueError, match=r"points must be of shape \(any, 2\)"):
+        walkers(points)
+
+
+def test_a_network_learns_landscapes_only():
+    with pytest.raises(TypeError, match="target must be a Landscape"):
+        bv.NeuralLandscape(4).fit(bv.Springs.frustrated(2), [[0.0, 0.0]], 2)
