@@ -14,6 +14,8 @@ from bpttviz._checks import instance_of
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
 
+State = list[tuple[torch.Tensor, object]]
+
 
 class Calculator(AseCalculator):
     """Energy (eV) and forces (eV/Å) of a potential for ``ase.Atoms``, as float64.
@@ -31,6 +33,23 @@ class Calculator(AseCalculator):
     def __init__(self, potential: Potential, **keywords: Any):
         super().__init__(**keywords)
         self.potential = instance_of("potential", potential, Potential, "bv.CHGNet()")
+        self._computed_with: State = []
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation: all of it, where weights have."""
+        now = self._weights()
+        same = len(now) == len(self._computed_with) and all(
+            one is other and version == before
+            for (one, version), (other, before) in zip(now, self._computed_with, strict=True)
+        )
+        return super().check_state(atoms, tol) if same else list(all_changes)
+
+    def _weights(self) -> State:
+        """Parameters and buffers, each with a mark that changes where it is written to."""
+        return [
+            (tensor, (object() if tensor.is_inference() else tensor._version, tensor.data_ptr()))
+            for tensor in (*self.potential.parameters(), *self.potential.buffers())
+        ]
 
     def calculate(
         self,
@@ -48,8 +67,10 @@ class Calculator(AseCalculator):
         unconstrained = self.atoms.copy()  # constraints are the optimiser's business
         unconstrained.set_constraint()
         structures = Structures.from_ase(unconstrained, check=False).to(self.potential.device)
+        weights = self._weights()
         with torch.no_grad():
             energy, forces = self.potential(structures)
+        self._computed_with = weights
         value = float(energy[0])
         self.results = {
             "energy": value,

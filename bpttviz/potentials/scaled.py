@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from bpttviz._checks import instance_of, positive
 from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.structures import Structures
@@ -35,6 +38,21 @@ class ScaledForces(Potential):
         self.partial_pbc = potential.partial_pbc
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the potential that is scaled computes in."""
+        return self.potential.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the potential that is scaled lives."""
+        return self.potential.device
+
+    @property
+    def places_matter(self) -> bool:
+        """Whether the potential that is scaled knows absolute places."""
+        return self.potential.places_matter
+
+    @property
     def known_elements(self) -> tuple[int, ...] | None:
         """Those of the potential that is scaled."""
         return self.potential.known_elements
@@ -42,6 +60,10 @@ class ScaledForces(Potential):
     def config(self) -> dict[str, Any]:
         """The potential itself, which is described in turn, and the scale."""
         return {"potential": self.potential, "scale": self.scale}
+
+    def energy(self, structures: Structures) -> Tensor:
+        """Total energy (B,) eV, times the scale; raises as that of the potential."""
+        return self.scale * self.potential.energy(structures)
 
     def forward(self, structures: Structures) -> Prediction:
         """Energy (B,) eV and forces (N, 3) eV/Å, times the scale."""

@@ -202,6 +202,49 @@ def test_missing_cuda_is_said_in_a_sentence():
         bv.CHGNet(device="cuda")
 
 
+def test_scaled_forces_are_those_of_a_scaled_energy():
+    inner = bv.PaiNN.pretrained(dtype=torch.float64)
+    scaled, structures = bv.ScaledForces(inner, 1.5), alloys()
+    assert torch.equal(scaled.energy(structures), 1.5 * inner.energy(structures))
+    assert torch.equal(scaled(structures).energy, scaled.energy(structures))
+    assert bv.PressureRehearsal(scaled, structures[0])
+    chgnet = bv.CHGNet(dtype=torch.float64)  # has parameters of two number types
+    assert bv.ScaledForces(chgnet, 1.5).dtype == chgnet.dtype == torch.float64
+    field = bv.ScaledForces(bv.ForceFunction(lambda s, x: -x, conservative=True), 2.0)
+    assert field.places_matter
+    direct = bv.ScaledForces(bv.ForceFunction(lambda s, x: -x), 2.0)
+    with pytest.raises(TypeError, match="predicts forces without an energy"):
+        direct.energy(structures)
+
+
+@pytest.mark.parametrize("change", ["in place", "another tensor", "another parameter"])
+def test_a_calculator_sees_that_weights_have_changed(change):
+    net = torch.nn.Linear(1, 1).double()
+    calls = []
+
+    def energy(structures, positions, net=net):
+        calls.append(1)
+        return net.weight[0, 0] * segment_sum(
+            (positions**2).sum(1), structures.structure_index, len(structures)
+        )
+
+    potential = bv.EnergyFunction(energy, net)
+    atoms = starts(1).to_ase()[0]
+    atoms.calc = potential.calculator()
+    before = atoms.get_potential_energy()
+    atoms.get_forces()
+    assert len(calls) == 1  # nothing has changed
+    with torch.no_grad():
+        if change == "in place":
+            net.weight.mul_(2)
+        elif change == "another tensor":
+            net.weight.data = 2 * net.weight.data
+        else:
+            net.weight = torch.nn.Parameter(2 * net.weight)
+    assert atoms.get_potential_energy() == pytest.approx(2 * before)
+    assert atoms.calc.results["energy"] == pytest.approx(2 * before)
+
+
 def test_calculator_serves_ase():
     potential, structures = CASES["chgnet"][0](), crystals()
     atoms = structures.to_ase()[1]
