@@ -336,3 +336,19 @@ def test_implicit_equals_a_converged_unroll():
     unrolled, _ = gradient(rest, ball, 100, bv.CheckpointedBPTT())
     assert float(torch.cosine_similarity(at_rest, unrolled, 0)) > 0.999
     assert float(unrolled.norm() / at_rest.norm()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("cells", [1, -1000])
+def test_forces_in_single_precision_are_the_same_far_from_the_origin(cells):
+    atoms = bulk("GaAs", "zincblende", a=5.65)
+    atoms.rattle(0.1, seed=1)
+    start, potential = bv.Structures.from_ase(atoms), bv.CHGNet()
+    shift = cells * start.cell[0].sum(0)
+    moved = start.with_positions(start.positions + shift)
+    unwrapped = start.with_positions(start.positions + shift * torch.tensor([[0], [1]]))
+    with torch.no_grad():
+        energy, forces = potential(start)
+        for there in (moved, unwrapped):
+            found = potential(there)
+            torch.testing.assert_close(found.forces, forces, rtol=0, atol=5e-5)
+            torch.testing.assert_close(found.energy, energy, rtol=0, atol=5e-5)

@@ -157,3 +157,12 @@ def test_a_foundation_model_comes_by_maces_own_way(tmp_path, monkeypatch):
         bv.MACE.foundation("small")
     with pytest.raises(ValueError, match="no MACE foundation model 'tiny'; choose one of small"):
         bv.MACE.foundation("tiny")
+
+
+def test_forces_in_single_precision_are_the_same_far_from_the_origin():
+    potential, atoms = bv.MACE(small_mace(torch.float32)), cells()[-3:]
+    start = bv.Structures.from_ase(atoms)
+    moved = start.with_positions(start.positions + 1e4)
+    with torch.no_grad():
+        forces, found = potential(start).forces, potential(moved).forces
+    torch.testing.assert_close(found, forces, rtol=0, atol=5e-6)

@@ -21,7 +21,9 @@ def crystal_graphs(
 ) -> list[CrystalGraph]:
     """A graph for each structure, its fractional coordinates tied to ``structures.positions``.
 
-    Positions stay unwrapped, exactly as the search saw them: the images refer to these.
+    Positions stay unwrapped, exactly as the search saw them: the images refer to these. Only atoms
+    beyond the neighbouring cells are taken home, and images accordingly: float32 resolves
+    fractional coordinates the worse the larger they are.
 
     Args:
         structures: periodic in all directions.
@@ -43,15 +45,19 @@ def crystal_graphs(
     )  # fmt: skip
     for index, (positions, numbers, end) in enumerate(members):
         pairs = torch.stack([found.first, found.second], 1)[begin:end] - offset  # (E, 2)
-        images = found.images[begin:end]
+        cell = structures.cell[index].double()
+        fractions = positions.double() @ torch.linalg.inv(cell)
+        cells = fractions.detach().floor()
+        home = torch.where((cells < -1) | (cells > 1), cells, 0.0)
+        moved = home[pairs[:, 1]] - home[pairs[:, 0]]
+        images = found.images[begin:end] + moved.to(found.images)
         _require_apart(structures, index, pairs, lengths[begin:end])
         _require_neighbours(structures, index, pairs[:, 0], atom_cutoff)
         undirected, directed = _bonds(pairs, images)
-        cell = structures.cell[index].double()
         graphs.append(
             CrystalGraph(
                 atomic_number=numbers.to(torch.int32),
-                atom_frac_coord=(positions.double() @ torch.linalg.inv(cell)).to(dtype),
+                atom_frac_coord=(fractions - home).to(dtype),
                 atom_graph=pairs.to(torch.int32),
                 atom_graph_cutoff=atom_cutoff,
                 neighbor_image=images.to(dtype),

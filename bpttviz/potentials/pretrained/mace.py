@@ -135,8 +135,12 @@ class MACE(Potential):
         one_hot = structures.numbers[:, None] == known[None]
         sizes = torch.bincount(structures.structure_index, minlength=len(structures))
         head = self.architecture["heads"].index(self.head)
+        # About each structure's middle: float32 resolves less the further from the origin.
+        places = structures.positions.detach()
+        sums = places.new_zeros(len(structures), 3).index_add(0, structures.structure_index, places)
+        middles = (sums / sizes[:, None])[structures.structure_index]  # (N, 3) Å
         data = {
-            "positions": structures.positions.to(self.dtype),  # (N, 3) Å
+            "positions": (structures.positions - middles).to(self.dtype),  # (N, 3) Å
             "node_attrs": one_hot.to(self.dtype),  # (N, elements)
             "edge_index": torch.stack([graph.first, graph.second]),  # (2, E)
             "shifts": graph.shifts.to(self.dtype),  # (E, 3) Å
