@@ -11,9 +11,8 @@ from vesin import NeighborList
 
 from bpttviz._checks import positive
 from bpttviz.potentials.requirements import require_finite
-from bpttviz.structures import StructureError, Structures
+from bpttviz.structures import FARTHEST, StructureError, Structures
 
-FARTHEST = 1e6  # Å from the origin
 LARGEST_SPREAD = 5e3  # Å, where a direction is open
 MOST_BOXES = 2e7  # with the cutoff as their side: the search keeps a list for each
 
@@ -48,7 +47,8 @@ def neighbours(structures: Structures, cutoff: float) -> Graph:
 
     Raises:
         TypeError, ValueError: a cutoff that is no positive number.
-        StructureError: positions that are not finite, or atoms spread too far for a search.
+        StructureError: positions that are not finite or further than `FARTHEST` from the origin,
+            or atoms spread too far for a search.
     """
     require_finite(structures)
     # One thread: structures are small, and edges come in one order, whatever the machine.
@@ -92,8 +92,15 @@ def _require_compact(
     # How far along an open direction the atoms reach is not asked: at most that far.
     sides = np.where(pbc, np.linalg.norm(cell, axis=1), spread)
     boxes = np.maximum(sides / cutoff, 1.0).prod()
-    away = np.abs(points).max(initial=0.0) > FARTHEST
-    if away or boxes > MOST_BOXES or (spread > LARGEST_SPREAD and not pbc.all()):
+    away = float(np.abs(points).max(initial=0.0))
+    if away > FARTHEST and spread <= FARTHEST:
+        raise StructureError(
+            f"its atoms lie {away:.2g} Å from the origin, too far for their distances to be "
+            "exact; shift the structure to the origin, or check the units (Å)",
+            index,
+            structures.names[index],
+        )
+    if away > FARTHEST or boxes > MOST_BOXES or (spread > LARGEST_SPREAD and not pbc.all()):
         raise StructureError(
             f"its atoms lie up to {max(spread, sides.max()):.3g} Å apart, too far for a search of "
             f"neighbours within {cutoff:g} Å; an atom was thrown out, or the units (Å) are wrong",

@@ -113,3 +113,19 @@ def test_far_from_the_origin_and_unwrapped_is_near_all_the_same():
     far.positions[1] += 1e5 * near.cell[0]
     first, second = (neighbours(bv.Structures.from_ase(x), 5.0) for x in (near, far))
     assert len(first.first) == len(second.first)
+
+
+@pytest.mark.parametrize("shift", [1e6, 9e6])
+def test_where_a_structure_may_lie_its_neighbours_are_found(shift):
+    near = Atoms("Si3", [[0, 0, 0], [0, 0, 2.0], [1.5, 1.2, 3.0]])
+    far = near.copy()
+    far.positions += shift
+    first, second = (neighbours(bv.Structures.from_ase(x), 5.0) for x in (near, far))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_atoms_far_from_the_origin_are_not_said_to_be_far_apart():
+    far = Atoms("Si2", [[2e7, 0, 0], [2e7, 0, 2.0]])
+    structures = bv.Structures.from_ase(far, check=False)
+    with pytest.raises(bv.StructureError, match=r"2e\+07 Å from the origin.*shift the structure"):
+        neighbours(structures, 5.0)
