@@ -165,7 +165,8 @@ def numbers_of(elements: Iterable[str | int]) -> tuple[int, ...]:
 
 def _number_of(element: object) -> int:
     number = atomic_numbers.get(element) if isinstance(element, str) else element
-    number = int(number) if isinstance(number, Integral) else 0
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    number = int(number) if whole else 0  # type: ignore[call-overload]  # as asked before
     if not 0 < number < len(chemical_symbols):
         raise ValueError(f"elements must be symbols, as ['Si', 'P']; there is no {element!r}")
     return number

@@ -14,6 +14,7 @@ import bpttviz as bv
 from bpttviz.geometry import segment_sum
 from bpttviz.potentials.base import Exportable, Potential, Prediction
 from bpttviz.potentials.neighbors import neighbours
+from bpttviz.potentials.requirements import numbers_of
 
 POTENTIALS = {
     "own energy": pairs,
@@ -202,6 +203,14 @@ def test_arguments_without_a_meaning_are_named(name):
     frame = raised.traceback[-1]
     assert "bpttviz" in str(frame.path)  # a sentence of ours, not an accident further down
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("element", [True, False, np.bool_(True)])
+def test_true_is_no_element(element):
+    with pytest.raises(
+        ValueError, match="elements must be symbols.*there is no (np.)?(True|False)"
+    ):
+        numbers_of([element])
 
 
 def test_numpys_numbers_become_plain_ones():
