@@ -113,10 +113,14 @@ def require_tensor(
     return found
 
 
+class NotWhole(ValueError):
+    """Numbers with a fraction, or none that are finite, where whole ones are needed."""
+
+
 def to_tensor(
     name: str, value: object, dtype: torch.dtype = torch.float64, which: str = ""
 ) -> Tensor:
-    """A tensor without a graph, from whatever holds numbers; they need not be finite.
+    """A tensor without a graph, from whatever holds real numbers; they need not be finite.
 
     Args:
         name: of the argument, for the message.
@@ -125,10 +129,18 @@ def to_tensor(
         which: what else the message says of the numbers.
 
     Raises:
-        TypeError: no numbers.
+        TypeError: no numbers, or complex ones.
+        ValueError: numbers that are not whole, where ``dtype`` holds whole ones only.
     """
     try:
+        if torch.is_complex(torch.as_tensor(value)):
+            raise TypeError("complex numbers")
+        found = torch.as_tensor(value, dtype=torch.float64).detach()
+        if not dtype.is_floating_point and not torch.equal(found, found.nan_to_num().round()):
+            raise NotWhole(f"{name} must be whole numbers{which}")
         return torch.as_tensor(value, dtype=dtype).detach()
+    except NotWhole:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be numbers{which}, got a {type(value).__name__}") from error
 

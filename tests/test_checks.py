@@ -77,3 +77,22 @@ def test_an_object_of_another_class_and_a_class_in_place_of_an_object():
         _checks.instance_of("stop", 20, bv.StoppingCriterion, hint)
     with pytest.raises(TypeError, match=r"class StoppingCriterion itself.*StoppingCriterion\("):
         _checks.instance_of("stop", bv.StoppingCriterion, bv.StoppingCriterion, hint)
+
+
+@pytest.mark.parametrize(
+    "value", [[[0.2, 1.9]], torch.tensor([[0.0, 0.5]]), [[0, math.nan]], [[0, math.inf]]]
+)
+def test_whole_numbers_are_not_made_of_others(value):
+    with pytest.raises(ValueError, match="pairs must be whole numbers"):
+        bv.Springs(value, [1.0], [[0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize("value", [[[0, 1]], [[0.0, 1.0]], np.array([[0, 1]], np.int32)])
+def test_whole_numbers_are_taken_in_any_form(value):
+    assert bv.Springs(value, [1.0], [[0.0, 0.0, 1.0]]).pairs.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("value", [[[0, 1j]], np.array([[0, 1j]]), torch.tensor([[0, 1j]])])
+def test_complex_numbers_are_not_taken_for_their_real_parts(value):
+    with pytest.raises(TypeError, match="must be numbers"):
+        bv.Wells(value, [1.0], [1.0])
