@@ -67,7 +67,8 @@ def force_error(
     """Mean absolute error (count,) over force components, eV/Å; forces are (N, 3) eV/Å.
 
     Raises:
-        TypeError, ValueError: no tensors, or shapes that do not belong together.
+        TypeError, ValueError: no tensors, shapes that do not belong together, or an index that
+            leaves out one of ``count`` structures or names another.
     """
     hint = "a relaxation's forces"
     shape = tuple(instance_of("predicted", predicted, Tensor, hint).shape)
@@ -82,7 +83,13 @@ def force_error(
             f"structure_index must be of shape ({shape[0]},), got {tuple(structure_index.shape)}"
         )
     count = whole("count", count)
-    sizes = torch.bincount(structure_index, minlength=count)
+    named = structure_index.unique().tolist()
+    if named != list(range(count)):
+        raise ValueError(
+            f"structure_index must name the structures from 0 to {count - 1}, each for some atoms; "
+            f"it names {named[:10]}" + " and more" * (len(named) > 10)
+        )
+    sizes = torch.bincount(structure_index.long(), minlength=count)
     return segment_sum((predicted - reference).abs().mean(1), structure_index, count) / sizes
 
 

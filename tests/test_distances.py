@@ -111,3 +111,17 @@ def test_where_places_matter_nothing_is_free():
     (row,) = report.rows
     assert row.basin == "different"
     assert row.dq_rest == pytest.approx(2 * 1.008**0.5, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "named"),
+    [
+        ([0, 0, 2, 2], 2, r"\[0, 2\]"),
+        ([0, 0, 2, 2], 3, r"\[0, 2\]"),
+        ([-1, 0, 0, 1], 2, r"\[-1, 0, 1\]"),
+    ],
+)
+def test_force_errors_are_of_the_structures_there_are(index, count, named):
+    forces = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match=rf"must name the structures from 0.*it names {named}"):
+        bv.force_error(forces, forces + 1, torch.tensor(index), count)
