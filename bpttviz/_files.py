@@ -268,7 +268,9 @@ class FolderLock:
         if handle is None:
             return
         with suppress(OSError):  # Windows removes no open file
-            self.file.unlink(missing_ok=True)
+            # The folder may have been removed and made anew by another, who holds a lock there.
+            if _same_file(handle, self.file):
+                self.file.unlink(missing_ok=True)
         os.close(handle)
 
     def _take(self) -> bool:

@@ -146,3 +146,17 @@ def test_of_many_at_once_one_at_a_time_goes_on(tmp_path):
         thread.join()
     assert len(done) == 12
     assert max(most) == 1
+
+
+def test_a_lock_of_a_folder_made_anew_is_left_to_its_holder(tmp_path):
+    folder = tmp_path / "run"
+    old, new = FolderLock(folder), FolderLock(folder)
+    with new:
+        pass
+    with old:
+        (folder / ".lock").unlink()
+        folder.rmdir()  # as somebody who starts over does
+        with new:
+            old.__exit__()
+            with pytest.raises(FolderInUse), FolderLock(folder):
+                pass
