@@ -14,8 +14,9 @@ For near neighbours "across" is the displacement itself. Squares of both, added 
 length of a chord, L sin(πs) / π in each direction, which plays the part of the distance. Everything
 is smooth, and the same for all periodic images: there is no nearest one to jump from.
 
-The price: a cell and its supercell are two different things to it, as their circles differ. It is
-made for one size of cell (the pretrained weights: 64 sites of silicon, 10.94 Å).
+The price: a cell and its supercell are two different things to it, as their circles differ, and so
+are two choices of vectors of one and the same lattice. It is made for one cell (the pretrained
+weights: 64 sites of silicon, a cube of 10.94 Å).
 
 Shapes below: n atoms of one structure, F features, H heads, P pair features, R radial functions.
 """
