@@ -82,7 +82,11 @@ def names_of(batch: Sequence[Atoms], names: str | Sequence[str] | None = None) -
         ValueError: more or fewer names than structures.
     """
     if names is None:
-        names = [member.info.get("name", member.get_chemical_formula()) for member in batch]
+        carried = [member.info.get("name") for member in batch]
+        names = [
+            member.get_chemical_formula() if name is None else name
+            for member, name in zip(batch, carried, strict=True)
+        ]
     if isinstance(names, str):
         names = [names]
     if not isinstance(names, Iterable):
@@ -99,7 +103,7 @@ def held_atoms(atoms: Atoms, index: int, name: str) -> np.ndarray:
     """(n,) bool, the atoms that a FixAtoms constraint holds.
 
     Raises:
-        StructureError: another constraint.
+        StructureError: another constraint, or one that holds an atom that is not there.
     """
     held = np.zeros(len(atoms), bool)
     for constraint in atoms.constraints:
@@ -110,5 +114,13 @@ def held_atoms(atoms: Atoms, index: int, name: str) -> np.ndarray:
                 index,
                 name,
             )
-        held[constraint.index] = True
+        try:
+            held[constraint.index] = True
+        except IndexError as error:
+            raise StructureError(
+                f"holds atoms {np.asarray(constraint.index).tolist()} (FixAtoms), and has "
+                f"{len(atoms)}, counted from 0; name those that are there",
+                index,
+                name,
+            ) from error
     return held

@@ -230,10 +230,13 @@ class Structures:
         Time and memory grow with the number of atoms, not with that of pairs.
 
         Raises:
-            StructureError: NaN or infinite positions or cell, an unknown element (atomic number
-                below 1 or above 118), non-positive masses, a periodic cell without volume or with
-                a period below 0.5 Å, or two atoms closer than that.
+            StructureError: tensors of shapes that do not belong together, or a
+                ``structure_index`` that does not count up; NaN or infinite positions or cell, an
+                unknown element (atomic number below 1 or above 118), non-positive masses, a
+                periodic cell without volume or with a period below 0.5 Å, or two atoms closer than
+                that.
         """
+        self._check_shapes()
         positions, numbers, masses = (
             x.detach().cpu() for x in (self.positions, self.numbers, self.masses)
         )
@@ -273,6 +276,33 @@ class Structures:
                     index,
                     self.names[index],
                 )
+
+    def _check_shapes(self) -> None:
+        atoms, structures = len(self.positions), len(self)
+        shapes = {
+            "positions": (atoms, 3),
+            "numbers": (atoms,),
+            "masses": (atoms,),
+            "cell": (structures, 3, 3),
+            "pbc": (structures, 3),
+            "structure_index": (atoms,),
+            "fixed": (atoms,),
+        }
+        for part, shape in shapes.items():
+            found = tuple(getattr(self, part).shape)
+            if found != shape:
+                raise StructureError(
+                    f"{part} of {structures} structures with {atoms} atoms must be of shape "
+                    f"{shape}, got {found}"
+                )
+        index = self.structure_index.cpu()
+        if not structures or not torch.equal(index.unique(), torch.arange(structures)):
+            raise StructureError(
+                f"structure_index must name each of the {structures} structures, counted from 0, "
+                "for at least one atom"
+            )
+        if bool((index.diff() < 0).any()):
+            raise StructureError("structure_index must be ascending: atoms come by structure")
 
     def _refuse(self, bad: Tensor, complaint: Callable[[int, int], str]) -> None:
         """Name the first bad atom (N,): by its place in its structure and its row in the batch."""

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,41 @@ def test_unusable_structures_are_named(atoms, message):
     with pytest.raises(StructureError, match=f"structure 1.*{message}") as caught:
         Structures.from_ase([good, atoms])
     assert caught.value.index == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"structure_index": torch.tensor([0, 1, 0, 1])}, "structure_index must be ascending"),
+        ({"structure_index": torch.tensor([0, 0, 0, 0])}, "must name each of the 2 structures"),
+        ({"structure_index": torch.tensor([0, 0, 2, 2])}, "must name each of the 2 structures"),
+        ({"structure_index": torch.tensor([0, 0, 1])}, r"structure_index of 2.*\(4,\), got \(3,\)"),
+        ({"fixed": torch.zeros(3, dtype=torch.bool)}, r"fixed of .* \(4,\), got \(3,\)"),
+        ({"numbers": torch.tensor([14, 14, 32])}, r"numbers of .* \(4,\), got \(3,\)"),
+        ({"masses": torch.ones(4, 1)}, r"masses of .* \(4,\), got \(4, 1\)"),
+        ({"positions": torch.zeros(4, 2)}, r"positions of .* \(4, 3\), got \(4, 2\)"),
+        ({"cell": torch.eye(3)[None]}, r"cell of 2 .* \(2, 3, 3\), got \(1, 3, 3\)"),
+        ({"pbc": torch.ones(2, dtype=torch.bool)}, r"pbc of 2 .* \(2, 3\), got \(2,\)"),
+        ({"names": ("a",)}, r"cell of 1 structures .*\(1, 3, 3\), got \(2, 3, 3\)"),
+    ],
+)
+def test_tensors_that_do_not_belong_together_are_named(changes, message):
+    batch = Structures.from_ase([bulk("Si"), bulk("Ge")])
+    with pytest.raises(StructureError, match=message):
+        replace(batch, **changes).check()
+
+
+def test_holding_an_atom_that_is_not_there_is_named():
+    atoms = silicon()
+    atoms.set_constraint(FixAtoms([3, 20]))
+    with pytest.raises(StructureError, match=r"\(Si8\): holds atoms \[3, 20\].*and has 8, counted"):
+        Structures.from_ase(atoms)
+
+
+def test_no_name_is_none():
+    atoms = silicon()
+    atoms.info["name"] = None
+    assert Structures.from_ase(atoms).names == ("Si8",)
 
 
 def overlap_by_hand(atoms):
