@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ OPENERS: dict[str, Callable[..., io.BufferedIOBase]] = {
     ".gz": gzip.GzipFile,
     ".bz2": bz2.BZ2File,
 }
+
+# What reading a damaged file raises.
+DAMAGED = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 # Bytes. Relaxations of thousands of atoms stay below; a file that unpacks to more was made to fill
 # a disk, and so was one that packs better than any numbers do (they shrink 3 to 20 times).
@@ -40,7 +44,7 @@ def pieces(path: Path, limit: int | None = None) -> Iterator[bytes]:
 
     Raises:
         DataError: more than ``limit`` bytes, or a file packed twice.
-        OSError, EOFError, lzma.LZMAError: damaged content.
+        `DAMAGED`: damaged content.
     """
     if is_compressed(path.with_suffix("")):
         raise DataError(f"{path} is compressed twice: unpack it once by hand")

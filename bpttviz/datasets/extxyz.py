@@ -7,6 +7,7 @@ reads extended XYZ can open a file after ``unxz``.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import ase.io
@@ -14,13 +15,14 @@ import numpy as np
 import torch
 from ase import Atoms
 
-from bpttviz.datasets.compression import decompressed, pieces
+from bpttviz.datasets.compression import DAMAGED, decompressed, pieces
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError
 from bpttviz.datasets.relaxations import ReferenceRelaxation, ReferenceTrajectory
 from bpttviz.structures import Structures
 
 COLUMNS = "species:S:1:pos:R:3:forces:R:3"
+OWN_KEYS = ("Lattice", "Properties", "pbc", "energy", "free_energy")
 _SETTING = re.compile(r'(\w+)=(?:"([^"]*)"|(\S+))')
 
 
@@ -28,10 +30,13 @@ def to_extxyz(frames: list[Atoms]) -> str:
     """Extended XYZ text with energies and forces, digits limited as said above.
 
     Of ``info`` only single values are kept.
+
+    Raises:
+        ValueError: one of them cannot be written so that it is read again as it was.
     """
     lines = []
     for frame in frames:
-        info = {key: str(value) for key, value in frame.info.items() if np.isscalar(value)}
+        info = _as_text(frame.info)
         lattice = " ".join(f"{x:.6f}" for x in frame.cell.array.ravel())
         extra = "".join(f' {key}="{value}"' for key, value in info.items())
         results = frame.calc.results  # GPAW's forces derive from the free energy
@@ -53,6 +58,20 @@ def to_extxyz(frames: list[Atoms]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _as_text(info: Mapping[str, object]) -> dict[str, str]:
+    said = {str(key): str(value) for key, value in info.items() if np.isscalar(value)}
+    for key, value in said.items():
+        if not re.fullmatch(r"\w+", key):
+            raise ValueError(f"info has the key {key!r}; keys are letters, digits and _ only")
+        if key in OWN_KEYS:
+            raise ValueError(f"info has the key {key!r}, which says something else in the file")
+        if not value.isprintable() or '"' in value or "\\" in value:
+            raise ValueError(
+                f"info[{key!r}] is {value!r}; write it in one line, without quotes and backslashes"
+            )
+    return said
+
+
 def read_packed(path: Path) -> ReferenceRelaxation:
     """A relaxation from a file that `bpttviz.datasets.pack` wrote.
 
@@ -63,8 +82,8 @@ def read_packed(path: Path) -> ReferenceRelaxation:
     Raises:
         DataError: the file is not of this form.
     """
-    lines = b"".join(pieces(path)).decode().splitlines()
     try:
+        lines = b"".join(pieces(path)).decode().splitlines()
         count = int(lines[0])
         per_frame = np.array(lines, dtype=object).reshape(-1, count + 2)
         headers = [_settings(line) for line in per_frame[:, 1]]
@@ -81,7 +100,9 @@ def read_packed(path: Path) -> ReferenceRelaxation:
             pbc=[letter == "T" for letter in first["pbc"].split()],
             info=first,
         )
-    except (ValueError, KeyError, IndexError) as error:
+    except DataError:
+        raise
+    except (ValueError, KeyError, IndexError, *DAMAGED) as error:
         raise DataError(
             f"{path} is no packed relaxation ({error}); use read_relaxations"
         ) from error
@@ -109,7 +130,7 @@ def read_unlabelled(path: Path) -> Structures:
     try:
         frames = ase.io.read(decompressed(path), ":", format="extxyz")
         return Structures.from_ase(frames, [frame.info["name"] for frame in frames])
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, IndexError, *DAMAGED) as error:
         raise DataError(f"{path} holds no unlabelled structures ({error})") from error
 
 

@@ -126,12 +126,16 @@ def _plain(key: object) -> str:
 
 def _is_number(value: object) -> bool:
     array = _as_array(value)
-    return array.size == 1 and np.issubdtype(array.dtype, np.number)
+    return array.size == 1 and _is_real(array)
 
 
 def _are_numbers(value: object, shape: tuple[int, ...]) -> bool:
     array = _as_array(value)
-    return array.shape == shape and np.issubdtype(array.dtype, np.number)
+    return array.shape == shape and _is_real(array)
+
+
+def _is_real(array: np.ndarray) -> bool:
+    return np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)
 
 
 def _as_array(value: object) -> np.ndarray:
@@ -240,7 +244,8 @@ def has_labels(frame: Atoms) -> bool:
 
 def settings_of(frame: Atoms) -> str:
     """The settings that a frame's labels were made with, in the engine's words."""
-    return str(frame.info.get("settings", "not stated"))
+    found = frame.info.get("settings")
+    return "not stated" if found is None else str(found)
 
 
 def unfinished(frames: Sequence[Atoms]) -> bool:
@@ -251,7 +256,7 @@ def unfinished(frames: Sequence[Atoms]) -> bool:
     said = frames[-1].info.get("converged", True)
     if isinstance(said, str):
         return said.strip().lower() in ("false", "f", "no", "n", "0", "none", "")
-    return not said
+    return not np.all(said)
 
 
 def same_structure(one: Atoms, other: Atoms) -> bool:
@@ -259,7 +264,8 @@ def same_structure(one: Atoms, other: Atoms) -> bool:
     return (
         np.array_equal(one.numbers, other.numbers)
         and np.array_equal(one.pbc, other.pbc)
-        and np.allclose(one.cell.array, other.cell.array, rtol=0, atol=SAME_PLACE)
+        # Vectors without periodicity say nothing about where atoms are.
+        and np.allclose(one.cell[one.pbc], other.cell[other.pbc], rtol=0, atol=SAME_PLACE)
         and np.allclose(one.positions, other.positions, rtol=0, atol=SAME_PLACE)
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz._files import write_atomic
+from bpttviz.datasets.consistency import SAME_MASS
 from bpttviz.datasets.extxyz import to_extxyz
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import same_structure, settings_of
@@ -39,15 +40,16 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
 
     Raises:
         DataError: the file cannot be read.
-        ValueError: the file holds constraints or masses, no relaxation that may enter the set, or
-            labels of other settings than the folder's; or the folder has another relaxation of
-            this name, or this one with other frames (unless `replace`).
+        ValueError: the file holds constraints or own masses, an ``info`` that cannot be written,
+            no relaxation that may enter the set, or labels of other settings than the folder's; or
+            the folder has another relaxation of this name, or this one with other frames (unless
+            `replace`).
     """
     frames = read_frames(source)
     found = find_problems(frames, at_rest)
     if found:
         raise ValueError(f"{source} cannot enter the set: {'; '.join(found)}")
-    if any(frame.constraints or frame.has("masses") for frame in frames):
+    if any(frame.constraints or _has_own_masses(frame) for frame in frames):
         raise ValueError(f"{source}: constraints and own masses would be lost in packing")
     target = folder / f"{source.name.split('.')[0]}.extxyz.xz"
     for other in sorted(folder.glob("*.extxyz.xz")):
@@ -58,9 +60,18 @@ def pack(source: Path, folder: Path, at_rest: float = AT_REST, replace: bool = F
         elif same_minimum(theirs[-1], frames[-1]):
             for frame in frames:
                 frame.info["group"] = default_group(theirs[0])
-    packed = lzma.compress(to_extxyz(frames).encode(), preset=9 | lzma.PRESET_EXTREME)
-    write_atomic(target, packed)
+    try:
+        text = to_extxyz(frames)
+    except ValueError as error:
+        raise ValueError(f"{source} cannot be packed: {error}") from error
+    write_atomic(target, lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
     return target
+
+
+def _has_own_masses(frame: Atoms) -> bool:
+    """Whether they are other ones than those that are read for the elements."""
+    standard = Atoms(frame.numbers).get_masses()
+    return not np.allclose(frame.get_masses(), standard, rtol=SAME_MASS, atol=0)
 
 
 def _require_same_settings(

@@ -44,10 +44,10 @@ def find_problems(frames: Sequence[Atoms], at_rest: float = AT_REST) -> list[str
     for number, frame in enumerate(frames):
         if len(frame) != len(first) or (frame.numbers != first.numbers).any():
             return [f"frame {number} lists other atoms, or in another order, than the start"]
-        if not np.allclose(frame.cell.array, first.cell.array, atol=1e-6):
-            return [f"frame {number} has another cell than the start"]
         if (frame.pbc != first.pbc).any():
             return [f"frame {number} is periodic in other directions than the start"]
+        if not np.allclose(frame.cell[frame.pbc], first.cell[first.pbc], atol=1e-6):
+            return [f"frame {number} has another cell than the start"]
         if not has_labels(frame):
             return [f"frame {number} comes without energy or forces (by ASE's names)"]
         infinite = not_finite(frame)

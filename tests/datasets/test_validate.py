@@ -258,3 +258,46 @@ def test_the_energy_that_forces_derive_from_is_packed_too(relaxed, tmp_path):
     for frame in read_frames(pack(tmp_path / "copper.extxyz", tmp_path)):
         energy, free = frame.get_potential_energy(), frame.calc.results["free_energy"]
         assert free == pytest.approx(energy - 0.25, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"settings": "one\ntwo"}, r"info\['settings'\] is 'one.ntwo'; write it in one line"),
+        ({"settings": 'PAW "hard"'}, "without quotes"),
+        ({"place": "C:\\data\\"}, "without quotes and backslashes"),
+        ({"my key": 1}, "has the key 'my key'; keys are letters, digits and _ only"),
+        ({"Lattice": 1.0}, "has the key 'Lattice', which says something else in the file"),
+        ({"free_energy": 1.0}, "has the key 'free_energy'"),
+    ],
+)
+def test_packing_refuses_what_the_file_would_say_otherwise(relaxed, tmp_path, info, message):
+    frames = copied(relaxed)
+    for frame in frames:
+        frame.info |= info
+    ase.io.write(tmp_path / "copper.traj", frames)
+    with pytest.raises(ValueError, match=f"copper.traj cannot be packed: .*{message}"):
+        pack(tmp_path / "copper.traj", tmp_path / "set")
+    assert not list(tmp_path.glob("**/*.xz"))
+
+
+def test_packing_keeps_out_own_masses_only(relaxed, tmp_path):
+    """What is exported states the masses that every element has."""
+    frames = copied(relaxed)
+    for frame in frames:
+        frame.set_masses(frame.get_masses())
+    ase.io.write(tmp_path / "copper.traj", frames)
+    assert pack(tmp_path / "copper.traj", tmp_path).exists()
+    for frame in frames:
+        frame.set_masses(65.0 * np.ones(len(frame)))
+    ase.io.write(tmp_path / "heavy.traj", frames)
+    with pytest.raises(ValueError, match="own masses would be lost"):
+        pack(tmp_path / "heavy.traj", tmp_path)
+
+
+def test_the_box_around_a_molecule_is_no_problem(relaxed):
+    frames = copied(relaxed)
+    for number, frame in enumerate(frames):
+        frame.pbc = False
+        frame.set_cell([20 + number] * 3)
+    assert find_problems(frames) == []
