@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 
 import ase.io
@@ -133,13 +134,20 @@ def _warn_if_it_says(sentence: str, path: Path, source: Path) -> None:
 
 def _require_whole_atoms(path: Path, frame: Atoms) -> None:
     """CIF readers put the most frequent element on a site that several share."""
-    for site, occupants in frame.info.get("occupancy", {}).items():
+    occupancy = frame.info.get("occupancy")
+    for site, occupants in occupancy.items() if isinstance(occupancy, Mapping) else ():
+        if not isinstance(occupants, Mapping) or not _are_shares(occupants.values()):
+            continue  # somebody's own, under the name that CIF readers use
         if len(occupants) > 1 or abs(sum(occupants.values()) - 1) > 1e-6:
             shown = ", ".join(f"{element} {share:g}" for element, share in occupants.items())
             raise DataError(
                 f"{path} has partly occupied sites (site {site}: {shown}); a relaxation is of "
                 "whole atoms: give an ordered structure, a supercell for instance"
             )
+
+
+def _are_shares(values: Iterable[object]) -> bool:
+    return all(isinstance(value, Real) for value in values)
 
 
 def _settle_constraints(path: Path, frame: Atoms) -> None:

@@ -76,7 +76,11 @@ def labelled_frames(
         require_same_atoms(f"{name}, frame {number}", first, Contents.of_atoms(frame))
     found = [labels_of(frame) for frame in frames]
     chosen = [number for number, labels in enumerate(found) if labels.forces is not None]
-    settings = {settings_of(f) for n, f in enumerate(frames) if "settings" in f.info or n in chosen}
+    settings = {
+        settings_of(f)
+        for n, f in enumerate(frames)
+        if f.info.get("settings") is not None or n in chosen
+    }
     if len(settings) > 1:
         raise DataError(
             f"{name}: its frames have different settings ({'; '.join(sorted(settings))}), so that "

@@ -17,9 +17,15 @@ def default_group(start: Atoms) -> str:
     same end have the same composition, so the latter divides no such pair.
     """
     for key in ("group", "defect"):
-        if key in start.info:
+        if start.info.get(key) is not None:
             return str(start.info[key])
     return start.get_chemical_formula("hill")
+
+
+def family_of(start: Atoms) -> str:
+    """What kind a relaxation is, as ``info["family"]`` says; "" where it does not."""
+    found = start.info.get("family")
+    return "" if found is None else str(found)
 
 
 def group_of(start: Atoms, group: object) -> str:

@@ -19,10 +19,14 @@ def unique_names(files: list[Path]) -> list[str]:
     Raises:
         ValueError: a file is listed twice.
     """
-    whole = [Path(os.path.realpath(file)) for file in files]  # a link in a circle stays as it is
-    twice = [file for number, file in enumerate(whole) if file in whole[:number]]
-    if twice:
-        raise ValueError(f"{twice[0]} is listed twice")
+    met: set[str] = set()
+    for file in files:
+        there = os.path.realpath(file)  # a link in a circle stays as it is
+        if there in met:
+            raise ValueError(f"{there} is listed twice")
+        met.add(there)
+    # A link's own name: what it leads to may be called after its content, in a store of files.
+    whole = [Path(os.path.abspath(file)) for file in files]
     deepest = max((len(file.parts) for file in whole), default=0)
     for own in (lambda file: file.name.split(".")[0], lambda file: file.name):
         last = [_small(own(file)) for file in whole]

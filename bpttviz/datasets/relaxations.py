@@ -7,8 +7,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import SupportsIndex, overload
+from typing import Any, overload
 
+import numpy as np
 import torch
 from ase import Atoms
 from torch import Tensor
@@ -23,7 +24,7 @@ from bpttviz.datasets.consistency import (
     require_same_atoms,
 )
 from bpttviz.datasets.from_ase import as_frames, attach_labels, fixed_alike, labelled_frames
-from bpttviz.datasets.groups import deal, default_group, group_of
+from bpttviz.datasets.groups import deal, default_group, family_of, group_of
 from bpttviz.datasets.names import clean_name, require_clean
 from bpttviz.distances import displacements
 from bpttviz.provenance import fingerprint_structures, fingerprint_tensors
@@ -202,7 +203,7 @@ class ReferenceRelaxation:
             start=start,
             end=end,
             trajectory=None if found is None else ReferenceTrajectory(*found),
-            family=clean_name(str(atoms[0].info.get("family") or "")),
+            family=clean_name(family_of(atoms[0])),
         )
 
     def to_ase(self) -> list[Atoms]:
@@ -274,12 +275,12 @@ class RelaxationDataset(Sequence):
         return iter(self.references)
 
     @overload
-    def __getitem__(self, key: SupportsIndex | str) -> ReferenceRelaxation: ...
+    def __getitem__(self, key: int | np.integer | str) -> ReferenceRelaxation: ...
     @overload
-    def __getitem__(self, key: slice | Iterable[SupportsIndex | str]) -> RelaxationDataset: ...
     def __getitem__(
-        self, key: SupportsIndex | str | slice | Iterable[SupportsIndex | str]
-    ) -> ReferenceRelaxation | RelaxationDataset:
+        self, key: slice | list | tuple | range | np.ndarray | Tensor
+    ) -> RelaxationDataset: ...
+    def __getitem__(self, key: Any) -> ReferenceRelaxation | RelaxationDataset:
         plain = key.tolist() if hasattr(key, "tolist") else key  # NumPy's arrays, and tensors
         if isinstance(plain, str):
             return self.references[self._place(plain)]

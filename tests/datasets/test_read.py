@@ -12,7 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from outcars import outcar, poscar
@@ -20,7 +20,7 @@ from pymatgen.core import Lattice, Structure
 
 import bpttviz as bv
 from bpttviz.datasets import compression
-from bpttviz.datasets.extxyz import read_packed
+from bpttviz.datasets.extxyz import read_packed, read_unlabelled
 from bpttviz.datasets.names import clean_name, unique_names
 from bpttviz.datasets.read import as_relaxations, read_frames
 from bpttviz.datasets.validate import permuted_atoms
@@ -657,3 +657,77 @@ def test_a_batch_of_frames_is_the_frames():
 def test_a_trajectory_of_shapes_that_do_not_fit_is_refused(shapes):
     with pytest.raises(ValueError, match="positions"):
         bv.datasets.relaxations.ReferenceTrajectory(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_a_link_gives_its_own_name(tmp_path):
+    """Stores of files name them after their content, and links say what they are."""
+    blob, link = tmp_path / "5f3a.extxyz", tmp_path / "vacancy.extxyz"
+    ase.io.write(blob, frames(2))
+    link.symlink_to(blob)
+    assert bv.read_relaxations(link).names == ["vacancy"]
+    assert unique_names([tmp_path / "x" / ".." / "vacancy.extxyz"]) == ["vacancy"]
+    with pytest.raises(ValueError, match="5f3a.extxyz is listed twice"):
+        bv.read_relaxations([link, blob])
+
+
+@pytest.mark.parametrize("said", [1.0, "half", {"site": 0.5}, {"0": {"Si": "all"}}, [0.5, 0.5]])
+def test_an_occupancy_that_is_not_a_cifs_is_somebodys_own(said, tmp_path):
+    start, end = frames(2)
+    start.info["occupancy"] = said
+    ase.io.write(tmp_path / "occupied.traj", [start, end])
+    assert bv.read_relaxations(tmp_path / "occupied.traj").names == ["occupied"]
+
+
+def test_a_molecule_may_get_a_box_on_the_way():
+    start = molecule("H2O")
+    end = start.copy()
+    end.positions[1, 2] += 0.02
+    end.set_cell([10, 10, 10])
+    assert len(bv.ReferenceRelaxation.from_ase("water", [start, end]).start) == 1
+    end.pbc = start.pbc = (True, False, False)
+    start.set_cell([9, 9, 9])
+    with pytest.raises(bv.StructureError, match="the cell changes"):
+        bv.ReferenceRelaxation.from_ase("water", [start, end])
+
+
+def test_masses_may_lose_digits_on_the_way():
+    start, end = frames(2)
+    end.set_masses(start.get_masses() * 1.00005)
+    assert not np.array_equal(start.get_masses(), end.get_masses())
+    bv.ReferenceRelaxation.from_ase("a", [start, end])
+    end.set_masses(start.get_masses() * 1.01)
+    with pytest.raises(bv.StructureError, match="atom 0 has mass"):
+        bv.ReferenceRelaxation.from_ase("a", [start, end])
+
+
+def test_what_info_leaves_empty_is_not_said():
+    made = labelled()
+    for frame in made:
+        frame.info |= {"group": None, "defect": None, "settings": None, "family": None}
+    made[1].info["settings"] = "not stated"
+    reference = bv.ReferenceRelaxation.from_ase("a", made)
+    assert (reference.group, reference.family) == ("Si8", "Si8")
+    made[0].info["defect"] = "vacancy:P"
+    assert bv.ReferenceRelaxation.from_ase("a", made).group == "vacancy:P"
+
+
+def test_complex_numbers_are_no_labels():
+    made = labelled(energy="dft_energy", forces="dft_forces")
+    for frame in made:
+        frame.info["dft_energy"] += 1j
+        frame.arrays["dft_forces"] = frame.arrays["dft_forces"] + 1j
+    with pytest.warns(UserWarning, match="not taken for labels: 'dft_forces'"):
+        assert bv.ReferenceRelaxation.from_ase("a", made).trajectory is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"not xz", lzma.compress(b"1\n" * 9000)[:60], lzma.compress(b"\xff\xfe")]
+)
+@pytest.mark.parametrize("reader", [read_packed, read_unlabelled])
+def test_a_damaged_file_of_a_shipped_set_is_named(reader, content, tmp_path):
+    path = tmp_path / "broken.extxyz.xz"
+    path.write_bytes(content)
+    with pytest.raises(bv.DataError, match=r"broken.extxyz.xz (is no packed|holds no unlabelled)"):
+        reader(path)
+    with pytest.raises(bv.DataError, match=r"gone.extxyz.xz (is no packed|holds no unlabelled)"):
+        reader(tmp_path / "gone.extxyz.xz")
