@@ -75,11 +75,16 @@ class Potential(nn.Module, ABC):
             ValueError: energy or forces of another shape came back.
         """
         prediction = super().__call__(_require_structures(structures))
-        energy, forces = prediction
         source = f"{type(self).__name__}.forward()"
+        if not isinstance(prediction, tuple) or len(prediction) != 2:
+            raise TypeError(
+                f"{source} returned a {type(prediction).__name__}; return a Prediction(energy, "
+                "forces), or define energy() alone and let the base class take the forces"
+            )
+        energy, forces = prediction
         require_shape(energy, (len(structures),), source, "energies")
         require_shape(forces, tuple(structures.positions.shape), source, "forces")
-        return prediction
+        return Prediction(energy, forces)
 
     def energy(self, structures: Structures) -> Tensor:
         """Total energy (B,) in eV, differentiable in positions and parameters.
@@ -223,7 +228,9 @@ def require_shape(value: object, shape: tuple[int, ...], source: str, what: str)
         )
     if tuple(value.shape) != shape:
         raise ValueError(
-            f"{source} returned {what} of shape {tuple(value.shape)}; expected {shape}"
+            f"{source} returned {what} of shape {tuple(value.shape)}; expected {shape} (energies: "
+            "one a structure; forces: three an atom); sum atoms by structures.structure_index, and "
+            "do not keep a last axis of length one"
         )
     return value
 

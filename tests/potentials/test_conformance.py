@@ -20,7 +20,7 @@ BROKEN = {
     "energy of shape (B, 1)": (
         lambda: unsound.Spoiled(lambda p, e, f: Prediction(e[:, None], f)),
         FINITE,
-        r"energy has shape \(2, 1\) where \(2,\) was expected.*sum atoms by",
+        r"returned energies of shape \(2, 1\); expected \(2,\).*sum atoms by",
     ),
     "float32 results": (
         lambda: unsound.Spoiled(lambda p, e, f: Prediction(e, f.float())),
@@ -35,7 +35,12 @@ BROKEN = {
     "no tensors": (
         lambda: unsound.Spoiled(lambda p, e, f: Prediction(None, f)),
         FINITE,
-        "gave no tensor of energy; return a Prediction",
+        "returned a NoneType where a tensor of energies was expected",
+    ),
+    "forces alone": (
+        lambda: unsound.Spoiled(lambda p, e, f: f),
+        FINITE,
+        r"returned a Tensor; return a Prediction\(energy, forces\), or define energy\(\) alone",
     ),
     "writes into positions": (
         lambda: unsound.Spoiled(unsound.untouched, unsound.wraps),

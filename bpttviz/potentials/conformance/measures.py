@@ -37,20 +37,7 @@ def output(context: CheckContext) -> float:
     """Number of values of energy and forces that are not finite."""
     structures = context.structures
     prediction = context.at(structures.positions)
-    expected = {"energy": (len(structures),), "forces": tuple(structures.positions.shape)}
-    for name, shape in expected.items():
-        value = getattr(prediction, name, None)
-        if not isinstance(value, Tensor):
-            raise CheckFailed(
-                f"forward() gave no tensor of {name}; return a Prediction(energy, forces), or "
-                "define energy() alone and let the base class take the forces"
-            )
-        if tuple(value.shape) != shape:
-            raise CheckFailed(
-                f"{name} has shape {tuple(value.shape)} where {shape} was expected (energy: one a "
-                "structure; forces: three an atom); sum atoms by structures.structure_index, and "
-                "do not keep a last axis of length one"
-            )
+    for name, value in prediction._asdict().items():  # of which the base class knows the shapes
         if value.dtype != structures.dtype:
             raise CheckFailed(
                 f"{name} is {value.dtype} while positions are {structures.dtype}; convert results "
