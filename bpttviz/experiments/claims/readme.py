@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bpttviz._files import write_atomic
-from bpttviz.experiments.ablation import ENDS as AT_REST
-from bpttviz.experiments.ablation import FORCES as OF_FORCES
-from bpttviz.experiments.ablation import stored_ablation
 from bpttviz.experiments.claims.committed import committed_rows
 from bpttviz.experiments.claims.ends import RECIPE_NAMES
 from bpttviz.experiments.claims.evidence import ENDS, FORCES, Evidence
 from bpttviz.experiments.claims.trials import REPLAYED
 from bpttviz.experiments.methods import BOTH_ENDS
 from bpttviz.experiments.protocol import BPTT
-from bpttviz.experiments.variants import PAPER, WHOLE
 
 HEAD = "| learned from | held out | ΔQ at rest | force error |\n|---|---|---|---|\n"
 FOLDS = 5
@@ -45,16 +41,15 @@ def _by_folds(question: str, count: int) -> str:
     return f"{count}, {NUMBERS[folds]} fold{'s' * (folds > 1)}"
 
 
-PAPERS = Line(
-    "far starts, the paper's way", RECIPE_NAMES[BPTT],
-    lambda question: question.endswith(" folds"), _by_folds,
-)  # fmt: skip
 LINES = (
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
         lambda question: question.endswith(" folds"), _by_folds,
     ),
-    PAPERS,
+    Line(
+        "far starts, the paper's way", RECIPE_NAMES[BPTT],
+        lambda question: question.endswith(" folds"), _by_folds,
+    ),
     Line(
         "both ends, `bv.Recipe`", RECIPE_NAMES[BOTH_ENDS],
         lambda question: question.startswith("test part"), lambda _, count: f"{count}, new kinds",
@@ -69,20 +64,7 @@ LINES = (
 def results_table(rows: Sequence[Evidence]) -> str:
     """CHGNet's results on silicon as Markdown."""
     known = [row for row in rows if (row.data, row.potential) == ("si-defects", "chgnet")]
-    return HEAD + "".join(
-        _written(line, known) + (_recipe_on_the_same() if line is PAPERS else "") for line in LINES
-    )
-
-
-def _recipe_on_the_same() -> str:
-    """The recipe on the structures that the paper's way was measured on."""
-    found = stored_ablation()
-    recipe, paper = (
-        next(one for one in found.measured if one.name == which.name) for which in (WHOLE, PAPER)
-    )
-    same = replace(recipe, names=frozenset(paper.structures))
-    changes = " | ".join(found.change(same, column) for column in (AT_REST, OF_FORCES))
-    return f"| both ends, `bv.Recipe` | these {len(same.structures)} | {changes} |\n"
+    return HEAD + "".join(_written(line, known) for line in LINES)
 
 
 def _written(line: Line, rows: Sequence[Evidence]) -> str:
