@@ -165,13 +165,13 @@ class Report:
             KeyError: no such column, or a structure that was not measured with this potential.
             TypeError: no names.
         """
-        if text("column", name) not in StructureResult.__dataclass_fields__:
-            raise KeyError(
-                f"no column {name!r}; there are {', '.join(StructureResult.__dataclass_fields__)}"
-            )
         return self._values(name, potential, self.structures)
 
     def _values(self, column: str, potential: str, names: Sequence[str]) -> np.ndarray:
+        if text("column", column) not in StructureResult.__dataclass_fields__:
+            raise KeyError(
+                f"no column {column!r}; there are {', '.join(StructureResult.__dataclass_fields__)}"
+            )
         return np.array([getattr(self.row(potential, name), column) for name in names])
 
     def relaxation(self, potential: str, structure: int | str) -> Relaxation:
