@@ -20,7 +20,7 @@ def plot_front(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
 
     A variant's mark is its last weights, in a cross of two 95 % intervals. Where its blends were
     measured, a line leads there from the pretrained potential at (0, 0), with every α. The Pareto
-    front, dashed, joins what nothing else beats in both.
+    front, dashed, joins what nothing else beats in both, where that is more than one.
 
     Args:
         rows: what `Ablation.front` returns: ``variant``, ``alpha``, ``n``, and for ``dq_rest`` and
@@ -64,7 +64,8 @@ def plot_front(rows: Sequence[Mapping[str, Any]]) -> AccessibleFigure:
     best = unbeaten(
         [(0.0, 0.0), *zip(_percent(given, ACROSS)[0], _percent(given, DOWN)[0], strict=True)]
     )
-    axes.plot(*zip(*best, strict=True), "--", color=TEXT, linewidth=1, label="Pareto front")
+    if len(best) > 1:
+        axes.plot(*zip(*best, strict=True), "--", color=TEXT, linewidth=1, label="Pareto front")
     axes.set_title(f"{given[0]['n']} held-out structures", loc="left", fontsize=10)
     axes.set_xlabel("force error, change / %")
     axes.set_ylabel("ΔQ at rest, change / %")

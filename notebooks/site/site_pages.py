@@ -161,9 +161,10 @@ def ablation(folder: Path) -> str:
         figure = plot_dose(curves[0])
         (folder / "curve.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/curve.png)\n"
-    figure = plot_front(bv.stored_ablation().front())
-    (folder / "front.png").write_bytes(figure.png())
-    section += f"\n![{figure.alt_text}](results/front.png)\n"
+    for name, widest in {"front": False, "front-widest": True}.items():
+        figure = plot_front(bv.stored_ablation().front(widest))
+        (folder / f"{name}.png").write_bytes(figure.png())
+        section += f"\n![{figure.alt_text}](results/{name}.png)\n"
     return raised(section)
 
 
