@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bpttviz._files import write_atomic
 from bpttviz._tensor_checks import require_device, require_dtype, require_dtype_named
+from bpttviz.geometry import segment_mean
 from bpttviz.potentials.base import Potential
 from bpttviz.potentials.neighbors import neighbours
 from bpttviz.potentials.pretrained.checkpoints import DownloadError, read_checkpoint
@@ -137,8 +138,9 @@ class MACE(Potential):
         head = self.architecture["heads"].index(self.head)
         # About each structure's middle: float32 resolves less the further from the origin.
         places = structures.positions.detach()
-        sums = places.new_zeros(len(structures), 3).index_add(0, structures.structure_index, places)
-        middles = (sums / sizes[:, None])[structures.structure_index]  # (N, 3) Å
+        evenly = torch.ones_like(places[:, 0])
+        middles = segment_mean(places, evenly, structures.structure_index, len(structures))
+        middles = middles[structures.structure_index]  # (N, 3) Å
         data = {
             "positions": (structures.positions - middles).to(self.dtype),  # (N, 3) Å
             "node_attrs": one_hot.to(self.dtype),  # (N, elements)
