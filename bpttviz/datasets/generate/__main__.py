@@ -43,7 +43,7 @@ FROM_FILES = {"continue": continue_from, "restart": restart_from}
 
 HELPS = {
     "si-defects": "point defects in 64-site silicon",
-    "crystals": "small crystals, elements and binaries",
+    "crystals": "small crystals of one to three elements",
     "continue": "take relaxations with the same settings on to 0.01 eV/Å, appending their frames",
     "restart": "relax again from the ends of finished relaxations, with settings of their own",
 }
