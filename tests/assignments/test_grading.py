@@ -16,8 +16,21 @@ import pytest
 from submissions import MISTAKES, a_class, mistaken, with_cell
 
 from bpttviz.cli.main import main
-from bpttviz.teaching.assignments.grade import Limits, grade_folder, grade_one
-from bpttviz.teaching.assignments.gradebook import GRADED, Grade, look_at, table, write_grades
+from bpttviz.teaching.assignments.grade import (
+    Limits,
+    _graded_before,
+    _Job,
+    grade_folder,
+    grade_one,
+)
+from bpttviz.teaching.assignments.gradebook import (
+    GRADED,
+    Grade,
+    as_csv,
+    look_at,
+    table_rows,
+    write_grades,
+)
 from bpttviz.teaching.assignments.isolation import may_be_covered
 from bpttviz.teaching.assignments.seeds import SEED_FILE, instructor_seed
 from bpttviz.teaching.assignments.submissions import (
@@ -168,8 +181,59 @@ def test_a_broken_submission_has_a_row_and_ends_no_other(made, tmp_path):
     assert found["spies"].unusual == ("instructor_seed", "_solution", "import pathlib")
     assert found["kills"].unusual == ("import os",)
     # the same again runs nothing anew but what was not graded
-    again = grade_folder(folder, archive, tmp_path / "out", Limits(seconds=1))
+    again = grade_folder(folder, archive, tmp_path / "out", Limits(seconds=1), say=told.append)
     assert {g.submission for g in again if g.seconds > 0 and g.status != GRADED} == {"kills"}
+    assert any("loop: graded, 20 points, as before" in line for line in told)
+
+
+@pytest.mark.slow
+def test_an_endless_function_costs_its_own_question(made, tmp_path):
+    (tmp_path / "in").mkdir()
+    solution = made / "A1" / "instructor" / "A1_solution.ipynb"
+    endless = [("return x + eta * -k * (x - s)", "while True:\n        pass")]
+    mistaken(solution, endless, tmp_path / "in" / "ana.ipynb")
+    archive = made / "A1" / "instructor" / "autograder.zip"
+    (found,) = grade_folder(tmp_path / "in", archive, tmp_path / "out", Limits(seconds=90))
+    assert (found.status, found.questions["q1"][0], found.points) == (GRADED, 0, 18), found
+    assert found.out_of_time
+    assert any("it does not end" in remark for remark in found.remarks)
+    # with more time it might, so it is tried again
+    (one,), _ = find_submissions(tmp_path / "in")
+    kept = tmp_path / "out" / "results"
+    for seconds, before in ((89, found), (91, None)):
+        job = _Job(archive.read_bytes(), kept, Limits(seconds), (), tmp_path)
+        assert _graded_before(one, job) == before
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_named(made, tmp_path):
+    (tmp_path / "in").mkdir()
+    notebook = nbformat.read(made / "A1" / "instructor" / "A1_solution.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("def end(", "def ende(")
+        if "def backward(" in cell.source:
+            cell.source = "def backward(df_dx, df_dtheta, eta, last):\n    ..."
+    nbformat.write(notebook, tmp_path / "in" / "ana.ipynb")
+    archive = made / "A1" / "instructor" / "autograder.zip"
+    (found,) = grade_folder(tmp_path / "in", archive, tmp_path / "out")
+    said = "\n".join(found.remarks)
+    assert "there is no `end` in the notebook" in said
+    assert "`backward` not answered" in said
+
+
+def test_another_assignments_autograder_and_what_is_none_are_refused(made, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.ipynb").write_text("no notebook")
+    one, other = (made / name / "instructor" / "autograder.zip" for name in ("A1", "A2"))
+    grade_folder(tmp_path / "in", one, tmp_path / "out")
+    table = (tmp_path / "out" / "grades.csv").read_bytes()
+    with pytest.raises(ValueError, match=r"other settings \(assignment: saved 'A1', now 'A2'"):
+        grade_folder(tmp_path / "in", other, tmp_path / "out")
+    for none in (made / "A1" / "instructor" / "A1_solution.ipynb", tmp_path / "empty.zip"):
+        zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+        with pytest.raises(ValueError, match=f"{none.name} is no autograder"):
+            grade_folder(tmp_path / "in", none, tmp_path / "out")
+    assert (tmp_path / "out" / "grades.csv").read_bytes() == table
 
 
 @pytest.mark.slow
@@ -240,6 +304,53 @@ def test_names_differ_and_archives_are_opened(tmp_path):
     assert [file.name for file in others] == ["essay.pdf"]
 
 
+def test_odd_names_and_damaged_archives_are_rows(tmp_path):
+    notebook = '{"cells": [], "nbformat": 4}'
+    (tmp_path / "A1.ipynb.txt").write_text(notebook)
+    (tmp_path / "no ending").write_text(notebook)
+    (tmp_path / "list.json").write_text('{"names": []}')
+    (tmp_path / ".ipynb").write_text(notebook)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.ipynb")).write_text(notebook)
+    with zipfile.ZipFile(tmp_path / "half.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bad.ipynb", notebook * 200)
+        archive.writestr("good.ipynb", notebook)
+    damaged = bytearray((tmp_path / "half.zip").read_bytes())
+    damaged[40:60] = b"\xff" * 20  # compressed bytes of the first
+    (tmp_path / "half.zip").write_bytes(damaged)
+    found, others = find_submissions(tmp_path)
+    problems = {one.name: one.problem for one in found}
+    expected = {".ipynb", "A1.ipynb", "no ending", "M�ller", "half__bad", "half__good"}
+    assert set(problems) == expected
+    assert problems.pop("half__bad").startswith("it cannot be unpacked from its archive")
+    assert not any(problems.values())
+    assert [file.name for file in others] == ["list.json"]
+
+
+def test_a_folder_is_asked_for(tmp_path):
+    (tmp_path / "a.ipynb").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"a\.ipynb: a file, and a folder is asked for"):
+        find_submissions(tmp_path / "a.ipynb")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        find_submissions(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_words_are_found_with_and_without_their_tags(tagged):
+    words = nbformat.v4.new_markdown_cell("Because.")
+    words.metadata["tags"] = ["otter_answer_cell"] if tagged else []
+    cells = [
+        nbformat.v4.new_markdown_cell("A text of the course."),
+        nbformat.v4.new_code_cell("1"),
+        nbformat.v4.new_markdown_cell("<!-- BEGIN QUESTION -->\n\n### In words"),
+        words,
+        nbformat.v4.new_markdown_cell("<!-- END QUESTION -->"),
+        nbformat.v4.new_markdown_cell("The end."),
+    ]
+    text = nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+    found = prepare(text.encode(), "A1").words
+    assert found == (("Because.",) if tagged else ("### In words", "Because."))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -279,8 +390,8 @@ def test_copies_and_unusual_code_are_to_be_looked_at():
 
 def test_what_was_not_graded_has_no_points_in_the_table():
     of = {"q1": (2.0, 2.0), "q2": (0.0, 3.0)}
-    written = table([Grade("Žofie", GRADED, questions=of), Grade("ben", "crashed", "it ended")])
-    rows = list(csv.reader(written.splitlines()))
+    grades = [Grade("Žofie", GRADED, questions=of), Grade("ben", "crashed", "it ended")]
+    rows = list(csv.reader(as_csv(*table_rows(grades)).splitlines()))
     assert rows[0][:5] == ["submission", "status", "points (of 5)", "q1 (of 2)", "q2 (of 3)"]
     assert rows[1][:5] == ["Žofie", "graded", "2", "2", "0"]
     assert rows[2][:5] == ["ben", "crashed", "", "", ""]
@@ -310,7 +421,59 @@ def test_points_for_words_are_kept_when_the_table_is_written_again(tmp_path, sep
     with_points(tmp_path, {"Žofie": "3.5", "'-ben": "2,5"}, separator, encoding)
     write_grades(tmp_path, [*grades, Grade("late", GRADED)])
     assert points_in(tmp_path) == {"Žofie": "3.5", "'-ben": "2,5", "late": ""}
-    assert len(list(tmp_path.iterdir())) == 1
+    assert {place.name for place in tmp_path.iterdir()} == {"grades.csv", "results"}
+
+
+def edited(out, name, **cells):
+    """An instructor changes cells of a row, and a spreadsheet saves the table."""
+    file = out / "grades.csv"
+    heads, *rows = csv.reader(file.read_text(encoding="utf-8-sig").splitlines())
+    for row in rows:
+        if row[0] == name:
+            for head, cell in cells.items():
+                row[next(i for i, found in enumerate(heads) if found.startswith(head))] = cell
+    file.write_text(as_csv(heads, rows))
+
+
+def row_of(out, name):
+    rows = csv.DictReader((out / "grades.csv").read_text(encoding="utf-8-sig").splitlines())
+    return next(row for row in rows if row["submission"] == name)
+
+
+def test_a_correction_stays_until_what_it_corrects_is_computed_anew(tmp_path):
+    ana = Grade("ana", GRADED, questions={"q1": (0.0, 4.0)}, remarks=("q1: not the end",))
+    write_grades(tmp_path, [ana])
+    edited(tmp_path, "ana", q1="2", points="2,0", reason="half right")
+    told = []
+    for _ in range(2):  # also when it is written again and again
+        write_grades(tmp_path, [ana, Grade("ben", GRADED)], told.append)
+        row = row_of(tmp_path, "ana")
+        assert (row["q1 (of 4)"], row["points (of 4)"], row["reason"]) == ("2", "2,0", "half right")
+    assert told == []
+    better = Grade("ana", GRADED, questions={"q1": (4.0, 4.0)})
+    write_grades(tmp_path, [better], told.append)
+    assert row_of(tmp_path, "ana")["q1 (of 4)"] == "4"
+    assert "your corrections of ana, points (of 4); ana, q1 (of 4); ana, reason" in told[0]
+    assert "half right" in (tmp_path / "grades_before_1.csv").read_text()
+
+
+def test_points_for_words_that_have_changed_are_told(tmp_path):
+    write_grades(tmp_path, [Grade("ana", GRADED, words=("Because.",))])
+    edited(tmp_path, "ana", **{"points for words": "3"})
+    told = []
+    write_grades(tmp_path, [Grade("ana", GRADED, words=("Because.\n",))], told.append)
+    assert told == []
+    write_grades(tmp_path, [Grade("ana", GRADED, words=("",))], told.append)
+    assert told == ["ana has other words than those you gave 3 for: look again"]
+    assert points_in(tmp_path) == {"ana": "3"}
+
+
+def test_a_number_that_lost_its_zeros_is_still_the_student(tmp_path):
+    write_grades(tmp_path, [Grade("00123", GRADED)])
+    edited(tmp_path, "00123", submission="123", **{"points for words": "3"})
+    told = []
+    write_grades(tmp_path, [Grade("00123", GRADED)], told.append)
+    assert (points_in(tmp_path), told) == ({"00123": "3"}, [])
 
 
 def test_long_words_are_no_reason_not_to_read_the_table(tmp_path):
@@ -352,7 +515,8 @@ def test_what_the_new_table_has_no_place_for_stays_in_the_one_of_before(tmp_path
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "@a", "-2+3+cmd|' /C calc'!A0", "\t=1", "\r=1", "-a"])
 def test_no_cell_is_a_formula(cell):
-    rows = list(csv.reader(io.StringIO(table([Grade(cell, GRADED, cell, words=(cell,))]))))
+    written = as_csv(*table_rows([Grade(cell, GRADED, cell, words=(cell,))]))
+    rows = list(csv.reader(io.StringIO(written)))
     assert rows[1][0] == rows[1][4] == rows[1][6] == "'" + cell.replace("\r", "\n")
 
 

@@ -284,6 +284,51 @@ def test_what_agrees_with_everything_is_no_answer(name, key, graded):
     assert len(failures(name, key, answers)) == len(hidden_tests(name, key))
 
 
+@pytest.mark.parametrize(("name", "key"), EVERYTHING)
+def test_what_is_empty_is_no_answer(name, key, graded):
+    """NumPy finds nothing in it that differs."""
+    for shape in ((0,), (0, 2), (0, 1), (1, 0)):
+        asked = ASKED[name][key].split()
+        answers = dict.fromkeys(asked, lambda *_, shape=shape: np.zeros(shape))
+        assert len(failures(name, key, answers)) == len(hidden_tests(name, key))
+
+
+def test_single_precision_is_told():
+    def step(x, eta, k, s):
+        return np.float32(x + eta * -k * (x - s))
+
+    assert "right to single precision alone" in verdict(a1.check_step, step)
+    assert "single precision" in verdict(a1.check_step, lambda *a: torch.tensor(float(step(*a))))
+
+
+def test_too_few_answers_are_told_as_such():
+    said = verdict(a1.check_end, lambda *_: 1.0)
+    assert said == "this check takes 2 answers (end, largest_step), and got 1"
+
+
+def test_a_tensor_with_a_gradient_is_a_number():
+    def step(x, eta, k, s):
+        return torch.tensor(x + eta * -k * (x - s), dtype=float, requires_grad=True)
+
+    assert verdict(a1.check_step, step) == ""
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, "many"])
+def test_a_table_with_an_entry_that_is_no_number_does_not_pass(value):
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {f"{c}_{w}": [1.0, 2.0] for c in ("dq", "force") for w in ("before", "after")}
+    )
+    found = {"end ratio": 0.9, "force ratio": 1.1, "end p": 0.5, "force p": 0.5}
+    found["conclusion"] = "undecided"
+    assert verdict(a2.check_table, table, found) == ""
+    for entry in ("end ratio", "force p"):
+        said = verdict(a2.check_table, table, found | {entry: value})
+        assert said
+        assert "your code stops" not in said
+
+
 def test_text_is_no_number():
     assert "should give numbers, and gives a str" in verdict(a3.check_estimate, "0.5")
 

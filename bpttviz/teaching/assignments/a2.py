@@ -129,15 +129,16 @@ def check_table(table: Any, found: dict[str, Any]) -> str:
     wanted = ("end ratio", "force ratio", "end p", "force p", "conclusion")
     if not isinstance(found, dict) or set(found) != set(wanted):
         return f"found should have exactly the entries {', '.join(wanted)}"
-    if any(value is ... for value in found.values()):
-        return "some entries are still three dots"
+    if any(value is ... or value is None for value in found.values()):
+        return "some entries are still three dots, or nothing"
     if found["conclusion"] not in VERDICTS:
         return f"the conclusion should be one of {', '.join(VERDICTS)}"
     for kind in ("end", "force"):
-        ratio, p = (float(found[f"{kind} {what}"]) for what in ("ratio", "p"))
+        entries = (f"{kind} {what}" for what in ("ratio", "p"))
+        ratio, p = (float(numbers(f'found["{entry}"]', found[entry])) for entry in entries)
         if not 0 < p <= 1:
             return f"{kind} p = {p:g} is no probability"
-        if ratio <= 0:
+        if not ratio > 0:
             return f"{kind} ratio = {ratio:g}: take exp of the mean logarithm, which is positive"
         column = "dq" if kind == "end" else "force"
         plain = float((table[f"{column}_after"] / table[f"{column}_before"]).mean())

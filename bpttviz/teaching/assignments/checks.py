@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import html
+import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
@@ -30,6 +31,7 @@ Question = Callable[..., str]
 # A question and what a notebook defines, to the right answers that the question builds on.
 Earlier = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
+SINGLE = 1e-5  # relative; what is right in float32 is as near
 NOT_YET = "not answered yet: replace the three dots"
 PASSED = "public checks passed (hidden tests look at more, on numbers of their own)"
 
@@ -103,6 +105,9 @@ def verdict(question: Question, *answers: Any) -> str:
     """What a question says of the answers; "" where they pass."""
     if any(answer is ... or answer is None for answer in answers):
         return NOT_YET
+    asked = list(inspect.signature(question).parameters)
+    if len(answers) < len(asked):
+        return f"this check takes {len(asked)} answers ({', '.join(asked)}), and got {len(answers)}"
     try:
         return question(*map(on_copies, answers))
     except _NoNumbers as error:
@@ -148,11 +153,25 @@ def numbers(name: str, value: Any) -> np.ndarray:
     if value is ... or value is None:
         raise _Unanswered
     try:
-        if np.asarray(value).dtype.kind not in "US":  # numpy would read numbers out of text
-            return np.asarray(value, float)
-    except (TypeError, ValueError):
+        kept = _detached(value)
+        if np.asarray(kept).dtype.kind not in "US":  # numpy would read numbers out of text
+            return np.asarray(kept, float)
+    except (TypeError, ValueError, RuntimeError):
         pass
     raise _NoNumbers(f"{name} should give numbers, and gives {_named(value)}")
+
+
+def _detached(value: Any) -> Any:
+    """A tensor, or several, without the gradient that keeps NumPy from reading them."""
+    if isinstance(value, (list, tuple)):
+        return [_detached(each) for each in value]
+    return value.detach() if hasattr(value, "detach") else value
+
+
+def _is_coarse(value: Any) -> bool:
+    """Whether numbers have fewer digits than the tests look at."""
+    kept = np.asarray(_detached(value))
+    return kept.dtype.kind == "f" and kept.dtype.itemsize < 8
 
 
 def compare(
@@ -181,6 +200,8 @@ def compare(
         return f"{name} gives {_form(given)}, and should give {_form(wanted)}"
     if not np.isfinite(given).all():
         return f"{name} is not finite"
+    if tolerance < SINGLE and _is_coarse(got) and _same(given, wanted, SINGLE):
+        return f"{name} is right to single precision alone: compute it in double (float64)"
     if _same(given, wanted, tolerance):
         return ""
     return f"{name} gives {_brief(given)}, and should give {_brief(wanted)}"

@@ -30,14 +30,15 @@ from typing import Any
 import nbformat
 import psutil
 
-from bpttviz._files import write_atomic
+from bpttviz._files import lock_settings, write_atomic
 from bpttviz.teaching.assignments.build import require_otter
+from bpttviz.teaching.assignments.corrections import read_sheet
 from bpttviz.teaching.assignments.gradebook import (
     GRADED,
+    GRADES,
     UNREADABLE,
     Grade,
     feedback,
-    points_for_words,
     write_grades,
 )
 from bpttviz.teaching.assignments.isolation import may_be_covered
@@ -46,10 +47,11 @@ from bpttviz.teaching.assignments.submissions import (
     UnreadableSubmission,
     find_submissions,
     prepare,
+    printable,
 )
 
 WORKER = ("-m", "bpttviz.teaching.assignments.worker")
-CELLS_THAT_MAY_STALL = 3  # each is interrupted after this part of the time limit
+FOR_CELLS = 1 / 2  # of the time limit; the rest is for the tests
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def grade_folder(
 ) -> list[Grade]:
     """Grade all notebooks of a folder, and write ``out/grades.csv`` and a feedback file for each.
 
-    What was graded before, by the same autograder and unchanged, is not run again. Points for words
-    that the instructor wrote into the table of before are kept.
+    What was graded before, by the same autograder and unchanged, is not run again, unless it ran
+    out of time and has more now. Points for words and corrections that the instructor wrote into
+    the table of before are kept.
 
     Args:
         submissions: a folder; its notebooks, and those of its folders and archives, are
@@ -104,17 +107,19 @@ def grade_folder(
     Raises:
         AssignmentError: otter-grader is not installed.
         FileNotFoundError: no autograder there, or no notebook.
-        ValueError: there is a table of before whose points for words cannot be read.
+        ValueError: the autograder is none, ``out`` holds results of another assignment, or a table
+            of before whose points for words cannot be read.
     """
     require_otter()
     if not autograder.is_file():
         raise FileNotFoundError(f"{autograder}: no autograder; `make assignments` makes it")
     found, others = find_submissions(submissions)
     if others:
-        say(f"left alone, as no notebooks: {', '.join(str(file) for file in others)}")
-    points_for_words(out)  # a table that cannot be read again is no news for after an hour
+        names = ", ".join(printable(str(file)) for file in others)
+        say(f"left alone, as no notebooks: {names}")
+    read_sheet(out / GRADES)  # a table that cannot be read again is no news for after an hour
     kept = out / "results"
-    kept.mkdir(parents=True, exist_ok=True)
+    lock_settings(kept, {"assignment": assignment_name(autograder.read_bytes(), autograder)})
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as rooms:
         covered = (submissions, out, *_instructors_folders(autograder), Path(rooms))
@@ -141,13 +146,16 @@ def _grade_all(
 
     def one(numbered: tuple[int, Submission]) -> Grade:
         number, submission = numbered
+        again = False
         try:
-            grade = _again_or_anew(submission, job)
+            before = _graded_before(submission, job)
+            again = before is not None
+            grade = before or _graded_now(submission, job)
         except Exception as error:  # none is foreseen; one row is wrong then, not the class's run
             grade = Grade(submission.name, "crashed", f"{type(error).__name__}: {error}")
         say(
             f"{number} of {len(found)}: {grade.submission}: {grade.status}, {grade.points:g} "
-            f"points, {grade.seconds:.0f} s"
+            f"points, {'as before' if again else f'{grade.seconds:.0f} s'}"
         )
         return grade
 
@@ -169,19 +177,28 @@ def _instructors_folders(autograder: Path) -> list[Path]:
     return [folder.parent.parent if folder.name == "instructor" else folder]
 
 
-def _again_or_anew(one: Submission, job: _Job) -> Grade:
-    """The grade of before where nothing has changed since."""
+def _graded_before(one: Submission, job: _Job) -> Grade | None:
+    """The grade of before, where nothing has changed since that could change it."""
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or another version's
+        before = json.loads((job.kept / f"{one.name}.json").read_text(encoding="utf-8"))
+        depends, seconds = before.pop("depends"), before.pop("allowed")
+        more_time = before["out_of_time"] and job.limits.seconds > seconds
+        if depends == _depends(one, job) and before["status"] == GRADED and not more_time:
+            return _from_json(before)
+    return None
+
+
+def _graded_now(one: Submission, job: _Job) -> Grade:
     if one.problem:
         return Grade(one.name, UNREADABLE, one.problem)
-    depends = hashlib.sha256(one.content + job.autograder).hexdigest()
-    saved = job.kept / f"{one.name}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or another version's
-        before = json.loads(saved.read_text(encoding="utf-8"))
-        if before.pop("depends") == depends and before["status"] == GRADED:
-            return _from_json(before)
     found = grade_one(one.name, one.content, job.autograder, job.limits, job.covered, job.rooms)
-    write_atomic(saved, json.dumps({**asdict(found), "depends": depends}))
+    about = {"depends": _depends(one, job), "allowed": job.limits.seconds}
+    write_atomic(job.kept / f"{one.name}.json", json.dumps({**asdict(found), **about}))
     return found
+
+
+def _depends(one: Submission, job: _Job) -> str:
+    return hashlib.sha256(one.content + job.autograder).hexdigest()
 
 
 def _from_json(saved: dict[str, Any]) -> Grade:
@@ -234,7 +251,7 @@ def grade_one(
         except (OSError, ValueError):
             reason = "the process that graded it ended without a result"
             return Grade(name, "crashed", reason, **known)
-    known["isolated"] = found["isolated"]
+    known |= {key: found[key] for key in ("isolated", "out_of_time") if key in found}
     if "error" in found:
         return Grade(name, "crashed", found["error"], **known)
     questions = {key: (got, of) for key, (got, of) in sorted(found["questions"].items())}
@@ -242,10 +259,20 @@ def grade_one(
     return Grade(name, GRADED, "", questions, errors, remarks, **known)
 
 
-def assignment_name(autograder: bytes) -> str | None:
-    """Of which assignment an autograder is; None where it does not say."""
-    with zipfile.ZipFile(io.BytesIO(autograder)) as archive:
-        return json.loads(archive.read("otter_config.json")).get("assignment_name")
+def assignment_name(autograder: bytes, file: Path | None = None) -> str | None:
+    """Of which assignment an autograder is; None where it does not say.
+
+    Raises:
+        ValueError: it is no autograder; names the file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(autograder)) as archive:
+            return json.loads(archive.read("otter_config.json")).get("assignment_name")
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{file or 'this'} is no autograder ({error}): name the autograder.zip in the folder "
+            "instructor that `bpttviz assign` made"
+        ) from None
 
 
 def _run(
@@ -258,7 +285,7 @@ def _run(
         "assignment": assignment,
         "result": str(result),
         "gigabytes": limits.gigabytes,
-        "cell_seconds": max(1, int(limits.seconds / CELLS_THAT_MAY_STALL)),
+        "cell_seconds": FOR_CELLS * limits.seconds,
         "covered": [str(folder) for folder in covered if may_be_covered(folder)],
     }
     (home / "settings.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -1,28 +1,36 @@
 """What came of a class: the table that an instructor fills up, and a text for each student.
 
-The table is written anew by every grading. What the instructor has written into its column for
-words is read before, from whatever spreadsheet has saved it since, and kept.
+The table is written anew by every grading. What the instructor has written into it since the last
+one (points for words, corrections) is read before, and kept; so that it can be told from what was
+computed, the table as it was written stays in a second place.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpttviz._files import write_atomic
 from bpttviz.evaluation.tables import guarded, unguarded
+from bpttviz.teaching.assignments.corrections import (
+    FOR_WORDS,
+    NAME,
+    WORDS,
+    Sheet,
+    corrected,
+    read_sheet,
+    same,
+)
 
 GRADED, UNREADABLE = "graded", "unreadable"
 GRADES = "grades.csv"
+WRITTEN = "results/grades_as_written.csv"
 ASIDE = "grades_before_{}.csv"
-NAME, FOR_WORDS = "submission", "points for words"
-BEFORE_POINTS, AFTER_POINTS = (NAME, "status"), (FOR_WORDS, "words", "seconds", "reason", "look at")
+BEFORE_POINTS, AFTER_POINTS = (NAME, "status"), (FOR_WORDS, WORDS, "seconds", "reason", "look at")
 BYTE_ORDER_MARK = "\ufeff"  # without it spreadsheets misread names
-SEPARATORS = ",;\t"  # of spreadsheets, by language
-LONGEST_CELL = 1_000_000_000  # characters; what a student wrote may be long, and was ours to write
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Grade:
         fingerprint: the same for the same code.
         seconds: that it took.
         isolated: whether it had no network, and saw no files or processes of others.
+        out_of_time: whether a cell or a test was ended because it took too long.
     """
 
     submission: str
@@ -54,6 +63,7 @@ class Grade:
     fingerprint: str = ""
     seconds: float = 0.0
     isolated: bool = False
+    out_of_time: bool = False
 
     @property
     def points(self) -> float:
@@ -62,10 +72,11 @@ class Grade:
 
 
 def write_grades(out: Path, grades: Sequence[Grade], say: Callable[[str], None] = print) -> Path:
-    """Write the table, with the points for words of the one that is there.
+    """Write the table, with the points for words and the corrections of the one that is there.
 
     What the new one has no place for (rows of submissions that are gone, columns of the
-    instructor's own) is not lost: the table of before then stays under another name.
+    instructor's own, corrections of what is computed differently now) is not lost: the table of
+    before then stays under another name.
 
     Returns:
         the file.
@@ -73,69 +84,38 @@ def write_grades(out: Path, grades: Sequence[Grade], say: Callable[[str], None] 
     Raises:
         ValueError: the table of before cannot be read.
     """
-    file, given = out / GRADES, points_for_words(out)
-    text = table(grades, given)
-    if file.exists():
-        known = {found.submission for found in grades}
-        gone = [name for name, points in given.items() if points and name not in known]
-        own = [head for head in _rows(file)[0] if head not in AFTER_POINTS and not _ours(head)]
-        if gone or own:
-            aside = _free(out)
-            write_atomic(aside, file.read_bytes())
-            lost = [f"points for the words of {', '.join(gone)}"] if gone else []
-            lost += [f"your columns {', '.join(own)}"] if own else []
-            say(f"not in the new table: {'; '.join(lost)}. The table of before is {aside}")
-    write_atomic(file, BYTE_ORDER_MARK + text)
+    file = out / GRADES
+    before, written = read_sheet(file), read_sheet(out / WRITTEN)
+    heads, computed = table_rows(grades)
+    rows, stale = [], []
+    for row in computed:
+        mine, edited = dict(zip(heads, row, strict=True)), before.row(unguarded(row[0]))
+        points = [head for head in heads if _ours(head) and head not in ("", NAME)]
+        kept, changed = corrected(mine, edited, written.row(unguarded(row[0])), [*points, "reason"])
+        stale += [f"{unguarded(row[0])}, {head}" for head in changed]
+        given = edited.get(FOR_WORDS, "")
+        if given and not same(mine[WORDS], edited.get(WORDS, "")):
+            say(f"{unguarded(row[0])} has other words than those you gave {given} for: look again")
+        theirs = {head: _cell(unguarded(cell)) for head, cell in kept.items()}
+        rows.append(list((mine | theirs | {FOR_WORDS: given}).values()))
+    lost = _lost(before, grades) + ([f"your corrections of {'; '.join(stale)}"] if stale else [])
+    if lost:
+        aside = _free(out)
+        write_atomic(aside, file.read_bytes())
+        say(f"not in the new table: {'; '.join(lost)}. The table of before is {aside}")
+    (out / WRITTEN).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out / WRITTEN, as_csv(heads, computed))
+    write_atomic(file, BYTE_ORDER_MARK + as_csv(heads, rows))
     return file
 
 
-def points_for_words(out: Path) -> dict[str, str]:
-    """What the instructor gave for words: submission → the cell.
-
-    Args:
-        out: a folder of results; where it has no table yet, there are none.
-
-    Raises:
-        ValueError: there is a table, and it cannot be read as one.
-    """
-    if not (out / GRADES).exists():
-        return {}
-    heads, *rows = _rows(out / GRADES)
-    name, points = heads.index(NAME), heads.index(FOR_WORDS)
-    given: dict[str, str] = {}
-    for row in rows:
-        if len(row) <= max(name, points):
-            continue  # a line that a spreadsheet left empty
-        who, gave = unguarded(row[name]), row[points].strip()
-        if given.setdefault(who, gave) != gave:
-            raise ValueError(
-                f"{out / GRADES} has two rows for {who} with different points for words: delete one"
-            )
-    return given
-
-
-def _rows(file: Path) -> list[list[str]]:
-    """The rows of a table, the heads first, whatever spreadsheet saved it.
-
-    Raises:
-        ValueError: it is none of ours.
-    """
-    longest = csv.field_size_limit(LONGEST_CELL)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        for separator in SEPARATORS:
-            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
-            if rows and {NAME, FOR_WORDS} <= set(rows[0]):
-                return rows
-        problem = f"it has no columns {NAME!r} and {FOR_WORDS!r}"
-    except (ValueError, csv.Error) as error:
-        problem = str(error)
-    finally:
-        csv.field_size_limit(longest)
-    raise ValueError(
-        f"{file} is there, and the points for words in it cannot be read ({problem}); it would be "
-        "written over. Save it as CSV in UTF-8 with its first line, or move it away"
-    )
+def _lost(before: Sheet, grades: Sequence[Grade]) -> list[str]:
+    """What the table of before holds of its instructor's that has no place in the new one."""
+    gone = before.without(found.submission for found in grades)
+    gone = [name for name in gone if before.rows[name][FOR_WORDS]]
+    own = [head for head in before.heads if head not in AFTER_POINTS and not _ours(head)]
+    lost = [f"points for the words of {', '.join(gone)}"] if gone else []
+    return lost + ([f"your columns {', '.join(own)}"] if own else [])
 
 
 def _ours(head: str) -> bool:
@@ -151,32 +131,34 @@ def _free(out: Path) -> Path:
     return out / ASIDE.format(number)
 
 
-def table(grades: Sequence[Grade], for_words: Mapping[str, str] | None = None) -> str:
-    """CSV: a row for each submission, a column for each question, one for the points for words.
+def table_rows(grades: Sequence[Grade]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: one for each submission, a column for each question, one for words' points.
 
-    Args:
-        grades: of all submissions.
-        for_words: submission → what the instructor gave for its words; empty where nothing yet.
+    The last is empty, as points for words are the instructor's.
     """
     names = sorted({name for found in grades for name in found.questions})
     possible = {
         name: max(found.questions.get(name, (0.0, 0.0))[1] for found in grades) for name in names
     }
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     heads = [f"{name} (of {possible[name]:g})" for name in names]
     total = f"points (of {sum(possible.values()):g})"
-    writer.writerow([*BEFORE_POINTS, total, *heads, *AFTER_POINTS])
+    rows = []
     for found in grades:
         graded = found.status == GRADED  # what was not has no points, rather than none
         points = [found.points, *(found.questions.get(name, (0.0, 0.0))[0] for name in names)]
         cells = [f"{each:g}" if graded else "" for each in points]
         reason = found.reason or "; ".join((*found.errors, *found.remarks))
         words = "\n\n".join(found.words)
-        given = (for_words or {}).get(found.submission, "")
-        row = [found.submission, found.status, *cells]
-        about = [words, f"{found.seconds:.1f}", reason, look_at(found, grades)]
-        writer.writerow([*map(_cell, row), given, *map(_cell, about)])
+        row = [found.submission, found.status, *cells, ""]
+        rows.append([*map(_cell, (*row, words, f"{found.seconds:.1f}", reason))])
+        rows[-1].append(_cell(look_at(found, grades)))
+    return [*BEFORE_POINTS, total, *heads, *AFTER_POINTS], rows
+
+
+def as_csv(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Comma-separated lines."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heads, *rows])
     return text.getvalue()
 
 

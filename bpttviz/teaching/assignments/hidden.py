@@ -7,6 +7,7 @@ costs once. An answer that never ends, or ends the program, fails its own tests 
 from __future__ import annotations
 
 import builtins
+import inspect
 import pickle
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,11 @@ from IPython import get_ipython
 
 from bpttviz.teaching.assignments.checks import on_copies
 from bpttviz.teaching.assignments.library import earlier_answers
-from bpttviz.teaching.code_errors import line_that_stops
+from bpttviz.teaching.code_errors import line_that_stops, untouched
 
 CARRIED = "counted with the right answers to earlier questions"
 NOT_JUDGED = "not judged: an answer to an earlier question ended the tests"
+NO_END = "it does not end"
 AGAIN = 5  # what did not end gets this part of the time when it is tried again
 WAITS = 4  # times as long may an answer take by the clock, which sleeps and busy machines stretch
 
@@ -69,7 +71,8 @@ def judge(
     for case in cases:
         failed = endless or _failure(case.body, names, seconds)
         endless = failed if isinstance(failed, TooLong) else endless
-        message = "" if failed is None else _why(failed, case.body)
+        message = _missing(case.body, names) if failed else ""
+        message = message or ("" if failed is None else _why(failed, case.body))
         again = seconds / AGAIN if endless else seconds
         if failed and right is None:
             right = _right(assignment, question, names, again)
@@ -125,10 +128,20 @@ def _limited(seconds: float) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _missing(test: Any, names: Mapping[str, Any]) -> str:
+    """What a test asks for and is not there, as where its cell was deleted or renamed."""
+    asked = inspect.signature(test.test_func).parameters
+    gone = [name for name in asked if name not in names]
+    if gone:
+        return f"there is no `{'`, `'.join(gone)}` in the notebook"
+    untried = [name for name in asked if names[name] is ... or untouched(names[name])]
+    return f"`{'`, `'.join(untried)}` not answered" if untried else ""
+
+
 def _why(error: BaseException, test: Any) -> str:
     """Where a student's code stopped. Its error's text is left out: it may hold hidden numbers."""
     if isinstance(error, TooLong):
-        return "it does not end"
+        return NO_END
     line = line_that_stops(error, without=[test.test_func.__code__.co_filename])
     if not line:
         return ""

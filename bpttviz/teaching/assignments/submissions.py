@@ -8,6 +8,7 @@ way. What can be graded is put into one form here; what cannot gets a sentence t
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ import nbformat
 from bpttviz.teaching.assignments.unusual import unusual_code
 
 ANSWER_TAG = "otter_answer_cell"
+# Around a question, in cells of their own: where words are looked for when tags were lost.
+BEGINS, ENDS = "<!-- BEGIN QUESTION -->", "<!-- END QUESTION -->"
 NOTEBOOK, ARCHIVE = ".ipynb", ".zip"
 LARGEST = 200_000_000  # bytes of a notebook; more is an accident, or meant to fill the memory
 LONGEST_NAME = 200  # bytes: file systems allow 255, ends of names included
@@ -71,14 +74,17 @@ def find_submissions(folder: Path) -> tuple[list[Submission], list[Path]]:
     Raises:
         FileNotFoundError: no folder, or none in it.
     """
+    if not folder.is_dir():
+        what = "a file, and a folder is asked for" if folder.exists() else "no such folder"
+        raise FileNotFoundError(f"{folder}: {what}")
     found: dict[str, Submission] = {}
     others = []
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
-        if file.is_dir() or _hidden(place.parts):
+        if file.is_dir() or (_hidden(place.parts) and file.name != NOTEBOOK):
             continue
         suffix = file.suffix.lower()
-        if suffix == NOTEBOOK:
+        if suffix == NOTEBOOK or (suffix != ARCHIVE and _holds_notebook(file)):
             _add(found, _from_file(file, place))
         elif suffix == ARCHIVE:
             for one in _from_archive(file, place):
@@ -95,6 +101,22 @@ def _hidden(parts: tuple[str, ...]) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
+def _holds_notebook(file: Path) -> bool:
+    """Whether a file is a notebook, whatever its name ends with: mail programs add ".txt"."""
+    try:
+        with file.open("rb") as opened:
+            if not opened.read(100).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                return False
+        return file.stat().st_size <= LARGEST and "cells" in json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def printable(name: str) -> str:
+    """A file's name without bytes that are no text, as other systems' archives leave them."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def _add(found: dict[str, Submission], one: Submission) -> None:
     """Under its name, or a new one: no two submissions share a row or a file."""
     short = one.name.encode()[:LONGEST_NAME].decode(errors="ignore")
@@ -107,7 +129,8 @@ def _add(found: dict[str, Submission], one: Submission) -> None:
 
 def _name(place: PurePosixPath | Path) -> str:
     # Archives may say "/abs/x.ipynb", or have Windows' separators.
-    parts = re.split(r"[/\\]+", str(place.with_suffix("")))
+    shorter = place if place.name == NOTEBOOK else place.with_suffix("")
+    parts = re.split(r"[/\\]+", printable(str(shorter)))
     return "__".join(part for part in parts if part)
 
 
@@ -134,12 +157,19 @@ def _from_archive(file: Path, place: Path) -> Iterator[Submission]:
                 if member.file_size > LARGEST:
                     yield Submission(name, problem=_too_large(member.file_size))
                 else:
-                    yield Submission(name, archive.read(member))
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                    yield _from_member(archive, member, name)
+    except Exception as error:  # zipfile and what unpacks for it have errors of many kinds
         yield Submission(_name(place), problem=f"the archive cannot be opened: {error}")
     else:
         if not count:
             yield Submission(_name(place), problem="there is no notebook (.ipynb) in the archive")
+
+
+def _from_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Submission:
+    try:
+        return Submission(name, archive.read(member))
+    except Exception as error:  # as above; the other notebooks of the archive are none the worse
+        return Submission(name, problem=f"it cannot be unpacked from its archive: {error}")
 
 
 def _too_large(size: int) -> str:
@@ -172,15 +202,28 @@ def prepare(content: bytes, assignment: str | None) -> ReadyNotebook:
     named = named.get("assignment_name") if isinstance(named, dict) else None
     if assignment and named and named != assignment:
         raise UnreadableSubmission(f"this is {named}, and the autograder is that of {assignment}")
-    words = tuple(
-        cell.source.strip()
-        for cell in cells
-        if cell.cell_type == "markdown" and ANSWER_TAG in cell.metadata.get("tags", [])
-    )
     metadata = {"kernelspec": dict(KERNEL), "otter": {"assignment_name": assignment}}
     ready = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
     text = re.sub(r"\s", "", "\n".join(code))
-    return ReadyNotebook(ready, words, text, unusual_code(code))
+    return ReadyNotebook(ready, _words(cells), text, unusual_code(code))
+
+
+def _words(cells: list[nbformat.NotebookNode]) -> tuple[str, ...]:
+    """What was written in the cells for words.
+
+    Without their tags, as some programs save them: all text within a question.
+    """
+    texts = [cell for cell in cells if cell.cell_type == "markdown"]
+    tagged = [c.source.strip() for c in texts if ANSWER_TAG in c.metadata.get("tags", [])]
+    if tagged:
+        return tuple(tagged)
+    found, inside = [], False
+    for cell in cells:
+        inside = (inside or BEGINS in cell.source) and ENDS not in cell.source
+        own = cell.source.replace(BEGINS, "").strip()
+        if inside and cell.cell_type == "markdown" and own:
+            found.append(own)
+    return tuple(found)
 
 
 def _json(content: bytes) -> dict[str, Any]:

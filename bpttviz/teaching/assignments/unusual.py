@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+
+from IPython.core.inputtransformer2 import TransformerManager
 
 # Modules that an answer may use, with what is below them; of this package what copies import.
 USUAL_MODULES = {
@@ -31,48 +33,82 @@ BEHIND = {
     "subprocess", "sys",
 }  # fmt: skip
 USUAL_METHODS = {"__init__", "__call__"}  # others change what a comparison or a sum says
-USUAL_MAGIC = {"config", "matplotlib", "precision", "time", "timeit"}
+USUAL_MAGIC = {"config", "matplotlib", "pinfo", "pinfo2", "precision"}
+TIMED = {"time", "timeit"}  # run what they are given
 SECRETS = (
     "instructor_seed", "hidden_draws", "autograder", "withheld_", "_solution", "result.json",
     "/proc",
 )  # fmt: skip
 _DUNDER = re.compile(r"__\w+__$")
-_COMMAND = re.compile(r"^\s*(!|%%?(\w+))")
+# What gets something from a file or into one, whoever's function it is.
+_FILES = re.compile(
+    r"i?read(_|$)|load($|_|txt)|save($|_|txt|z)|dump$|(to|from)_?file|to_(csv|json|pickle)"
+)
+OWN_FILES = {"load_challenge", "load_dataset", "load_potential", "load_state_dict"}
+OWN_TABLE = "A2_results.csv"
+USUAL_ATTRIBUTES = {"grad", "requires_grad", "shape"}  # that an answer may set
+_TIMER_OPTIONS = re.compile(r"^\s*(-[nr]\s*\d+(\s+|$)|-[tcpqo](\s+|$))*")
+SHELL = {"system", "getoutput", "getoutput_split"}
+MAGIC = {"run_line_magic", "run_cell_magic"}
+NO_PYTHON = "a cell that is no Python"
 
 
 def unusual_code(cells: Sequence[str]) -> tuple[str, ...]:
     """What the code of a notebook uses beside what answers need, each once, in order.
 
     Args:
-        cells: the sources of its code cells; what is no Python is looked through for words only.
+        cells: the sources of its code cells.
     """
     text = "\n".join(cells)
     found = [word for word in SECRETS if word in text]
-    trees = []
-    for cell in cells:
-        lines = []
-        for line in cell.splitlines():
-            said = _COMMAND.match(line)
-            indent = line[: len(line) - len(line.lstrip())]
-            lines.append(f"{indent}pass" if said else line)
-            if said and said[2] not in USUAL_MAGIC:
-                found.append(said[0].strip() if said[2] else "shell commands")
-        try:
-            trees.append(ast.parse("\n".join(lines)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
+    trees = [tree for cell in cells for tree in _trees(cell, found)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    aliases = {
-        alias.asname or alias.name.partition(".")[0]
-        for node in nodes
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    found += [part for node in nodes for part in _parts(node, aliases)]
+    own = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _of_own_table(node)}
+    found += [part for node in nodes if id(node) not in own for part in _parts(node)]
     return tuple(dict.fromkeys(found))
 
 
-def _parts(node: ast.AST, aliases: Iterable[str]) -> Iterator[str]:
+def _trees(cell: str, found: list[str]) -> Iterator[ast.AST]:
+    """The Python in a cell, also in what is timed; magic and shell commands go to ``found``.
+
+    IPython itself says what it makes of a cell: a "?" at a line's end, "!" behind an assignment and
+    an "await" outside of functions are no Python, and run all the same.
+    """
+    try:
+        source = TransformerManager().transform_cell(cell)
+        tree = compile(source, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        found.append(NO_PYTHON)
+        return
+    timed = _Commands(found)
+    yield timed.visit(tree)
+    for code in timed.code:
+        yield from _trees(code, found)
+
+
+class _Commands(ast.NodeTransformer):
+    """Takes IPython's commands out of a cell, and what they are given to run."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.found = found
+        self.code: list[str] = []
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        words = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        if name not in SHELL | MAGIC or len(words) != len(node.args) or not words:
+            return self.generic_visit(node)
+        command, *rest = map(str, words)
+        if name in SHELL:
+            self.found.append("shell commands")
+        elif command in TIMED:
+            self.code += [_TIMER_OPTIONS.sub("", code) for code in rest]
+        elif command not in USUAL_MAGIC:
+            self.found.append(f"{'%%' if name == 'run_cell_magic' else '%'}{command}")
+        return ast.copy_location(ast.Constant(None), node)
+
+
+def _parts(node: ast.AST) -> Iterator[str]:
     """What is unusual about one piece of code."""
     if isinstance(node, ast.Import):
         yield from (f"import {a.name}" for a in node.names if not _usual(a.name))
@@ -94,7 +130,7 @@ def _parts(node: ast.AST, aliases: Iterable[str]) -> Iterator[str]:
     elif isinstance(node, ast.Attribute):
         if _behind(node.attr):
             yield node.attr
-        if isinstance(node.ctx, ast.Store | ast.Del) and _root(node) in aliases:
+        if isinstance(node.ctx, ast.Store | ast.Del) and not _own(node):
             yield f"changes {ast.unparse(node)}"
 
 
@@ -112,10 +148,19 @@ def _inside(name: str) -> bool:
 def _behind(name: str) -> bool:
     """Whether what has this name in a module or an object is none of an answer's business."""
     private = name.startswith("_") and not name.startswith("__")
-    return private or name in FILES_AND_INSIDES or name in BEHIND or _inside(name)
+    files = bool(_FILES.match(name)) and name not in OWN_FILES
+    return private or files or name in FILES_AND_INSIDES or name in BEHIND or _inside(name)
 
 
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
+def _own(node: ast.Attribute) -> bool:
+    """Whether an answer may set this: a module has more names than can be followed."""
+    root: ast.expr = node.value
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    return node.attr in USUAL_ATTRIBUTES or (isinstance(root, ast.Name) and root.id == "self")
+
+
+def _of_own_table(node: ast.Call) -> bool:
+    """Whether a call reads the one table that comes with an assignment."""
+    given = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+    return getattr(node.func, "attr", "") == "read_csv" and given == OWN_TABLE

@@ -12,25 +12,35 @@ import os
 import re
 import shutil
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bpttviz.teaching.assignments.hidden import NO_END
 from bpttviz.teaching.assignments.isolation import bounded_memory, isolate
 from bpttviz.teaching.assignments.kernels import quick_kernels, skip_grammar
 from bpttviz.teaching.assignments.seeds import INSTRUCTOR_ONLY
 
 LONGEST_LINE = 200  # characters of an error, in a table
-TESTS_THAT_MAY_STALL = 4  # each may take this part of a cell's time
+CELLS_THAT_MAY_STALL = 3  # each is interrupted after this part of the time left for cells
+TESTS_THAT_MAY_STALL = 6  # each may take this part of the time for cells
 MOST_ERRORS = 3  # what follows is mostly their consequence
 
 
 def grade(
-    submission: str, autograder: str, assignment: str | None, cell_seconds: int, alone: bool
+    submission: str, autograder: str, assignment: str | None, cell_seconds: float, alone: bool
 ) -> dict[str, Any]:
-    """Points by question, errors of cells, and what to tell of the points that are missing."""
+    """Points by question, errors of cells, and what to tell of the points that are missing.
+
+    Args:
+        submission, autograder: files.
+        assignment: name of the assignment.
+        cell_seconds: for all cells together.
+        alone: see `end_leftovers`.
+    """
     from otter.api import grade_submission
 
     _tests_come_last(Path(autograder).resolve(), cell_seconds, alone)
@@ -47,25 +57,29 @@ def grade(
                 remarks.append(f"{name}: {said}" + f" ({case.message})" * bool(case.message))
             elif case.message and f"{name}: {case.message}" not in remarks:
                 remarks.append(f"{name}: {case.message}")
+    errors, cells_stopped = cell_errors(results.notebook.cells)
     return {
         "questions": questions,
         "remarks": remarks,
-        "errors": cell_errors(results.notebook.cells),
+        "errors": errors,
+        "out_of_time": cells_stopped or any(NO_END in remark for remark in remarks),
     }
 
 
-def _tests_come_last(autograder: Path, cell_seconds: int, alone: bool) -> None:
+def _tests_come_last(autograder: Path, cell_seconds: float, alone: bool) -> None:
     """Otter's cells are run by a preprocessor that brings the tests before the last cell, its own.
 
     Until then neither tests nor seed nor withheld ends are where a submission could read them, and
-    a cell that takes too long is interrupted, so that the others count.
+    a cell that takes too long is interrupted, so that the others count. Whatever many cells do,
+    they leave the time of the tests alone: each gets a part of what those before it have left.
     """
     from nbconvert import preprocessors
 
     class Preprocessor(preprocessors.ExecutePreprocessor):
         def preprocess(self, nb: Any, resources: Any = None, km: Any = None) -> Any:
-            self.timeout, self.interrupt_on_timeout = cell_seconds, True
-            self.startup_timeout = max(60, cell_seconds)
+            self.interrupt_on_timeout = True
+            self.startup_timeout = max(60, round(cell_seconds))
+            self._left = cell_seconds
             self._place = Path.cwd()
             self._kept = {
                 path: path.read_bytes()
@@ -79,13 +93,18 @@ def _tests_come_last(autograder: Path, cell_seconds: int, alone: bool) -> None:
             return super().preprocess(nb, resources, km)
 
         def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
+            self.timeout = max(1, int(self._left / CELLS_THAT_MAY_STALL))
             if cell is self._last:
                 self.timeout = None  # each test has a limit of its own
                 end_leftovers(_process_number(self.km), alone)
                 for path, content in self._kept.items():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(content)
-            return super().preprocess_cell(cell, resources, index)
+            began = time.monotonic()
+            try:
+                return super().preprocess_cell(cell, resources, index)
+            finally:
+                self._left -= time.monotonic() - began
 
     preprocessors.ExecutePreprocessor = Preprocessor  # type: ignore[misc]
 
@@ -123,9 +142,12 @@ def _secrets(place: Path) -> list[Path]:
     return [place / name for name in INSTRUCTOR_ONLY if (place / name).exists()]
 
 
-def cell_errors(cells: list[Any]) -> list[str]:
-    """A sentence for each of a submission's cells that raises; otter's own cells are left out."""
-    found = []
+def cell_errors(cells: list[Any]) -> tuple[list[str], bool]:
+    """A sentence for each of a submission's cells that raises; whether one ran out of time.
+
+    Otter's own cells are left out.
+    """
+    found, stopped = [], False
     for cell in cells:
         if cell.cell_type != "code" or not cell.get("id", "").startswith("cell-"):
             continue
@@ -135,11 +157,11 @@ def cell_errors(cells: list[Any]) -> list[str]:
                 said = f"{output.ename}: {output.evalue}".splitlines()[0].rstrip(": ")
                 said = re.sub(r" \(\d+\.py, line \d+\)$", "", said)  # a name that nobody gave
                 if output.ename == "KeyboardInterrupt":
-                    said = "interrupted, because it took too long"
+                    said, stopped = "interrupted, because it took too long", True
                 found.append(f"the cell `{line}` stops: {said}"[:LONGEST_LINE])
     if len(found) > MOST_ERRORS:
         found[MOST_ERRORS:] = [f"{len(found) - MOST_ERRORS} more cells stop"]
-    return found
+    return found, stopped
 
 
 def _why(error: BaseException | None) -> str:
