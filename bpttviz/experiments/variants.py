@@ -88,6 +88,8 @@ VARIANTS = (
             lambda recipe: replace(_detached_with_pressure(recipe), epochs=2 * recipe.epochs)),
     Variant("paper-not-through-time", "the paper's way, no gradient through time",
             lambda recipe: _detached(_papers(recipe))),
+    Variant("paper-rehearsed", "the paper's way, forces rehearsed",
+            lambda recipe: replace(_papers(recipe), unlabelled=recipe.unlabelled)),
     Variant("last-weights", "no cosine and no average", _last_weights),
     Variant("no-resolution", "no resolution: pushed however near",
             lambda recipe: replace(recipe, resolution=0.0)),
