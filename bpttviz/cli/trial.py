@@ -30,8 +30,8 @@ What it gave (but for variants) counts in the table of `bpttviz reproduce --out 
 A variant (on folds, in a folder of its own in --out; `bpttviz ablation --out` shows them side by
 side) is the recipe as it is (recipe), with own minima replayed (replay) or own pressure kept
 (pressure), the paper's way (paper), or the recipe with something left out or changed: starts-alone,
-ends-alone, not-through-time, pressure-not-through-time, twice-as-long,
-paper-not-through-time, last-weights, no-resolution, no-rehearsal."""
+ends-alone, not-through-time, pressure-not-through-time, twice-as-long, paper-not-through-time,
+paper-rehearsed, last-weights, no-resolution, no-rehearsal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

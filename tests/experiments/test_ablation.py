@@ -47,6 +47,7 @@ def test_each_variant_leaves_one_thing_out():
     assert changed("pressure-not-through-time") == {"pressure", "adjoint"}
     assert changed("twice-as-long") == {"pressure", "adjoint", "epochs"}
     assert changed("paper-not-through-time") == changed("paper") | {"adjoint"}
+    assert changed("paper-rehearsed") == changed("paper") - {"unlabelled"}
     assert changed("no-rehearsal") == {"unlabelled"}
     with pytest.raises(ValueError, match="no variant 'no'; there are recipe"):
         variant("no")
