@@ -79,6 +79,21 @@ def test_a_schedule_of_ones_own_takes_the_cosines_place():
     assert config.average is None
 
 
+def test_a_short_training_leaves_little_of_the_pretrained_weights_in_the_average():
+    averages = {count: bv.Recipe(epochs=1).config(count).average for count in (4, 5, 40, 200, 240)}
+    assert averages == {4: None, 5: pytest.approx(0.2), 40: 0.9, 200: 0.98, 240: 0.98}
+    assert bv.Recipe(average=0.5).config(48).average == 0.5
+    assert bv.Recipe(epochs=5, batch_size=8).config(8).average == pytest.approx(0.2)
+    data, after = references(1), []
+    run = bv.finetune(
+        network(), data, epochs=5, progress=False,
+        on_update=lambda run: after.append(weights(run.potential).clone()),
+    )  # fmt: skip
+    assert len(after) == 5
+    moved = (weights(run.potential) - weights(network())).norm()
+    assert moved > 0.7 * (after[-1] - weights(network())).norm()
+
+
 def test_minima_are_replayed_from_around_their_ends():
     potential, data, minima = network(), references(2), references(3, seed=4)
     objective = bv.Recipe(starts(3), minima=minima, replay=0.5, steps=4).objective(potential)
