@@ -31,6 +31,7 @@ class _Function(Potential):
         self.function = function  # registered, and its weights trained, if it is a module
         if module is not None:
             self.module = module
+        self.eval()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """A copy whose function calls the copied module: fine-tuning trains a copy.
@@ -168,6 +169,9 @@ def _calling(function: FunctionType, instead: dict[int, object], home: str) -> F
 class EnergyFunction(_Function):
     """A potential from a function that gives energies; forces follow as the exact gradient.
 
+    The module that it holds is put into ``eval()`` mode: through dropout, which draws other forces
+    at every step, a relaxation has no end to come to, and training goes through relaxations.
+
     Args:
         function: called as ``function(structures, positions)`` with `Structures` and their
             positions (N, 3) Å, which carry the gradient; returns energies (B,) eV. Both arguments
@@ -227,6 +231,8 @@ class EnergyFunction(_Function):
 
 class ForceFunction(_Function):
     """A potential from a function that gives forces of its own, which no energy stands behind.
+
+    The module that it holds is put into ``eval()`` mode, as by `EnergyFunction`.
 
     Energies are reported as zero: such a model has none. Anything that compares energies (symmetry-
     equivalent minima, energy plots) says nothing about it.

@@ -78,7 +78,7 @@ class Trainer:
         self.config.schedule.require_length(self.updates)
         path = folder_of(out)
         self.objective = copy.deepcopy(objective)
-        trained = copy.deepcopy(potential)
+        trained = copy.deepcopy(potential).eval()  # through dropout no relaxation ends twice alike
         require_finite(trained)
         rule = self.objective.rule
         weights = [p for p in trained.parameters() if p.requires_grad]

@@ -9,9 +9,10 @@ from ase import Atoms
 from ase.build import bulk
 from models import Pairs, pairs
 from springs import network, starts
+from torch import nn
 
 import bpttviz as bv
-from bpttviz.potentials.base import Prediction
+from bpttviz.potentials.base import Potential, Prediction
 from bpttviz.potentials.conformance.contract import CHECKS
 
 FINITE, INPUT, TWICE = (check.name for check in CHECKS[:3])
@@ -55,7 +56,7 @@ BROKEN = {
     "noise": (
         lambda: unsound.energies(unsound.random),
         TWICE,
-        "two calls differ by .*dropout, noise.*switch it off outside training",
+        r"two calls differ by .*dropout, noise.*call \.eval\(\).*take the noise out",
     ),
     "geometry detached": (
         lambda: unsound.energies(unsound.half_detached),
@@ -118,7 +119,7 @@ BROKEN = {
         "no graph to the positions.*something detaches.*call the bare model",
     ),
     "a graph in training mode only": (
-        lambda: unsound.Spoiled(unsound.only_in_training),
+        lambda: unsound.Spoiled(unsound.only_in_training).eval(),
         "forces know the parameters",
         r"no parameter is felt.*train\(\) mode only.*in eval\(\) too",
     ),
@@ -223,6 +224,55 @@ def test_mode_and_weights_are_left_as_they_were():
     assert not potential.function.net[1].training
     assert all(torch.equal(a, b) for a, b in zip(potential.parameters(), before, strict=True))
     assert all(p.grad is None for p in potential.parameters())
+
+
+class Dropping(Potential):
+    """A potential of somebody's own, with dropout inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.pairs, self.dropout = Pairs(), nn.Dropout(0.5)
+
+    def energy(self, structures):
+        return self.pairs(structures, structures.positions) * self.dropout(torch.ones(99)).sum()
+
+
+class Normalised(Pairs):
+    """Pairs whose distances go through batch normalisation and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.normal, self.dropout = nn.BatchNorm1d(1).double(), nn.Dropout(0.5)
+
+    def of(self, distance):
+        return super().of(self.dropout(self.normal(distance[:, None]))[:, 0])
+
+
+def test_a_potential_is_measured_in_the_mode_in_which_it_is_found():
+    potential = Dropping()
+    assert potential.training
+    result = bv.check_potential(potential)["the same twice"]
+    assert result.status == "fails"
+    assert ".eval()" in result.sentence
+    assert potential.training
+    assert bv.check_potential(potential.eval())["the same twice"].status == "holds"
+
+
+def test_buffers_are_left_as_they_were():
+    potential = bv.EnergyFunction(Normalised()).train()
+    before = {name: buffer.clone() for name, buffer in potential.named_buffers()}
+    assert not bv.check_potential(potential).ok
+    after = dict(potential.named_buffers())
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_module_that_was_left_in_training_mode_is_used_in_the_other(held):
+    net = Normalised()
+    assert net.training
+    potential = bv.EnergyFunction(net if held else lambda s, x: net(s, x), None if held else net)
+    assert not any(module.training for module in potential.modules())
+    assert bv.check_potential(potential)["the same twice"].status == "holds"
 
 
 def test_float32_has_limits_of_its_own():

@@ -179,3 +179,19 @@ def test_buffers_that_are_not_finite_are_refused(tmp_path):
     spoil(tmp_path, tensors={"potential/scale": float("nan")})
     with pytest.raises(bv.RunError, match="not finite .scale"):
         bv.load_run(tmp_path)
+
+
+def test_a_potential_left_in_training_mode_is_trained_in_the_other():
+    class Dropping(bv.Potential):
+        def __init__(self):
+            super().__init__()
+            self.springs, self.dropout = network(), torch.nn.Dropout(0.5)
+
+        def energy(self, structures):
+            return self.springs.energy(structures) * self.dropout(torch.ones(64)).mean().double()
+
+    potential = Dropping()
+    run = bv.finetune(potential, references(2), objective(), **SETTINGS)
+    plain = bv.finetune(network(), references(2), objective(), **SETTINGS)
+    assert potential.training  # the user's own stays as it was
+    assert torch.equal(weights(run.potential), weights(plain.potential))

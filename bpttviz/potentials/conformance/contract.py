@@ -36,9 +36,9 @@ CHECKS = (
         measures.repeat,
         _same,
         "eV/Å",
-        "two calls differ by {figure}; something random is left on in eval() mode (dropout, "
-        "noise), or the first call left something behind: switch it off outside training, and "
-        "keep no state between calls",
+        "two calls differ by {figure}; something random is on (dropout, noise), or the first call "
+        "left something behind: call .eval() on it; where that does not help, take the noise out, "
+        "and keep no state between calls",
     ),
     Check(
         "forces are -dE/dx",
@@ -127,7 +127,8 @@ CHECKS = (
         "eV/Å",
         "a structure alone differs from the same one in a batch by {figure}; structures of a "
         "batch see each other (a normalisation, an attention or a mean over all atoms, a wrong "
-        "index offset): work by structures.structure_index, and keep batch normalisation out",
+        "index offset): work by structures.structure_index, and keep batch normalisation out or "
+        "in .eval() mode",
     ),
     Check(
         "forces know their positions",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.data import chemical_symbols, covalent_radii
@@ -122,8 +123,10 @@ def check_potential(
 ) -> ConformanceReport:
     """Run every check of the contract that `Potential` describes.
 
-    About thirty evaluations of the potential: small structures make it quick. It is put into
-    ``eval()`` mode meanwhile, as it is when it is used, and its weights are left as they were.
+    About thirty evaluations of the potential: small structures make it quick. It is measured as it
+    is found, in ``train()`` mode too, as nothing puts it into another one where it is evaluated or
+    used in ASE (`finetune` trains a copy in ``eval()`` mode). Weights and buffers are left as they
+    were.
 
     Args:
         potential: the potential to check. `EnergyFunction` and `ForceFunction` make one of a module
@@ -143,9 +146,8 @@ def check_potential(
         raise TypeError(_no_potential(potential))
     batch = _examples(potential) if structures is None else _as_batch(structures)
     context = CheckContext(potential, batch.to(potential.device))
-    modes = [(module, module.training) for module in potential.modules()]
+    found = [(buffer, buffer.detach().clone()) for buffer in potential.buffers()]
     try:
-        potential.eval()
         _require_describable(context, given=structures is not None)
         results: list[CheckResult] = []
         for check in CHECKS:
@@ -154,8 +156,10 @@ def check_potential(
             else:
                 results.append(check.run(context))
     finally:
-        for module, training in modes:
-            module.training = training
+        with torch.no_grad():
+            for buffer, before in found:  # batch normalisation writes, in train() mode
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
     return ConformanceReport(
         type(potential).__name__, context.precision.name, batch.names, tuple(results)
     )
