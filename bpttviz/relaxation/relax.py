@@ -244,7 +244,7 @@ def checked_arguments(
     stop = StoppingCriterion() if stop is None else stop
     return (
         potential,
-        instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.04)"),
+        instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.06)"),
         instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(max_steps=20)"),
     )
 

@@ -72,7 +72,8 @@ class GradientDescent(UpdateRule):
     """X(t+1) = X(t) + eta F(X(t)), the iterated map of arXiv 2512.01067.
 
     Args:
-        step_size: eta in Å²/eV: one number for all steps, or a sequence with one for each.
+        step_size: eta in Å²/eV: one number for all steps, or a sequence with one for each. By
+            default that of `Recipe`, so that what `finetune` trains is what `evaluate` measures.
         max_step: no atom moves further than this in one step, in Å; None for no limit. A longer
             step is shortened, its direction kept, so that a start with atoms too close together
             does not throw them across the cell.
@@ -85,7 +86,7 @@ class GradientDescent(UpdateRule):
 
     def __init__(
         self,
-        step_size: float | Sequence[float] | Tensor = 0.04,
+        step_size: float | Sequence[float] | Tensor = 0.06,
         max_step: float | None = 0.2,
         learnable: bool = False,
     ):

@@ -178,7 +178,7 @@ class EndpointLoss(Objective):
         stop = StoppingCriterion() if stop is None else stop
         adjoint = CheckpointedBPTT() if adjoint is None else adjoint
         starts = ReferenceStarts() if starts is None else starts
-        self.rule = instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.04)")
+        self.rule = instance_of("rule", rule, UpdateRule, "bv.GradientDescent(step_size=0.06)")
         self.stop = instance_of("stop", stop, StoppingCriterion, "bv.StoppingCriterion(20)")
         self.adjoint = instance_of("adjoint", adjoint, Adjoint, "bv.CheckpointedBPTT()")
         self.starts = instance_of("starts", starts, Starts, "bv.AroundEnd()")

@@ -7,6 +7,7 @@ from ase.optimize import FIRE as AseFIRE
 from springs import central_difference, network, starts, targets
 
 import bpttviz as bv
+from bpttviz.experiments.protocol import PaperRecipe
 
 RULES = {
     "heavy ball": lambda: bv.HeavyBall(0.05, 0.6, max_step=0.4, learnable=True),
@@ -151,3 +152,10 @@ def test_rules_rebuild_themselves():
 def test_senseless_rules_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_all_defaults_are_one_map():
+    plain = bv.EndpointLoss()
+    recipe, paper = bv.Recipe(), PaperRecipe()
+    assert repr(plain.rule) == repr(bv.GradientDescent()) == repr(recipe.rule) == repr(paper.rule)
+    assert plain.stop == recipe.stop == paper.stop
