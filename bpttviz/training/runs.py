@@ -201,7 +201,8 @@ def load_run(
 
     Args:
         path: the folder given as ``out`` to `finetune`, or the name of a shipped run:
-            "si-defects/chgnet" (a folder called so is "./si-defects/chgnet").
+            "si-defects/chgnet" (a folder called so is "./si-defects/chgnet"; where it holds a run
+            too, a warning says which was taken).
         potential, rule: take the weights; needed where bpttviz does not define their classes.
         device: where the potential goes when it is rebuilt from the file.
 
@@ -212,7 +213,7 @@ def load_run(
 
     Warns:
         UserWarning: the potential or rule passed is not what the weights are from; a rule was
-            passed, and the run has none.
+            passed, and the run has none; a name is that of a shipped run and of one's own.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"load_run takes the folder of a run, got a {type(path).__name__}")

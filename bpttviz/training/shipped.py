@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,8 +24,19 @@ def shipped_runs() -> tuple[str, ...]:
 
 
 def shipped_folder(name: str) -> Path | None:
-    """The folder of a shipped run; None where there is none of that name."""
-    return shelf() / name if name in shipped_runs() else None
+    """The folder of a shipped run; None where there is none of that name.
+
+    Warns where the name is also that of a folder of one's own with a run in it.
+    """
+    if name not in shipped_runs():
+        return None
+    if (Path(name) / FILE).exists():
+        warnings.warn(
+            f"{name!r} is the run of that name that comes with bpttviz. There is also a run in a "
+            f"folder called so: for that one write {os.path.join('.', name)!r}",
+            stacklevel=4,
+        )
+    return shelf() / name
 
 
 def card_of(folder: Path) -> str:

@@ -1,9 +1,14 @@
 """The fine-tuned potentials that ship: what their cards say of them is true."""
 
+import warnings
+
 import pytest
 import torch
+from springs import network
+from taught import references, weights
 
 import bpttviz as bv
+from bpttviz.experiments.registry import load_potential
 from bpttviz.experiments.trial import parts_of
 
 DATA = bv.load_dataset("si-defects")
@@ -74,3 +79,16 @@ def test_what_was_measured_is_what_the_weights_give(name):
         final = bv.relax(potential, reference.starts(), recipe.rule, recipe.stop).final
     measured = float(bv.delta_q(final, reference.ends()))
     assert measured == pytest.approx(report.row("fine-tuned", defect).dq_k, rel=0.02)
+
+
+@pytest.mark.parametrize("load", [bv.load_run, load_potential])
+def test_a_folder_of_ones_own_called_like_a_shipped_run(load, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = bv.shipped_runs()[0]
+    own = bv.finetune(network(), references(1), out=name, epochs=1, progress=False)
+    with pytest.warns(UserWarning, match=rf"comes with bpttviz.*write '\./{name}'") as told:
+        assert isinstance(load(name).potential, bv.CHGNet)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(weights(load(f"./{name}").potential), weights(own.potential))
