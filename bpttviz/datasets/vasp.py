@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ase.io
@@ -17,6 +17,13 @@ from bpttviz.datasets.labels import DataError
 OUTCAR = "vasp-out"  # ASE's names of the formats
 VASPRUN = "vasp-xml"
 END_OF_STEP = "FREE ENERGIE OF THE ION-ELECTRON SYSTEM"
+AT_REST = "reached required accuracy"  # by EDIFFG
+RELAXES = (1, 2, 3)  # IBRION
+NO_END = "so that its last frame may be no end: go on from it until it is at rest, or leave it out"
+
+
+# Tags may be said twice: as they were given, and then as they are used.
+_HEADER = re.compile(r"\b(NELM|NSW|IBRION)\s*=\s*(-?\d+)")
 
 
 @dataclass
@@ -38,8 +45,34 @@ class IonicStep:
     overflowed: bool = False
 
 
+@dataclass
+class OutcarSurvey:
+    """What an OUTCAR says of itself.
+
+    Attributes:
+        steps: the finished ionic steps.
+        most: NELM; 0 where it does not say.
+        header: NSW and IBRION by their names, as far as it says them.
+        begun: an ionic step was begun after the last finished one.
+        at_rest: forces or energy reached EDIFFG.
+    """
+
+    steps: list[IonicStep] = field(default_factory=list)
+    most: int = 0
+    header: dict[str, int] = field(default_factory=dict)
+    begun: bool = False
+    at_rest: bool = False
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether it is of a relaxation, not of a single point or of dynamics."""
+        return self.header.get("NSW", 0) > 0 and self.header.get("IBRION") in RELAXES
+
+
 def read_outcar(path: Path, source: Path) -> list[Atoms]:
     """The finished ionic steps of an OUTCAR; labels that are none are left out, and said.
+
+    Warns too where it was cut off, or its relaxation did not reach the accuracy asked for.
 
     Args:
         path: of the plain file. ASE looks for held atoms in CONTCAR or POSCAR beside it.
@@ -49,7 +82,8 @@ def read_outcar(path: Path, source: Path) -> list[Atoms]:
         DataError: no finished step, or steps of a machine-learned force field.
     """
     with path.open(encoding="utf-8", errors="replace") as lines:
-        steps, most = survey_outcar(lines)
+        survey = survey_outcar(lines)
+    steps, most = survey.steps, survey.most
     if not steps:
         raise DataError(
             f"{source} holds no finished ionic step (no energy is written before one is done): "
@@ -71,7 +105,18 @@ def read_outcar(path: Path, source: Path) -> list[Atoms]:
     bad = [n for n, step in enumerate(steps[: len(frames)], 1) if _unconverged(step, steps, most)]
     _leave_out(frames, lost, source, "had numbers too long for their columns (****)")
     _leave_out(frames, bad, source, "ended without converged electrons (EDIFF not reached)")
+    _say_if_cut(survey, source)
     return frames
+
+
+def _say_if_cut(survey: OutcarSurvey, source: Path) -> None:
+    if survey.begun:
+        why = f"ionic step {len(survey.steps) + 1} was begun and not finished"
+    elif survey.relaxes and not survey.at_rest:
+        why = f"the relaxation ended without saying {AT_REST!r} (stopped by NSW, or cut off)"
+    else:
+        return
+    warnings.warn(f"{source}: {why}, {NO_END}", stacklevel=3)
 
 
 class _Named(io.StringIO):
@@ -81,7 +126,10 @@ class _Named(io.StringIO):
 
 
 def read_vasprun(path: Path, source: Path) -> list[Atoms]:
-    """The ionic steps of a vasprun.xml; labels of unconverged ones are left out, and said."""
+    """The ionic steps of a vasprun.xml; labels of unconverged ones are left out, and said.
+
+    Warns too where the file was cut off.
+    """
     whole = str(path.absolute())
     frames = list(ase.io.iread(whole, format=VASPRUN, do_not_split_by_at_sign=True))
     with path.open(encoding="utf-8", errors="replace") as lines:
@@ -93,12 +141,23 @@ def read_vasprun(path: Path, source: Path) -> list[Atoms]:
         source,
         "used up all electronic steps (NELM), so that electrons may not have converged",
     )
+    if not _closes(path):
+        what = "does not close (</modeling> is missing): VASP was stopped, or the file was cut off"
+        warnings.warn(f"{source} {what}, {NO_END}", stacklevel=2)
     return frames
 
 
-def survey_outcar(lines: Iterable[str]) -> tuple[list[IonicStep], int]:
-    """What an OUTCAR says of each finished ionic step, and NELM (0 where it does not say)."""
-    steps, step, most, forces = [], IonicStep(), 0, False
+def _closes(path: Path) -> bool:
+    """Whether the last element of a vasprun.xml is complete."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return b"</modeling>" in file.read()
+
+
+def survey_outcar(lines: Iterable[str]) -> OutcarSurvey:
+    """What an OUTCAR says of itself and of each finished ionic step."""
+    found, step, forces = OutcarSurvey(), IonicStep(), False
+    steps = found.steps
     for line in lines:
         if "Iteration" in line:
             step.iterations += 1
@@ -114,14 +173,17 @@ def survey_outcar(lines: Iterable[str]) -> tuple[list[IonicStep], int]:
             forces = False
             steps.append(step)
             step = IonicStep()
+        elif AT_REST in line:
+            found.at_rest = True
         elif "***" in line:
             if forces:
                 step.overflowed = True
             elif "TOTEN" in line or "without entropy" in line:  # after the end of its step
                 (steps[-1] if steps else step).overflowed = True
-        elif not most and (found := re.search(r"\bNELM\s*=\s*(\d+)", line)):
-            most = int(found[1])
-    return steps, most
+        elif not steps and "=" in line:
+            found.header |= {name: int(n) for name, n in _HEADER.findall(line)}
+    found.most, found.begun = found.header.get("NELM", 0), step.iterations > 0
+    return found
 
 
 def survey_vasprun(lines: Iterable[str]) -> tuple[list[IonicStep], int]:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import subprocess
 import sys
 import textwrap
@@ -306,6 +307,67 @@ def test_an_outcar_without_a_finished_step_says_so(tmp_path):
     (tmp_path / "OUTCAR").write_text(outcar()[:1500])
     with pytest.raises(bv.DataError, match="OUTCAR holds no finished ionic step"):
         bv.read_relaxations(tmp_path / "OUTCAR")
+
+
+@pytest.mark.parametrize(
+    ("options", "cut", "doubt"),
+    [
+        ({}, None, None),
+        ({"at_rest": False}, None, r"OUTCAR: .* without saying 'reached required accuracy'.*NSW"),
+        ({"at_rest": False, "ibrion": 0}, None, None),  # dynamics
+        ({"at_rest": False, "ibrion": -1, "allowed": 0}, None, None),
+        ({}, "EDIFF is reached", "OUTCAR: ionic step 3 was begun and not finished.*no end"),
+        ({"ibrion": 0}, "TOTAL-FORCE", "ionic step 3 was begun and not finished"),
+        ({}, " Iteration      3(   1)", "without saying 'reached required accuracy'"),
+    ],
+)
+def test_an_outcar_that_was_cut_off_or_stopped_says_so(options, cut, doubt, tmp_path):
+    text = outcar(**options)
+    (tmp_path / "OUTCAR").write_text(text if cut is None else text[: text.rindex(cut)])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        read_frames(tmp_path / "OUTCAR")
+    told = [str(w.message) for w in said if issubclass(w.category, UserWarning)]
+    assert len(told) == (doubt is not None)
+    assert doubt is None or re.search(doubt, told[0])
+
+
+VASPRUN = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<modeling>
+ <kpoints><generation><v type="int" name="divisions">1 1 1</v></generation>
+  <varray name="kpointlist"><v>0 0 0</v></varray><varray name="weights"><v>1</v></varray></kpoints>
+ <atominfo><atoms>2</atoms><types>1</types>
+  <array name="atoms"><field type="string">element</field><field type="int">atomtype</field>
+   <set><rc><c>Si</c><c>1</c></rc><rc><c>Si</c><c>1</c></rc></set></array></atominfo>
+ <structure name="initialpos">{structure}</structure>
+{steps}
+</modeling>
+"""
+STRUCTURE = """<crystal><varray name="basis"><v>5.4 0 0</v><v>0 5.4 0</v><v>0 0 5.4</v></varray>
+ </crystal><varray name="positions"><v>{x} 0 0</v><v>0.25 0.25 0.25</v></varray>"""
+STEP = """ <calculation>
+  <scstep><energy><i name="e_fr_energy">-1</i><i name="e_wo_entrp">-1</i>
+  <i name="e_0_energy">-1</i></energy></scstep>
+  <structure>{structure}</structure>
+  <varray name="forces"><v>0.01 0 0</v><v>-0.01 0 0</v></varray>
+  <energy><i name="e_fr_energy">-1</i><i name="e_wo_entrp">-1</i>
+  <i name="e_0_energy">-1</i></energy>
+ </calculation>"""
+
+
+@pytest.mark.parametrize("cut", [None, "</modeling>", "</calculation>", "<varray name"])
+def test_a_vasprun_that_does_not_close_says_so(cut, tmp_path):
+    places = [STRUCTURE.format(x=x) for x in (0.02, 0.01, 0.0)]
+    steps = "\n".join(STEP.format(structure=one) for one in places)
+    text = VASPRUN.format(structure=places[0], steps=steps)
+    (tmp_path / "vasprun.xml").write_text(text if cut is None else text[: text.rindex(cut)])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frames = read_frames(tmp_path / "vasprun.xml")
+    assert len(frames) == (2 if cut == "<varray name" else 3)
+    told = [str(w.message) for w in said if "does not close" in str(w.message)]
+    assert len(told) == (cut is not None)
+    assert all("no end" in one for one in told)
 
 
 def test_a_vasprun_that_used_all_its_electronic_steps(tmp_path):

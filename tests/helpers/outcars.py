@@ -5,7 +5,9 @@ FORCES = (0.9, 0.4, 0.02)
 LINE = "-" * 30
 
 
-def outcar(unconverged=(), silent=(), learned=(), overflow=(), most=60):
+def outcar(
+    unconverged=(), silent=(), learned=(), overflow=(), most=60, ibrion=2, allowed=50, at_rest=True
+):
     """The text; ionic steps count from 1.
 
     Args:
@@ -14,12 +16,16 @@ def outcar(unconverged=(), silent=(), learned=(), overflow=(), most=60):
         learned: steps of the machine-learned force field.
         overflow: steps with a force too long for its columns.
         most: NELM.
+        ibrion, allowed: IBRION and NSW.
+        at_rest: the relaxation says that it reached EDIFFG.
     """
     lines = [
         " vasp.6.3.0 (made up)", *[" POTCAR:    PAW_PBE Si 05Jan2001"] * 2,
         "   k-points           NKPTS =      1   k-points in BZ     NKDIM =      1   number of bands"
         "    NBANDS=      1",
         f"   NELM   = {most:6d};   NELMIN=  2; NELMDL= -5     # of ELM steps",
+        f"   NSW    = {allowed:6d}    number of steps for IOM",
+        f"   IBRION = {ibrion:6d}    ionic relax: 0-MD 1-quasi-New 2-CG",
         "   ISPIN  =      1    spin polarized calculation?", "   ions per type =              2",
         " k-points in reciprocal lattice and weights: x",
         "   0.00000000  0.00000000  0.00000000       1.000", "",
@@ -34,6 +40,8 @@ def outcar(unconverged=(), silent=(), learned=(), overflow=(), most=60):
         elif step not in silent:
             lines.append(f"{LINE} aborting loop because EDIFF is reached {LINE}")
         lines += _step(place, force, -10 - step / 10, step in learned, step in overflow)
+    if at_rest:
+        lines.append(" reached required accuracy - stopping structural energy minimisation")
     return "\n".join(lines) + "\n"
 
 
