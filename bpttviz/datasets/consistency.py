@@ -154,14 +154,21 @@ def require_finite(name: str, positions: Tensor, energy: Tensor, forces: Tensor)
             raise StructureError(f"{what} of frame {frame} are not finite", name=name)
 
 
-def breaks(contents: Contents, path: np.ndarray) -> list[str]:
-    """What speaks against frames (T, N, 3) Å being of *one* relaxation, in sentences.
+def longest_moves(contents: Contents, path: np.ndarray) -> np.ndarray:
+    """How far (T - 1,) in Å an atom moves at most from each of T frames (T, N, 3) to the next."""
+    return _distances(contents, np.diff(path, axis=0)).max(axis=1, initial=0.0)
+
+
+def breaks(furthest: np.ndarray) -> list[str]:
+    """What speaks against frames being of *one* relaxation, in sentences.
 
     Start and end alone are no path: they may lie far apart.
+
+    Args:
+        furthest: as `longest_moves` gives it.
     """
-    if len(path) < 3:
+    if len(furthest) < 2:
         return []
-    furthest = _distances(contents, np.diff(path, axis=0)).max(axis=1)
     return [
         f"an atom moves {furthest[step]:.2f} Å from frame {step} to {step + 1}: frames are "
         "missing, or another relaxation begins there; one file holds one"
@@ -184,7 +191,7 @@ def require_same_places(name: str, contents: Contents, path: np.ndarray) -> None
     Raises:
         StructureError: atoms that have traded places with their own kind between two frames.
     """
-    furthest = _distances(contents, np.diff(path, axis=0)).max(axis=1)
+    furthest = longest_moves(contents, path)
     for step in np.flatnonzero(furthest > SHORTEST_TRADE):
         atoms = permuted_atoms(
             contents.numbers, path[step], path[step + 1], contents.cell, contents.pbc

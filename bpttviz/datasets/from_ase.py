@@ -15,6 +15,7 @@ from torch import Tensor
 from bpttviz.datasets.consistency import (
     Contents,
     breaks,
+    longest_moves,
     require_elements,
     require_same_atoms,
 )
@@ -90,10 +91,11 @@ def labelled_frames(
         if not found[number].finite:
             raise StructureError(f"energy or forces of frame {number} are not finite", name=name)
     path = np.array([frame.positions for frame in frames])
+    moved = longest_moves(first, path)
     for remark in [
         *remarks(found),
-        *breaks(first, path),
-        *restarts(found),
+        *breaks(moved),
+        *restarts(found, moved),
         *disagreements(found, path),
     ]:
         warnings.warn(f"{source}: {remark}", stacklevel=4)

@@ -35,6 +35,9 @@ SAME_PLACE = 1e-5  # Å, the digits that a file may lose
 # and the factor that is put down to a coarse path.
 SHORT_STEP, TELLING, MOST_COARSE = 0.3, 0.02, 5.0
 SETTLED, RESTARTED = 0.03, 0.5  # eV/Å, the largest force where a relaxation ends, and begins
+LEAPT = 0.25  # Å; no optimiser moves an atom further where it feels next to nothing
+APART = 0.05  # Å; between two frames at rest of one relaxation, where all of them are
+ONE_EACH = "one file holds one, from its start to its end; read_pairs takes starts and ends apart"
 
 
 @dataclass(frozen=True)
@@ -186,17 +189,32 @@ def remarks(found: Sequence[FrameLabels]) -> list[str]:
     return said
 
 
-def restarts(found: Sequence[FrameLabels]) -> list[str]:
-    """Where a relaxation comes to rest and another one seems to begin, in a sentence."""
+def restarts(found: Sequence[FrameLabels], moved: np.ndarray) -> list[str]:
+    """Where a relaxation comes to rest and another one seems to begin, in a sentence.
+
+    Args:
+        found: what each of T frames says.
+        moved: (T - 1,) Å, by how much an atom moves at most from each to the next.
+    """
     largest = [
         np.nan if x.forces is None else float(np.linalg.norm(x.forces, axis=1).max(initial=0.0))
         for x in found
     ]
+    if np.max(largest) < SETTLED and moved.max(initial=0.0) > APART:  # NaN is not below
+        return [
+            f"all {len(largest)} frames are at rest (at most {max(largest):.2g} eV/Å), and yet "
+            f"{moved.max():.2g} Å apart. If they are ends of several relaxations: {ONE_EACH}"
+        ]
     for frame, (here, then) in enumerate(itertools.pairwise(largest)):
         if here < SETTLED and then > RESTARTED:
             return [
                 f"frame {frame} is at rest ({here:.2g} eV/Å), the next one is not ({then:.2g}): "
-                "probably another relaxation begins there; one file holds one"
+                f"probably another relaxation begins there; {ONE_EACH}"
+            ]
+        if here < SETTLED and moved[frame] > LEAPT:
+            return [
+                f"frame {frame} is at rest ({here:.2g} eV/Å), and an atom moves {moved[frame]:.2f} "
+                f"Å to the next one: probably that is of another relaxation; {ONE_EACH}"
             ]
     return []
 

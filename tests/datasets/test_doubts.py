@@ -119,6 +119,27 @@ def test_several_relaxations_in_one_file_are_noticed():
     assert "one file holds one" in said
 
 
+def test_ends_of_several_relaxations_in_one_file_are_noticed():
+    """Their forces say nothing, as all of them are at rest."""
+    ends = [path_of(copper(seed))[-1] for seed in (1, 2)]
+    said, _ = told(ends)
+    assert "all 2 frames are at rest (at most 0.0" in said
+    assert "one file holds one" in said
+    assert "read_pairs" in said
+
+
+def test_an_end_that_others_follow_far_away_is_noticed():
+    frames = path_of(copper())
+    said, _ = told(frames)
+    assert not said
+    other = frames[-1].copy()  # as an atom that hopped elsewhere
+    other.positions[0] += [0.3, 0, 0]
+    other.calc = SinglePointCalculator(other, **frames[-1].calc.results)
+    said, _ = told([*frames, other])
+    assert f"frame {len(frames) - 1} is at rest" in said
+    assert "an atom moves 0.30 Å to the next one: probably that is of another relaxation" in said
+
+
 def test_a_jump_is_noticed_and_two_ends_alone_are_no_jump():
     frames = [bulk("Cu", cubic=True) * 2 for _ in range(3)]
     for frame in frames[1:]:
