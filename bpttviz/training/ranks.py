@@ -14,7 +14,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -55,6 +55,7 @@ class Ranks:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stopping: threading.Event = field(default_factory=threading.Event)
     _parted: bool = False  # the others know that this process has left
+    _heeds: bool = False  # alone, and SIGTERM is to stop a training, not to kill it
 
     @property
     def first(self) -> bool:
@@ -132,9 +133,18 @@ class Ranks:
 
     def asked_to_stop(self, stop_when: Callable[[], bool] | None) -> Callable[[], bool] | None:
         """``stop_when``, or a signal that came; None where neither can be."""
-        if self.count == 1:
+        if self.count == 1 and not self._heeds:
             return stop_when
         return lambda: self.stopping.is_set() or (stop_when is not None and stop_when())
+
+    @contextmanager
+    def heeding(self) -> Iterator[None]:
+        """While a process that is alone trains, SIGTERM sets `stopping`; several do so all along.
+
+        Before and after there is nothing to save, and it ends the process as usual.
+        """
+        with _signals_noted(self.stopping, signal.SIGTERM) if self._heeds else nullcontext():
+            yield
 
     def _together(self, collective: Callable[..., Any], *arguments: Any) -> None:
         try:
@@ -171,7 +181,8 @@ def data_parallel(device: str | torch.device = "cpu") -> Iterator[Ranks]:
 
     Inside, Ctrl-C and SIGTERM (which torchrun sends where another process has died, and SLURM at
     the end of a job's time) do not raise anything: `finetune` stops in all processes between two
-    steps, and the run so far is saved.
+    steps, and the run so far is saved. Without torchrun SIGTERM does the same while `finetune`
+    trains, and Ctrl-C is what it always is.
 
     Args:
         device: where the potential is: sums go by NCCL on CUDA, by gloo on CPUs.
@@ -185,7 +196,7 @@ def data_parallel(device: str | torch.device = "cpu") -> Iterator[Ranks]:
     """
     place = device_of_rank(device)
     if not started_by_torchrun():
-        yield Ranks(device=place)
+        yield Ranks(device=place, _heeds=True)
         return
     backend = "gloo"
     if place.type == "cuda":
@@ -197,19 +208,18 @@ def data_parallel(device: str | torch.device = "cpu") -> Iterator[Ranks]:
         raise TrainingError(f"the other processes could not be reached: {error}") from error
     ranks = Ranks(dist.get_rank(), dist.get_world_size(), place)
     try:
-        with _signals_noted(ranks.stopping):
+        with _signals_noted(ranks.stopping, signal.SIGINT, signal.SIGTERM):
             yield ranks
     finally:
         dist.destroy_process_group()
 
 
 @contextmanager
-def _signals_noted(asked: threading.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set an event, and do nothing else."""
+def _signals_noted(asked: threading.Event, *numbers: signal.Signals) -> Iterator[None]:
+    """These signals set an event, and do nothing else."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
     usual = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
     try:
         yield

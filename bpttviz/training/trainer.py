@@ -193,7 +193,7 @@ class Trainer:
     ) -> Run:
         """Train until all is done or something stops it. See `finetune`."""
         self.metrics = check_metrics(metrics)
-        with self._alone():
+        with self._alone(), self.ranks.heeding():
             # One that ended is not written again: its folder may be read-only.
             if not (self.done and self.run.status in ("finished", "stopped early")):
                 self._fit(progress, on_update, stop_when)

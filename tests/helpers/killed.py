@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 
 from springs import network
 from taught import SETTINGS, objective, references
@@ -27,13 +28,24 @@ def train(out, sender):
         sender.send(str(error))
 
 
-def start(out):
+def train_until_told(out, sender):
+    """The same as a command trains: saved at the end only, unless a signal is heeded."""
+    tqdm.set_lock(threading.RLock())
+    with bv.data_parallel() as ranks:
+        run = bv.finetune(
+            network(), references(), objective(True), **CALL, out=out, ranks=ranks,
+            on_update=lambda run: sender.send(len(run.history)) or time.sleep(0.05),
+        )  # fmt: skip
+    sender.send(run.status)
+
+
+def start(out, target=train):
     """(process, the end of the pipe that hears of it)."""
     context = multiprocessing.get_context("forkserver")
     # What takes long to import. (Not this module: Python 3.11 tells the server no paths.)
     context.set_forkserver_preload(["bpttviz.training.finetune", "bpttviz.training.runs"])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=train, args=(out, sender), daemon=True)
+    process = context.Process(target=target, args=(out, sender), daemon=True)
     process.start()
     sender.close()
     return process, receiver

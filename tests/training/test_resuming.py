@@ -369,6 +369,19 @@ def test_kills_lose_nothing(tmp_path, uninterrupted):
     same(folder, uninterrupted)
 
 
+def test_a_process_that_is_told_to_end_saves_what_it_has_and_goes_on_later(tmp_path, uninterrupted):
+    process, receiver = killed.start(tmp_path, killed.train_until_told)
+    assert [receiver.recv() for _ in range(3)] == [1, 2, 3]
+    os.kill(process.pid, signal.SIGTERM)
+    assert killed.last_words(receiver) == "interrupted"
+    process.join()
+    assert process.exitcode == 0
+    kept = bv.load_run(tmp_path)
+    assert 3 <= len(kept.history) < len(uninterrupted.history)
+    bv.finetune(network(), references(), objective(True), **killed.CALL, out=tmp_path)
+    same(tmp_path, uninterrupted)
+
+
 def test_of_two_processes_in_one_folder_one_trains(tmp_path, uninterrupted):
     started = [killed.start(tmp_path) for _ in range(2)]
     said = [killed.last_words(receiver) for _, receiver in started]
