@@ -27,6 +27,8 @@ from bpttviz.training.draws import Draw
 from bpttviz.training.one_by_one import force_error_of, mean_one_by_one
 from bpttviz.training.starts import ReferenceStarts, Starts
 
+SHOWN = 20  # names in a sentence
+
 
 class Objective(ABC):
     """Base of all objectives: define `loss` and `config`; sums and multiples come with it.
@@ -69,6 +71,13 @@ class Objective(ABC):
             draw: where random numbers come from, of an objective that has any. Training gives one
                 for each epoch; None, as in validation: nothing is drawn, the loss is always the
                 same. An objective that draws nothing may do without the argument.
+        """
+
+    def require(self, references: RelaxationDataset) -> None:  # noqa: B027 (most need nothing)
+        """Refuse relaxations without what the loss is taken of; training asks before it begins.
+
+        Raises:
+            ValueError: names all that lack it.
         """
 
     def work(self, reference: ReferenceRelaxation) -> float:
@@ -251,7 +260,7 @@ class ForceLoss(Objective):
 
     Raises:
         TypeError, ValueError: ``frames`` is no whole number of at least 1.
-        ValueError: (from `loss`) a reference comes without frames.
+        ValueError: (from `loss`, and when a training begins) references come without frames.
 
     Warns, in `loss`, where the potential cannot evaluate a structure, which is left out.
     """
@@ -270,14 +279,21 @@ class ForceLoss(Objective):
     ) -> Tensor:
         """Force error (B,) of each structure, eV/Å; NaN, without gradient, where there is none."""
         require_arguments(potential, references, draw)
-        for reference in references:
-            if reference.trajectory is None:
-                raise ValueError(
-                    f"{reference.name} has no frames with forces, and ForceLoss() learns from "
-                    "nothing else: read its whole trajectory (read_relaxations), leave it out, or "
-                    "use EndpointLoss(), which needs the two ends only"
-                )
+        self.require(references)
         return torch.stack([self._of_one(potential, reference) for reference in references])
+
+    def require(self, references: RelaxationDataset) -> None:
+        """Raise ValueError where references come without frames."""
+        without = [reference.name for reference in references if reference.trajectory is None]
+        if not without:
+            return
+        shown = ", ".join(without[:SHOWN]) + (", ..." if len(without) > SHOWN else "")
+        have = "has" if len(without) == 1 else f"({len(without)} of {len(references)}) have"
+        raise ValueError(
+            f"{shown} {have} no frames with forces, and ForceLoss() learns from nothing else: read "
+            "whole trajectories (read_relaxations), leave these out, or use EndpointLoss(), which "
+            "needs the two ends only"
+        )
 
     def _of_one(self, potential: Potential, reference: ReferenceRelaxation) -> Tensor:
         nothing = torch.full((), torch.nan, dtype=torch.float64, device=potential.device)
@@ -360,6 +376,11 @@ class WeightedSum(Objective):
             weight * loss_of(term, potential, references, draw) for weight, term in self.terms
         ]
         return torch.stack(losses).sum(0)
+
+    def require(self, references: RelaxationDataset) -> None:
+        """Raise ValueError where a term does."""
+        for _, term in self.terms:
+            term.require(references)
 
     def work(self, reference: ReferenceRelaxation) -> float:
         """That of the terms together."""

@@ -60,6 +60,10 @@ class Replay(Objective):
         draw = Draw(0, 0) if draw is None else draw
         return draw.some(name, "replay", len(self.references), self.count)
 
+    def require(self, references: RelaxationDataset) -> None:
+        """Raise ValueError where its own relaxations lack something; the others are not used."""
+        self.objective.require(self.references)
+
     def work(self, reference: ReferenceRelaxation) -> float:
         """The mean of the objective's work on its relaxations, times how many are drawn."""
         work = sum(self.objective.work(one) for one in self.references) / len(self.references)

@@ -78,6 +78,9 @@ class Trainer:
         self.config.schedule.require_length(self.updates)
         path = folder_of(out)
         self.objective = copy.deepcopy(objective)
+        parts = (self.train, self.validation)
+        for part in filter(None, parts):
+            self.objective.require(part)
         trained = copy.deepcopy(potential).eval()  # through dropout no relaxation ends twice alike
         require_finite(trained)
         rule = self.objective.rule
@@ -90,7 +93,6 @@ class Trainer:
                 "requires_grad=True"
             )
         self.plan = self._planned_memory(trained, path)
-        parts = (self.train, self.validation)
         settings = settings_of(potential, self.objective, self.config, *parts)
         if self.plan is not None:
             settings["memory"] = self.plan.settings()

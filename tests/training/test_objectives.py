@@ -81,6 +81,22 @@ def test_a_reference_without_forces_is_named():
         bv.ForceLoss().loss(network(), data)
 
 
+def test_training_asks_for_forces_before_it_begins(tmp_path):
+    """Else it would stop in the middle of an epoch."""
+    some = [*labelled(2), *(replace(one, name=f"bare-{one.name}") for one in references(2))]
+    data, begun = bv.RelaxationDataset(some), []
+    call = {"epochs": 1, "progress": False, "out": tmp_path / "run", "on_update": begun.append}
+    bare = r"bare-r0, bare-r1 \(2 of 4\) have no frames with forces"
+    replayed = bv.EndpointLoss(RULE, STOP) + bv.Replay(bv.ForceLoss(2), data)
+    for objective in (bv.ForceLoss(2), bv.EndpointLoss(RULE, STOP) + bv.ForceLoss(2), replayed):
+        with pytest.raises(ValueError, match=bare):
+            bv.finetune(network(), data, objective, **call)
+    with pytest.raises(ValueError, match=r"bare-r1 has no frames with forces"):
+        bv.finetune(network(), data[:2], bv.ForceLoss(2), validation=data[3:], **call)
+    assert not begun
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_weighted_sum_is_what_it_says():
     data, potential = labelled(2), network()
     endpoint, forces = bv.EndpointLoss(RULE, STOP), bv.ForceLoss(4)
