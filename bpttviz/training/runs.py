@@ -283,22 +283,43 @@ def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
             stacklevel=3,
         )
         return
-    # Weights that a constructor was given are taken over: they are no difference.
-    weights = {name.rpartition(".")[2].removeprefix("log_") for name, _ in given.named_parameters()}
-
-    def described(part: Any) -> dict:
-        config = part.get("config") if isinstance(part, dict) else None
-        if not isinstance(config, dict):
-            return {role: part}
-        return {role: {**part, "config": {k: v for k, v in config.items() if k not in weights}}}
-
-    reason = refusal(plain(described(saved)), described(specification(given)))
+    # Weights are taken over: what depends on them is no difference.
+    now, otherwise = (plain({role: s}) for s in (specification(given), _with_other_weights(given)))
+    before = plain({role: saved})
+    reason = refusal(_where_alike(before, now, otherwise), _where_alike(now, now, otherwise))
     if reason:
         warnings.warn(
             f"the run in {path} was made with another {role} ({reason}): the weights are taken, "
             "and may mean something else in this one",
             stacklevel=3,
         )
+
+
+def _with_other_weights(module: nn.Module) -> Any:
+    """What `specification` would say of a module with other weights; it has its own again after."""
+    before = [(p, p.detach().clone()) for p in module.parameters() if p.is_floating_point()]
+    try:
+        with torch.no_grad():
+            for parameter, _ in before:
+                parameter.add_(1.0)
+        return specification(module)
+    finally:
+        with torch.no_grad():
+            for parameter, value in before:
+                parameter.copy_(value)
+
+
+def _where_alike(described: Any, one: Any, other: Any) -> Any:
+    """A description with a word in place of those parts in which two others differ."""
+    if one == other:
+        return described
+    parts = (described, one, other)
+    if all(isinstance(part, dict) for part in parts):
+        return {k: _where_alike(v, one.get(k), other.get(k)) for k, v in described.items()}
+    listed = all(isinstance(part, list) and len(part) == len(one) for part in parts)
+    if listed and any(isinstance(member, dict) for member in one):  # not numbers
+        return [_where_alike(*members) for members in zip(*parts, strict=True)]
+    return "weights"
 
 
 def check_settings(saved: dict, wanted: dict, path: Path) -> None:

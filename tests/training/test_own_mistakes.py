@@ -1,6 +1,7 @@
 """What users' own code and calls get wrong, answered in a sentence; and what they may do."""
 
 import functools
+import warnings
 
 import pytest
 import torch
@@ -127,6 +128,40 @@ def test_weights_that_are_from_another_potential_or_rule(tmp_path):
         bv.load_run(tmp_path, bv.ScaledForces(network(), 3.0))
     with pytest.warns(UserWarning, match="was made with another rule .*max_step"):
         bv.load_run(tmp_path, bv.ScaledForces(network(), 2.0), bv.GradientDescent(0.1, 0.3))
+
+
+class Net(torch.nn.Module):
+    """Somebody's own module, whose weights begin anew each time."""
+
+    def __init__(self, cutoff=4.0):
+        super().__init__()
+        self.cutoff = cutoff
+        self.layers = torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Linear(4, 1)).double()
+
+    def forward(self, structures, positions):
+        return self.layers(((positions / self.cutoff) ** 2).sum(1, keepdim=True)).sum()[None]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda net: bv.EnergyFunction(net),
+        lambda net: bv.EnergyFunction(lambda s, x: net(s, x), net),
+        lambda net: bv.EnergyFunction(lambda s, x: sum(one(s, x) for one in [net]), net),
+    ],
+)
+def test_own_weights_that_begin_anew_are_no_other_potential(made, tmp_path):
+    bv.finetune(made(Net()), references(1), objective(), **SETTINGS | {"epochs": 1}, out=tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fresh = made(Net())
+        before = weights(fresh).clone()
+        once = bv.load_run(tmp_path, fresh).potential
+        assert not torch.equal(weights(once), before)
+        again = bv.load_run(tmp_path, once, bv.GradientDescent(0.5, None)).potential
+    assert torch.equal(weights(again), weights(bv.load_run(tmp_path, made(Net())).potential))
+    with pytest.warns(UserWarning, match="another potential .*cutoff: saved 4.0, now 5.0"):
+        bv.load_run(tmp_path, made(Net(5.0)))
 
 
 def test_a_users_own_file_is_not_taken_for_a_run(tmp_path):
