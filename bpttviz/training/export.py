@@ -7,6 +7,7 @@ CHGNet 0.8 MB instead of 6.7. The pretrained weights are where they always were,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def add_changes(
     """Add the changes of a file to a pretrained potential.
 
     Args:
-        potential: as it was before the run; changed in place.
+        potential: as it was before the run; changed in place. In double precision too where the
+            run was in single: the sums are then the single-precision ones, converted.
         tensors: weight's name → change.
         initial: the fingerprint of the weights that the run began with.
         path: for messages.
@@ -73,21 +75,34 @@ def add_changes(
     Raises:
         RunError: the potential's weights are others, or the changes do not fit them.
     """
-    if fingerprint(potential) != initial:
-        raise RunError(
-            f"{path} holds changes to pretrained weights, and those of this potential are others: "
-            "pass the potential as it was before the run, with the version of its package that "
-            "the run names"
-        )
     weights = potential.state_dict()
+    pretrained = _pretrained(potential, initial, path)
     for name, change in tensors.items():
         fits = name in weights and weights[name].shape == change.shape
         if not fits or not change.is_floating_point() or not all_finite([change]):
             raise RunError(f"{path} holds a change of a weight that does not fit ({name})")
     with torch.no_grad():
         for name, change in tensors.items():
-            weight = weights[name]  # shares its memory with the potential's own
-            weight.copy_((weight.double() + change.to(weight.device).double()).to(weight.dtype))
+            weight = pretrained[name]
+            changed = (weight.double() + change.to(weight.device).double()).to(weight.dtype)
+            weights[name].copy_(changed)  # shares its memory with the potential's own
+
+
+def _pretrained(potential: nn.Module, initial: str, path: Path) -> Mapping[str, Tensor]:
+    """The weights, in the type that they had when a run began with them. Raises RunError."""
+    if fingerprint(potential) == initial:
+        return potential.state_dict()
+    kinds = {p.dtype for p in potential.parameters()}
+    if torch.float64 in kinds:
+        single = copy.deepcopy(potential).float()
+        if fingerprint(single) == initial:
+            return single.state_dict()
+    shown = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+    raise RunError(
+        f"{path} holds changes to pretrained weights, and those of this potential ({shown}) are "
+        "others: pass the potential as it was before the run, in its type of number, with the "
+        "version of its package that the run names"
+    )
 
 
 def _shortened(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -286,6 +286,9 @@ def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
     # Weights are taken over: what depends on them is no difference.
     now, otherwise = (plain({role: s}) for s in (specification(given), _with_other_weights(given)))
     before = plain({role: saved})
+    for described in (now, otherwise, before):  # a type that the weights do not fit is refused
+        if isinstance(config := described[role].get("config"), dict):
+            config.pop("dtype", None)
     reason = refusal(_where_alike(before, now, otherwise), _where_alike(now, now, otherwise))
     if reason:
         warnings.warn(

@@ -297,6 +297,28 @@ def test_unknown_checkpoint_is_refused():
         bv.CHGNet("9.9")
 
 
+def test_a_type_of_number_can_be_chosen_later():
+    made, cast = bv.CHGNet(dtype=torch.float64), bv.CHGNet().double()
+    structures = bv.Structures.from_ase(twenty_structures()[:2])
+    gradients = []
+    for potential in (made, cast):
+        forces = potential(structures).forces
+        assert forces.dtype == torch.float64
+        gradients.append(
+            torch.autograd.grad((forces**2).sum(), trained(potential), allow_unused=True)
+        )
+    assert any(one is not None for one in gradients[0])
+    for one, other in zip(*gradients, strict=True):
+        assert one is other or torch.equal(one, other)
+    assert cast.config() == made.config()
+    single = cast.float()
+    assert torch.equal(single(structures).forces, bv.CHGNet()(structures).forces)
+    for refused in (single.half, single.bfloat16, lambda: single.to(torch.float16)):
+        with pytest.raises(ValueError, match=r"must be torch.float32 or torch.float64, got .*16"):
+            refused()
+    assert single(structures).forces.isfinite().all()
+
+
 def test_an_atom_that_leaves_is_a_divergence_not_an_abort():
     """A huge step throws atoms out of every cutoff; the other structure is still relaxed."""
     lonely = Atoms("Si2", [[0, 0, 0], [1.3, 0, 0]], cell=[40, 40, 40], pbc=True)

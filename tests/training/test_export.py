@@ -1,5 +1,7 @@
 """Runs as they are handed on: small, readable by `load_run`, and no way to go on from."""
 
+import warnings
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -49,6 +51,22 @@ def test_an_export_cannot_be_resumed_nor_written_over_a_run(tmp_path):
     run.export(tmp_path / "handed-on")  # its own like it may go
     with pytest.raises(bv.RunError, match="holds other files"):
         run.export(tmp_path)
+
+
+def test_changes_of_single_precision_go_to_double_precision_too():
+    data = bv.load_dataset("si-defects").test[:1].starts()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        double = bv.load_run("si-defects/chgnet", potential=bv.CHGNet(dtype=torch.float64))
+    single = bv.load_run("si-defects/chgnet").potential
+    assert torch.equal(weights(double.potential), weights(single.double()).double())
+    assert torch.equal(double.potential(data).forces, single(data).forces)
+
+
+def test_a_potential_in_single_precision_is_named_where_a_run_was_in_double(tmp_path):
+    trained().export(tmp_path)
+    with pytest.raises(bv.RunError, match=r"those of this potential \(float32\) are others"):
+        bv.load_run(tmp_path, potential=network().float())
 
 
 def test_changes_go_only_to_the_weights_that_they_are_changes_of(tmp_path):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import chgnet
 import torch
@@ -72,9 +73,23 @@ class CHGNet(Potential):
         device, dtype = require_device(device), require_dtype(dtype)
         self.checkpoint = checkpoint
         self.network = _load(checkpoint).to(device=device, dtype=dtype).eval()
+        self._settle_composition()
+
+    def _settle_composition(self) -> None:
         if self.network.composition_model is not None:
             # It sees the formula only, builds its input in float32 and adds no force.
             self.network.composition_model.float()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `double`, `float`, `to` and the like go through.
+
+        Raises:
+            ValueError: a floating-point type other than float32 and float64, as of `half`.
+        """
+        require_dtype(fn(torch.empty(0, dtype=self.dtype)).dtype)
+        super()._apply(fn, recurse)
+        self._settle_composition()
+        return self
 
     def config(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint, "dtype": str(self.dtype).removeprefix("torch.")}
