@@ -153,7 +153,7 @@ def _from_drawn_starts(
     if method != AT_THE_END:
         objective = ours.objective(potential)
         rehearsed = 0 if unlabelled is None else len(training)
-        return Stage(objective, _numbers(ours, training), ours.epochs * (epoch + rehearsed))
+        return Stage(objective, ours.config(len(training)), ours.epochs * (epoch + rehearsed))
     near = EndpointLoss(
         HeavyBall(recipe.step_size, MOMENTUM, recipe.max_step),
         StoppingCriterion(STEPS_AT_THE_END),
@@ -162,12 +162,7 @@ def _from_drawn_starts(
     )
     cost = len(training) * count_evaluations(near, potential, training[:1])
     epochs = max(1, recipe.epochs * epoch // cost)
-    return Stage(near, _numbers(replace(ours, epochs=epochs), training), epochs * cost)
-
-
-def _numbers(recipe: Recipe, training: RelaxationDataset) -> TrainingConfig:
-    """Those of the committed rows, from before an average depended on a training's length."""
-    return replace(recipe.config(len(training)), average=recipe.average)
+    return Stage(near, replace(ours, epochs=epochs).config(len(training)), epochs * cost)
 
 
 def allocate_budget(lengths: Sequence[int], budget: int, most: int) -> tuple[int, int]:

@@ -240,10 +240,10 @@ class FewRelaxations(Study):
             steps=paper_recipe.steps, adjoint=paper_recipe.adjoint,
             epochs=_updates(count, setting) // count, seed=paper_recipe.seed,
         )  # fmt: skip
-        # The committed rows are from before an average depended on a training's length.
-        config = replace(recipe.config(count), average=recipe.average)
-        objective = recipe.objective(setting.potential)
-        run = setting.trained(f"few-{count}", objective, config, training=chosen)
+        run = setting.trained(
+            f"few-{count}", recipe.objective(setting.potential), recipe.config(count),
+            training=chosen,
+        )  # fmt: skip
         return run.potential
 
 

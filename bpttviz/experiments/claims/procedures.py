@@ -19,7 +19,6 @@ from bpttviz.potentials.base import Potential
 from bpttviz.relaxation.relax import relax
 from bpttviz.relaxation.rules import GradientDescent, HeavyBall, UpdateRule
 from bpttviz.relaxation.stopping import StoppingCriterion
-from bpttviz.training.config import TrainingConfig
 from bpttviz.training.objectives import EndpointLoss
 from bpttviz.training.recipe import Recipe
 
@@ -98,10 +97,11 @@ class OtherProcedures(Study):
 
     def tuned(self, setting: Setting, way: Procedure) -> Potential:
         """Trained from both ends, one epoch, by this procedure."""
-        chosen, recipe, config = _chosen(setting)
+        chosen, recipe = _chosen(setting)
         objective = EndpointLoss(
             way.rule, way.stop, recipe.adjoint, recipe.starts, recipe.resolution
         )
+        config = recipe.config(len(chosen))
         return setting.trained(f"by {way.title}", objective, config, training=chosen).potential
 
     def tested(
@@ -115,7 +115,7 @@ class OtherProcedures(Study):
         return setting.kept(f"tested-{name}", tested)
 
 
-def _chosen(setting: Setting) -> tuple[RelaxationDataset, Recipe, TrainingConfig]:
+def _chosen(setting: Setting) -> tuple[RelaxationDataset, Recipe]:
     """Relaxations that are trained on, and how: few, once each."""
     draw = np.random.default_rng(setting.recipe.seed)
     places = draw.permutation(len(setting.training))[:TRAINED_ON]
@@ -124,9 +124,7 @@ def _chosen(setting: Setting) -> tuple[RelaxationDataset, Recipe, TrainingConfig
         steps=setting.recipe.steps, adjoint=setting.recipe.adjoint, epochs=1,
         average=0.9, seed=setting.recipe.seed,
     )  # fmt: skip
-    chosen = RelaxationDataset([setting.training[int(i)] for i in places])
-    # The committed rows are from before an average depended on a training's length.
-    return chosen, recipe, replace(recipe.config(len(chosen)), average=recipe.average)
+    return RelaxationDataset([setting.training[int(i)] for i in places]), recipe
 
 
 def _ends_of(setting: Setting, potential: Potential, way: Procedure) -> dict[str, dict[str, float]]:
@@ -162,14 +160,16 @@ class LearnedSteps(Study):
         return min(TRAINED_ON, len(setting.training)) * setting.recipe.steps
 
     def rows(self, setting: Setting, run: str) -> list[Evidence]:
-        chosen, recipe, config = _chosen(setting)
+        chosen, recipe = _chosen(setting)
         eta, most, stop = recipe.step_size, recipe.max_step, recipe.stop
         sizes = eta if run == self.runs(setting)[0] else [eta] * recipe.steps
         objective = EndpointLoss(
             GradientDescent(sizes, most, learnable=True), stop, recipe.adjoint, recipe.starts,
             recipe.resolution,
         )  # fmt: skip
-        trained = setting.trained(f"learned {run}", objective, config, None, chosen)
+        trained = setting.trained(
+            f"learned {run}", objective, recipe.config(len(chosen)), None, chosen
+        )
         assert isinstance(trained.rule, GradientDescent)
         old, new = GradientDescent(sizes, most), trained.rule
         names = setting.held_out.names
