@@ -13,6 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from bpttviz._checks import file_path
+from bpttviz.datasets.duplicates import require_no_copies
 from bpttviz.datasets.formats import read_frames
 from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import DataError, labels_of, unfinished
@@ -54,14 +55,15 @@ def read_relaxations(
         skip_bad: leave out files that cannot be used, with a warning that names each.
 
     Warns where a free atom still feels more than `FAR_FROM_REST` in the last frame (a relaxation
-    that was cut short has no end to learn from), and about labels as
-    `ReferenceRelaxation.from_ase` does.
+    that was cut short has no end to learn from), where two files hold one and the same relaxation
+    (start and end within 1e-4 Å), and about labels as `ReferenceRelaxation.from_ase` does.
 
     Raises:
         TypeError: something else than files.
         DataError: a missing, empty, truncated or unreadable file, one with a single frame, one
-            whose frames name different ``info["settings"]``, one that says ``converged=False``; or
-            not as many groups as files. Where several files cannot be used, all are named.
+            whose frames name different ``info["settings"]``, one that says ``converged=False``; one
+            relaxation in two groups; or not as many groups as files. Where several files cannot be
+            used, all are named.
         ValueError: a file listed twice, or not as many names as files.
         StructureError: frames that do not fit together (see `ReferenceRelaxation`).
     """
@@ -76,7 +78,9 @@ def read_relaxations(
         reader(file, name, grouped)
         for file, name, grouped in zip(files, names, groups, strict=True)
     ]
-    return RelaxationDataset(_all_or_say(jobs, skip_bad))
+    read = _all_or_say(jobs, skip_bad)
+    require_no_copies(read)
+    return RelaxationDataset(read)
 
 
 def _read_one(
@@ -129,7 +133,9 @@ def read_pairs(
     jobs = [
         reader(pair, name, grouped) for pair, name, grouped in zip(both, names, groups, strict=True)
     ]
-    return RelaxationDataset(_all_or_say(jobs, skip_bad))
+    read = _all_or_say(jobs, skip_bad)
+    require_no_copies(read)
+    return RelaxationDataset(read)
 
 
 def _read_pair(

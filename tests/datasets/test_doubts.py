@@ -140,6 +140,25 @@ def test_an_end_that_others_follow_far_away_is_noticed():
     assert "an atom moves 0.30 Å to the next one: probably that is of another relaxation" in said
 
 
+def test_one_relaxation_in_two_files_is_noticed(tmp_path):
+    frames = path_of(copper())
+    moved = [frame.copy() for frame in frames]  # as by another program: digits, images
+    for frame, was in zip(moved, frames, strict=True):
+        frame.positions = was.positions.round(5) + frame.cell[0]
+    for name, path in (("a", frames), ("b", moved), ("c", path_of(copper(2)))):
+        ase.io.write(tmp_path / f"{name}.extxyz", path)
+    files = [tmp_path / f"{name}.extxyz" for name in "abc"]
+    with pytest.warns(UserWarning, match="a and b: the same start and end .* it counts twice") as w:
+        read = bv.read_relaxations(files)
+    assert read.names == ["a", "b", "c"]
+    assert len([one for one in w if "the same start" in str(one.message)]) == 1
+    with pytest.raises(bv.DataError, match="a and b: the same start and end, in different groups"):
+        bv.read_relaxations(files, group=["one", "two", "two"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bv.read_relaxations(files[::2])
+
+
 def test_a_jump_is_noticed_and_two_ends_alone_are_no_jump():
     frames = [bulk("Cu", cubic=True) * 2 for _ in range(3)]
     for frame in frames[1:]:
