@@ -28,7 +28,8 @@ def require_no_copies(references: Sequence[ReferenceRelaxation]) -> None:
 
     Warns where two are in one group: that relaxation counts twice.
     """
-    alike, apart = [], []
+    alike: list[str] = []
+    apart: list[str] = []
     for one, other in _copies(references):
         (alike if one.group == other.group else apart).append(f"{one.name} and {other.name}")
     if apart:
