@@ -329,10 +329,24 @@ def check_settings(saved: dict, wanted: dict, path: Path) -> None:
     """Raise `RunError` where a saved run was made with settings other than those wanted."""
     reason = refusal(saved, wanted)
     if reason:
+        longer = _length(saved) != _length(wanted)
         raise RunError(
-            f"{path} holds a run with other settings ({reason}). Choose another folder, delete "
-            "this one, or repeat the old settings to resume it"
+            f"{path} holds a run with other settings ({reason}). "
+            + (
+                "The length of its schedule comes from epochs, and counts from the first update "
+                "on, so that with other epochs a run cannot be prolonged. "
+                if longer
+                else ""
+            )
+            + "Choose another folder, delete this one, or repeat the old settings to resume it"
         )
+
+
+def _length(settings: dict) -> list[Any]:
+    """What says how long a schedule is; a recipe's gets it from its epochs."""
+    schedule = settings.get("schedule")
+    config = schedule.get("config") if isinstance(schedule, dict) else None
+    return [settings.get("epochs"), config.get("updates") if isinstance(config, dict) else None]
 
 
 def rebuild(

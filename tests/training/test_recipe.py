@@ -33,6 +33,17 @@ def test_single_settings_change_the_recipe_with_all_that_follows_from_them():
     assert run.settings["seed"] == 5
 
 
+def test_a_run_of_the_recipe_cannot_be_prolonged_and_that_names_its_epochs(tmp_path):
+    call = {"out": tmp_path, "progress": False}
+    bv.finetune(network(), references(4), epochs=1, **call)
+    refused = r"schedule.config.updates: saved 8, now 16.* comes from epochs.*cannot be prolonged"
+    with pytest.raises(bv.RunError, match=refused):
+        bv.finetune(network(), references(4), epochs=2, **call)
+    with pytest.raises(bv.RunError) as told:
+        bv.finetune(network(), references(4), epochs=1, learning_rate=0.1, **call)
+    assert "prolonged" not in str(told.value)
+
+
 def test_an_objective_of_ones_own_keeps_the_plain_settings():
     data, goal = references(2), bv.EndpointLoss(stop=bv.StoppingCriterion(3))
     run = bv.finetune(network(), data, goal, progress=False)
