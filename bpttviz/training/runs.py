@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import bpttviz
 from bpttviz._checks import file_path, instance_of
 from bpttviz._files import plain, refusal
+from bpttviz._tensor_checks import require_device
 from bpttviz.potentials.base import Potential
 from bpttviz.provenance import specification
 from bpttviz.training import checkpoint
@@ -23,6 +24,12 @@ from bpttviz.training.export import CHANGES, add_changes, save_changes
 from bpttviz.training.shipped import card_of, shipped_folder, shipped_runs
 
 __all__ = ["FILE", "Progress", "Run", "RunError", "check_settings", "load_run"]
+
+
+NO_LONGER = (
+    "The length of a schedule counts from the first update on (that of a recipe comes from its "
+    "epochs), so that with another one a run cannot be prolonged. "
+)
 
 
 @dataclass(eq=False)
@@ -208,6 +215,7 @@ def load_run(
 
     Raises:
         TypeError: no path, or a potential or rule that is none.
+        ValueError: there is no such device.
         RunError: no run there, a file that is not ours or damaged, weights that do not fit or are
             not finite, or a potential that needs to be passed.
 
@@ -217,6 +225,7 @@ def load_run(
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"load_run takes the folder of a run, got a {type(path).__name__}")
+    device = require_device(device)  # else rebuilding would fail, and ask for what is no help
     path, header, tensors = _read_named(path)
     if potential is None:
         potential = rebuild(header["settings"]["potential"], Potential, device, "potential")
@@ -287,8 +296,9 @@ def _say_if_other(given: nn.Module, saved: Any, role: str, path: Path) -> None:
     now, otherwise = (plain({role: s}) for s in (specification(given), _with_other_weights(given)))
     before = plain({role: saved})
     for described in (now, otherwise, before):  # a type that the weights do not fit is refused
-        if isinstance(config := described[role].get("config"), dict):
-            config.pop("dtype", None)
+        told = described[role]
+        if isinstance(told, dict) and isinstance(told.get("config"), dict):
+            told["config"].pop("dtype", None)
     reason = refusal(_where_alike(before, now, otherwise), _where_alike(now, now, otherwise))
     if reason:
         warnings.warn(
@@ -332,12 +342,7 @@ def check_settings(saved: dict, wanted: dict, path: Path) -> None:
         longer = _length(saved) != _length(wanted)
         raise RunError(
             f"{path} holds a run with other settings ({reason}). "
-            + (
-                "The length of its schedule comes from epochs, and counts from the first update "
-                "on, so that with other epochs a run cannot be prolonged. "
-                if longer
-                else ""
-            )
+            + (NO_LONGER if longer else "")
             + "Choose another folder, delete this one, or repeat the old settings to resume it"
         )
 

@@ -36,7 +36,9 @@ def test_single_settings_change_the_recipe_with_all_that_follows_from_them():
 def test_a_run_of_the_recipe_cannot_be_prolonged_and_that_names_its_epochs(tmp_path):
     call = {"out": tmp_path, "progress": False}
     bv.finetune(network(), references(4), epochs=1, **call)
-    refused = r"schedule.config.updates: saved 8, now 16.* comes from epochs.*cannot be prolonged"
+    refused = (
+        r"schedule.config.updates: saved 8, now 16.* comes from its epochs.*cannot be prolonged"
+    )
     with pytest.raises(bv.RunError, match=refused):
         bv.finetune(network(), references(4), epochs=2, **call)
     with pytest.raises(bv.RunError) as told:

@@ -117,6 +117,14 @@ def test_a_full_disk_leaves_the_previous_state_readable(tmp_path, monkeypatch):
     assert sorted(f.name for f in tmp_path.iterdir()) == ["run.json", "run.safetensors"]
 
 
+@pytest.mark.parametrize("device", ["cuda", "mps", "gpu"])
+def test_a_device_that_is_not_there_is_told_first(device, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"device.*{device}") as told:
+        bv.load_run(bv.shipped_runs()[0], device=device)
+    assert "pass it" not in str(told.value)
+
+
 def test_killed_while_saving_leaves_the_previous_state_readable(tmp_path):
     script = f"""
         import os, signal, sys
