@@ -79,7 +79,7 @@ def dataset(report: Report) -> dict:
         "meta": {
             "name": "bpttviz: " + ", ".join(report.potentials),
             "description": "Reference ends and the ends that potentials relax to. "
-            + " ".join(report.conclusions()),
+            + " ".join(report.conclusions() if len(report.potentials) > 1 else ()),
         },
         "structures": [_structure(atoms) for atoms in names],
         "environments": [

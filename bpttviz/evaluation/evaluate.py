@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from bpttviz._checks import file_path, instance_of, mapping_of, not_negative, whole_or_none
 from bpttviz._files import FolderLock, lock_settings, write_atomic
+from bpttviz.datasets.read import as_relaxations
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q
 from bpttviz.evaluation.measure import Measured, Protocol, measure, relaxed
@@ -47,7 +48,8 @@ def evaluate(
 
     Args:
         potentials: name → potential, in the order the report shows; the first is "before".
-        references: what to compare with; those with frames also give the force error.
+        references: what to compare with; those with frames also give the force error. Files, one
+            relaxation or a list of them become a set, as in `finetune`.
         rule, stop: the map, as in `relax`.
         relaxer: how X_rest is reached from X_K.
         progress: show a bar.
@@ -64,9 +66,10 @@ def evaluate(
         ValueError: no potential or no reference was given, a number out of its range, or ``out``
             holds the results of other settings.
         TypeError: an argument of the wrong kind.
+        DataError, StructureError: files that cannot be read.
     """
     potentials = _named(potentials)
-    instance_of("references", references, RelaxationDataset, "bv.read_relaxations(files)")
+    references = as_relaxations(references, "references")
     if not len(references):
         raise ValueError("evaluate needs at least one reference relaxation")
     how = _protocol(rule, stop, relaxer, from_start, batch_size)

@@ -222,7 +222,7 @@ class Report:
             by_group: take groups whole for the interval; False takes each structure for itself.
 
         Raises:
-            ValueError: no structure has both values.
+            ValueError: no structure has both values, or there is no other potential to compare.
             KeyError: the report holds no such potential.
         """
         before, after = self._ends(before, after)
@@ -348,10 +348,14 @@ class Report:
         """Names of the potentials to compare: the first and the last where none are given."""
         if not self.rows:
             raise ValueError("this report is empty: nothing was measured")
-        return (
-            self.potentials[0] if before is None else self._potential(before),
-            self.potentials[-1] if after is None else self._potential(after),
-        )
+        one = self.potentials[0] if before is None else self._potential(before)
+        other = self.potentials[-1] if after is None else self._potential(after)
+        if len(self.potentials) == 1 and None in (before, after):
+            raise ValueError(
+                f"{one!r} would be compared with itself: this report is of no other potential. "
+                "Evaluate two together: evaluate({'before': ..., 'after': ...}, references)"
+            )
+        return one, other
 
     def _potential(self, name: str) -> str:
         if text("potential", name) not in self.potentials:

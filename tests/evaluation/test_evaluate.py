@@ -282,6 +282,22 @@ def test_rows_are_filed_under_all_that_they_depend_on(tmp_path, change):
     assert bv.evaluate(**given | {"batch_size": 1}).structures == data.names
 
 
+def test_references_are_taken_as_finetune_takes_them(tmp_path):
+    data = labelled(2)
+    expected = [row.dq_rest for row in bv.evaluate({"one": network()}, data, **CALL).rows]
+    listed = bv.evaluate({"one": network()}, list(data), **CALL)
+    assert [row.dq_rest for row in listed.rows] == expected
+    assert bv.evaluate({"one": network()}, data[0], **CALL).structures == data.names[:1]
+    files = [tmp_path / f"{one.name}.traj" for one in data]
+    for file, one in zip(files, data, strict=True):
+        ase.io.write(file, one.to_ase())
+    for given, count in ((files, 2), (files[0], 1), (str(tmp_path / "*.traj"), 2)):
+        read = bv.evaluate({"one": network()}, given, **CALL)
+        assert [row.dq_rest for row in read.rows] == pytest.approx(expected[:count])
+    with pytest.raises(TypeError, match=r"say which part is meant: data.train"):
+        bv.evaluate({"one": network()}, bv.load_dataset("si-defects"), **CALL)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

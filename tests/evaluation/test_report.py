@@ -61,6 +61,16 @@ def test_groups_are_taken_whole_unless_asked_otherwise(report):
     assert str(one).endswith("3 of 7 worse; 1 group taken whole")
 
 
+def test_a_single_potential_is_not_compared_with_itself(report):
+    first = report.potentials[0]
+    alone = bv.Report([row for row in report.rows if row.potential == first])
+    for ask in (alone.compare, alone.conclusions, lambda: alone.compare(before=first)):
+        with pytest.raises(ValueError, match=f"'{first}' would be compared with itself"):
+            ask()
+    assert alone.compare(before=first, after=first).ratio == 1  # somebody asked for it
+    assert first in str(alone)
+
+
 def test_verdicts_are_sentences_about_what_was_measured(report):
     sentences = report.conclusions()
     assert "does not change beyond" in sentences[0]
