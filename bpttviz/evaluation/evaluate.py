@@ -79,7 +79,7 @@ def evaluate(
     with nullcontext() if out is None else FolderLock(out):
         table = _Table(out, potentials, references, how)
         found = _measure_all(potentials, references, table, how, progress)
-    return Report(
+    report = Report(
         table.ordered(),
         _each(found, "relaxation"),
         {r.name: r.end for r in references},
@@ -89,6 +89,8 @@ def evaluate(
         _each(found, "rest_path"),
         _each(found, "force_errors"),
     )
+    report.by_map = f"{how.stop.max_steps} steps of {how.rule!r}"
+    return report
 
 
 def _each(found: Mapping[tuple[str, str], Measured], part: str) -> dict[tuple[str, str], Any]:

@@ -48,6 +48,9 @@ class Report:
         force_errors: (potential, structure) → the mean absolute force error (N,) of each atom over
             the reference's frames, eV/Å; NaN for atoms that were held.
 
+    Attributes:
+        by_map: steps and rule that led to X_K, in words; "" where it is not known, as of a table.
+
     Raises:
         TypeError: rows, paths or structures that are none.
         ValueError: a noise floor that is negative or not finite.
@@ -83,6 +86,7 @@ class Report:
         self.force_errors = mapping_of(
             "force_errors", {} if force_errors is None else force_errors, np.ndarray, hint
         )
+        self.by_map = ""
         self._rows: dict[tuple[str, str], StructureResult] = {}
         for row in self.rows:
             self._rows.setdefault((row.potential, row.structure), row)
@@ -301,7 +305,7 @@ class Report:
                 f"both reports have {structure!r} under {potential!r}: give one of the potentials "
                 "another name, or take a subset of structures"
             )
-        return Report(
+        merged = Report(
             (*self.rows, *other.rows),
             {**self.relaxations, **other.relaxations},
             {**self.references, **other.references},
@@ -311,6 +315,8 @@ class Report:
             {**self.rest_paths, **other.rest_paths},
             {**self.force_errors, **other.force_errors},
         )
+        merged.by_map = self.by_map if self.by_map == other.by_map else ""
+        return merged
 
     def subset(self, structures: Sequence[str]) -> Report:
         """The rows of some structures, with the same floor and labels; without paths."""

@@ -61,6 +61,7 @@ def notes(report: Report) -> list[str]:
     lines = [
         f"{counted(len(whole.structures), 'structure')}; ΔQ in amu^½ Å, means over those that all "
         f"have; change: geometric mean of paired ratios ({METHOD})",
+        *([f"K: {report.by_map}"] if report.by_map else []),
         *_gaps(report, whole),
         _resolution(report),
         *_missing(whole),

@@ -282,6 +282,16 @@ def test_rows_are_filed_under_all_that_they_depend_on(tmp_path, change):
     assert bv.evaluate(**given | {"batch_size": 1}).structures == data.names
 
 
+def test_a_report_says_which_map_was_measured():
+    one, two = (
+        bv.evaluate({name: network()}, references(1), **CALL | {"rule": bv.GradientDescent(eta)})
+        for name, eta in (("a", 0.05), ("b", 0.04))
+    )
+    assert f"K: {CALL['stop'].max_steps} steps of GradientDescent(step_size=0.05 Å²/eV" in str(one)
+    assert "GradientDescent(step_size=0.04" in two._repr_html_()
+    assert "GradientDescent" not in str(one.merge(two))  # two maps
+
+
 def test_references_are_taken_as_finetune_takes_them(tmp_path):
     data = labelled(2)
     expected = [row.dq_rest for row in bv.evaluate({"one": network()}, data, **CALL).rows]
