@@ -12,7 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 
 import bpttviz as bv
-from bpttviz.datasets.generate import SILICON_DEFECTS
+from bpttviz.datasets.generate import CRYSTALS, SILICON_DEFECTS
 from bpttviz.datasets.generate.silicon import UNLABELLED_DEFECTS
 from bpttviz.datasets.labels import delta_q, largest_force
 from bpttviz.datasets.matching import same_minimum
@@ -596,6 +596,16 @@ def test_crystals_are_at_rest_and_have_a_test_part():
         moved.append(delta_q(taken_over, frames[-1]))
     assert f"{np.median(moved):.3f} amu^½ Å (median)" in crystals.card
     assert f"{max(moved):.1f} at worst" in crystals.card
+    assert crystals.noise_floor == pytest.approx(np.median(moved), abs=0.005)
+
+
+def test_crystals_that_came_later_are_for_the_test_part():
+    crystals = bv.load_dataset("crystals")
+    later = [one.name for one in crystals.all if int(one.name[:3]) >= 348]
+    assert set(later) <= set(crystals.test.names)
+    assert not {"O", "F"} & {s for name in later for s in crystals.all[name].to_ase()[0].symbols}
+    planned = [task.name for task in CRYSTALS]
+    assert all(name in crystals.card for name in set(planned[48:]) - set(later))
 
 
 def test_random_folds_hold_every_relaxation_out_once_and_divide_groups():
