@@ -79,7 +79,19 @@ def evaluate(
     with nullcontext() if out is None else FolderLock(out):
         table = _Table(out, potentials, references, how)
         found = _measure_all(potentials, references, table, how, progress)
-    report = Report(
+    report = _report(table, found, references, noise_floor, labels)
+    report.by_map = f"{how.stop.max_steps} steps of {how.rule!r}"
+    return report
+
+
+def _report(
+    table: _Table,
+    found: Mapping[tuple[str, str], Measured],
+    references: RelaxationDataset,
+    noise_floor: float | None,
+    labels: Mapping[str, str],
+) -> Report:
+    return Report(
         table.ordered(),
         _each(found, "relaxation"),
         {r.name: r.end for r in references},
@@ -89,8 +101,6 @@ def evaluate(
         _each(found, "rest_path"),
         _each(found, "force_errors"),
     )
-    report.by_map = f"{how.stop.max_steps} steps of {how.rule!r}"
-    return report
 
 
 def _each(found: Mapping[tuple[str, str], Measured], part: str) -> dict[tuple[str, str], Any]:

@@ -49,9 +49,8 @@ def finetune(
         objective: what to minimise; by default `Recipe`'s, with the set's unlabelled structures.
         config: the training's numbers; by default `Recipe`'s where there is no objective either.
         validation: relaxations for early stopping, if ``data`` are no `DatasetSplits`.
-        out: folder to save to and resume from: where all that the result depends on is the same
-            (`bpttviz.provenance`), and by one training at a time. More ``epochs`` prolong a run,
-            but none of `Recipe`, whose schedule and average have their length from them.
+        out: folder to save to and resume from, where all that the result depends on is the same
+            (`bpttviz.provenance`). More ``epochs`` prolong a run, but none by `Recipe`'s schedule.
         progress: show a bar with the time left.
         on_update: called with the run after each update.
         stop_when: asked at every step; True stops training (``threading.Event().is_set``).
