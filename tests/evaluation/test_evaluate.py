@@ -51,7 +51,7 @@ def test_ends_alone_suffice_and_what_needs_more_says_so(tmp_path):
     assert report.compare("dq_rest").ratio < 0.8
     assert "no force error for 10 of 10 structures: their references are ends alone" in str(report)
     assert "Force error: not measured" in str(report)
-    with pytest.raises(ValueError, match=r"pair-00\d has no frames .*use EndpointLoss\(\)"):
+    with pytest.raises(ValueError, match=r"pair-009 \(10 of 10\) have no frames .*use Endp"):
         bv.finetune(student, data, bv.ForceLoss(), **how)
 
 
