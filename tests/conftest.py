@@ -61,7 +61,7 @@ def tiny_report():
     return bv.evaluate(
         {"pretrained": bv.CHGNet(), "disturbed": disturbed},
         references,
-        bv.GradientDescent(),
+        bv.GradientDescent(0.04),  # short steps, so that a way to rest is left
         bv.StoppingCriterion(max_steps=3),
         bv.Relaxer(fmax=0.25, max_steps=30),  # near enough to rest for a picture
         progress=False,

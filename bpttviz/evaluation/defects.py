@@ -27,7 +27,8 @@ def irregular_atoms(structure: Structures) -> np.ndarray:
     """The atoms (n,) of a defect, as a mask; none where there is no crystal to have one in.
 
     Irregular is an atom of a foreign element, or one with another number of bonds than most of its
-    element. Give a *relaxed* structure: in a shaken one bonds are counted wrongly.
+    element, if more than half of them agree. Give a *relaxed* structure: in a shaken one bonds are
+    counted wrongly.
 
     Args:
         structure: a batch of one.
@@ -37,8 +38,9 @@ def irregular_atoms(structure: Structures) -> np.ndarray:
     irregular = np.zeros(len(numbers), bool)
     for element, count in Counter(numbers.tolist()).items():
         mine = numbers == element
-        usual = Counter(bonds[mine].tolist()).most_common(1)[0][0]
-        irregular |= mine & ((count < FOREIGN * len(numbers)) | (bonds != usual))
+        usual, agreeing = Counter(bonds[mine].tolist()).most_common(1)[0]
+        odd = (bonds != usual) & (2 * agreeing > count)  # of two atoms, neither is the odd one
+        irregular |= mine & ((count < FOREIGN * len(numbers)) | odd)
     if irregular.mean() > MOST_IRREGULAR:
         return np.zeros_like(irregular)
     return irregular
