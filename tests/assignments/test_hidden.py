@@ -200,6 +200,7 @@ def test_nothing_in_a_source_is_unusual(name):
         ),
         ("import os\nnp.linspace?", ("import os",)),
         ("files = !ls", ("shell commands",)),
+        ("(exec('x'), 1)[1].run_line_magic('pinfo', 'x')", ("exec",)),
         ("%time import os", ("import os",)),
         ("%%timeit -n 1\nimport os", ("import os",)),
         ("await x\nimport os", ("import os",)),

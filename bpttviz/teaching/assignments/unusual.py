@@ -48,6 +48,7 @@ OWN_FILES = {"load_challenge", "load_dataset", "load_potential", "load_state_dic
 OWN_TABLE = "A2_results.csv"
 USUAL_ATTRIBUTES = {"grad", "requires_grad", "shape"}  # that an answer may set
 _TIMER_OPTIONS = re.compile(r"^\s*(-[nr]\s*\d+(\s+|$)|-[tcpqo](\s+|$))*")
+IPYTHON = "get_ipython()"  # as it writes itself
 SHELL = {"system", "getoutput", "getoutput_split"}
 MAGIC = {"run_line_magic", "run_cell_magic"}
 NO_PYTHON = "a cell that is no Python"
@@ -94,7 +95,9 @@ class _Commands(ast.NodeTransformer):
         self.code: list[str] = []
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        name = ""  # of IPython's own calls; anything else in the place of its shell is to be seen
+        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == IPYTHON:
+            name = node.func.attr
         words = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
         if name not in SHELL | MAGIC or len(words) != len(node.args) or not words:
             return self.generic_visit(node)
