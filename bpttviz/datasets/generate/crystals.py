@@ -1,4 +1,4 @@
-"""Starts of small crystals, strained and displaced: `CRYSTALS`."""
+"""Starts of small crystals, strained and displaced: `CRYSTALS`, `UNLABELLED_CRYSTALS`."""
 
 from __future__ import annotations
 
@@ -209,3 +209,57 @@ CRYSTALS = (
     CrystalTask(347, known_to_ase("bcc", "Na", a=4.23, cubic=True)),
     *(CrystalTask(348 + k, crystal) for k, crystal in enumerate(_FREE)),
 )
+
+# Of the same prototypes, but crystals of which no relaxation is planned: starts without labels (see
+# `unlabelled_frames`).
+_NEVER = [
+    layer("Pt", "S", 0.227, 3.54, 5.04),
+    layer("Zr", "S", 0.257, 3.66, 5.83),
+    layer("Sn", "Se", 0.25, 3.81, 6.14),
+    layer("Pb", "I", 0.265, 4.56, 6.98),
+    layer("Mg", "I", 0.25, 4.15, 6.88),
+    cadmium_chloride("Mg", "Cl", 0.258, 3.64, 17.67),
+    cadmium_chloride("Cd", "Br", 0.25, 3.95, 18.67),
+    molybdenite("W", "S", 0.622, 3.15, 12.32),
+    molybdenite("Mo", "Se", 0.621, 3.29, 12.93),
+    polar_disulfide("Nb", "S", (0.247, 0.419), 3.33, 17.81),
+    janus("Bi", "Te", "Br", (0.75, 0.29), 4.27, 6.49),
+    stuffed_layer("Li", "Ti", "S", 0.24, 3.44, 6.19),
+    stuffed_layer("Li", "Zr", "Se", 0.24, 3.73, 6.66),
+    caswellsilverite("Na", "In", "S", 0.26, 3.80, 19.89),
+    zintl("Ca", "Mg", "Sb", (0.63, 0.24), 4.66, 7.58),
+    zintl("Sr", "Zn", "P", (0.63, 0.26), 4.10, 7.10),
+    gallium_selenide("Ga", "Se", (0.175, 0.6), 3.75, 15.95),
+    germanium_telluride("Sn", "Te", 0.52, 4.48, 10.90),
+    cinnabar("Hg", "Se", (0.70, 0.49), 4.32, 9.68),
+    calomel("Hg", "Cl", (0.12, 0.34), 4.48, 10.91),
+    molybdenum_disilicide("Mo", "Si", 0.333, 3.20, 7.85),
+    nickeline("Pd", "Te", 4.15, 5.67),
+    nickeline("Pt", "Sb", 4.13, 5.48),
+    chromium_boride("Ca", "Ge", (0.36, 0.07), 4.58, 10.85, 4.00),
+    chromium_boride("Hf", "Si", (0.36, 0.07), 3.73, 9.75, 3.70),
+    sodium_arsenide("Na", "P", 0.583, 4.98, 8.82),
+    matlockite("Pb", "F", "Cl", (0.205, 0.65), 4.11, 7.25),
+    matlockite("Ba", "F", "Cl", (0.205, 0.647), 4.39, 7.23),
+    cooperite("Pt", "S", 3.47, 6.11),
+    marcasite("Os", "P", (0.16, 0.37), 5.10, 5.90, 2.92),
+    chalcopyrite("Cu", "Ga", "S", 0.25, 5.35, 10.48),
+    chalcopyrite("Zn", "Si", "P", 0.27, 5.40, 10.44),
+    stuffed_wurtzite("Li", "Ga", "Ge", (0.2, 0.8), 4.18, 6.78),
+    herzenbergite("Sn", "Se", (0.118, 0.103), (0.855, 0.479), 11.50, 4.15, 4.44),
+    black_phosphorus("pnictogen", "As", 0.101, 0.083, 3.65, 11.00, 4.47),
+    rutile("Zn", "F", 0.303, 4.70, 3.13),
+    rutile("Pb", "O", 0.308, 4.95, 3.38),
+    known_to_ase("wurtzite", "InN", a=3.54, c=5.70),
+    known_to_ase("wurtzite", "AgI", a=4.59, c=7.51),
+    known_to_ase("wurtzite", "MgTe", a=4.54, c=7.39),
+    face_centred("zincblende", "CdTe", 6.48, 0, 1 / 4),
+    face_centred("fluorite", "SrCl2", 6.98, 0, 1 / 4, 3 / 4),
+    face_centred("rocksalt", "PbS", 5.94, 0, 1 / 2),
+    face_centred("rocksalt", "LiF", 4.03, 0, 1 / 2),
+    known_to_ase("cesiumchloride", "CsI", a=4.57),
+    known_to_ase("hcp", "Zr", a=3.23, c=5.15),
+    known_to_ase("fcc", "Au", a=4.08, cubic=True),
+    known_to_ase("bcc", "Li", a=3.51, cubic=True),
+]
+UNLABELLED_CRYSTALS = tuple(CrystalTask(700 + k, crystal) for k, crystal in enumerate(_NEVER))
