@@ -15,6 +15,7 @@ import bpttviz as bv
 from bpttviz.datasets.generate import CRYSTALS, SILICON_DEFECTS
 from bpttviz.datasets.generate.crystals import UNLABELLED_CRYSTALS
 from bpttviz.datasets.generate.silicon import UNLABELLED_DEFECTS
+from bpttviz.datasets.groups import default_group
 from bpttviz.datasets.labels import delta_q, largest_force
 from bpttviz.datasets.matching import same_minimum
 from bpttviz.datasets.pack import pack
@@ -648,10 +649,10 @@ def test_unlabelled_structures_are_of_kinds_that_the_set_does_not_have():
 def test_unlabelled_crystals_are_what_the_generator_and_chgnet_make_of_crystals_not_in_the_set():
     data, potential = bv.load_dataset("crystals"), bv.CHGNet()
     frames = data.unlabelled  # 700_layer_PtS2-start
-    kinds = {name.split("_", 1)[1].split("-")[0].replace("_", ":") for name in frames.names}
-    planned = {f"{task.crystal.prototype}:{task.crystal.formula}" for task in CRYSTALS}
+    kinds = {default_group(atoms) for atoms in frames.to_ase()}  # As8
+    assert kinds == {default_group(task.start()) for task in UNLABELLED_CRYSTALS}
     assert len(kinds) == len(UNLABELLED_CRYSTALS) == len(frames) // 4
-    assert not kinds & (set(data.all.groups) | planned)
+    assert not kinds & (set(data.all.groups) | {default_group(task.start()) for task in CRYSTALS})
     tasks = [UNLABELLED_CRYSTALS[place] for place in (0, 19, 47)]
     starts = bv.Structures.from_ase([t.start() for t in tasks], [t.name for t in tasks])
     again = bv.unlabelled_frames(potential, starts)
