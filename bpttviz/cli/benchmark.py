@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods", nargs="+", metavar="METHOD",
         help='do just these: pretrained, scalar, force-matched, BPTT, "forces, then BPTT", '
-        '"BPTT from both ends", "both ends, not through time", "near the end alone"',
+        '"BPTT from both ends", "both ends, not through time", "near the end alone", '
+        '"no forces at the end"',
     )  # fmt: skip
     add_recipe(parser, learning_rates=True)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -32,6 +32,7 @@ from bpttviz.relaxation.rules import HeavyBall
 from bpttviz.relaxation.stopping import StoppingCriterion
 from bpttviz.structures import Structures
 from bpttviz.training.config import TrainingConfig
+from bpttviz.training.equilibrium import EquilibriumLoss
 from bpttviz.training.evaluations import count_evaluations
 from bpttviz.training.finetune import finetune
 from bpttviz.training.objectives import EndpointLoss, ForceLoss, Objective
@@ -42,6 +43,7 @@ from bpttviz.training.starts import AroundEnd
 FORCES, FORCES_THEN_BPTT = "force-matched", "forces, then BPTT"
 BOTH_ENDS, AT_THE_END = "BPTT from both ends", "near the end alone"
 NOT_THROUGH_TIME = "both ends, not through time"
+AT_REST = "no forces at the end"
 
 # method -> the labels it learns from
 LABELS = {
@@ -53,11 +55,16 @@ LABELS = {
     BOTH_ENDS: "ends",
     AT_THE_END: "ends",
     NOT_THROUGH_TIME: "ends",
+    AT_REST: "ends",
 }
 METHODS = tuple(LABELS)
 
 # Of `AT_THE_END`: a few steps with momentum, from close by.
 STEPS_AT_THE_END, MOMENTUM, CLOSE_BY = 6, 0.8, AroundEnd(0.05, 0.0125)
+
+# Of `AT_REST`, amu^½ Å: what forces of 0.01 eV/Å, to which the references were relaxed, come to on
+# a handful of atoms.
+FORCES_LEFT = 0.02
 
 # For the scalar baseline; not every potential is too soft, so that some are below 1.
 SCALES = (0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -110,7 +117,7 @@ def stages_of(
         return []
     endpoint = EndpointLoss(recipe.rule, recipe.stop, recipe.adjoint)
     epoch = len(training) * count_evaluations(endpoint, potential, training[:1])
-    if method in (BOTH_ENDS, AT_THE_END, NOT_THROUGH_TIME):
+    if method in (BOTH_ENDS, AT_THE_END, NOT_THROUGH_TIME, AT_REST):
         return [_from_drawn_starts(method, potential, training, recipe, unlabelled, epoch)]
     for_forces = {FORCES: recipe.epochs, BPTT: 0, FORCES_THEN_BPTT: recipe.epochs // 2}[method]
     stages = []
@@ -134,7 +141,7 @@ def _from_drawn_starts(
     unlabelled: Structures | None,
     epoch: int,
 ) -> Stage:
-    """The training of those methods that average weights and draw their starts.
+    """The training of those methods that average weights, and draw their starts if they have any.
 
     Args:
         epoch: evaluations that one epoch of `BPTT` costs.
@@ -150,16 +157,18 @@ def _from_drawn_starts(
         batch_size=recipe.batch_size,
         seed=recipe.seed,
     )
-    if method != AT_THE_END:
+    if method not in (AT_THE_END, AT_REST):
         objective = ours.objective(potential)
         rehearsed = 0 if unlabelled is None else len(training)
         return Stage(objective, ours.config(len(training)), ours.epochs * (epoch + rehearsed))
-    near = EndpointLoss(
+    near: Objective = EndpointLoss(
         HeavyBall(recipe.step_size, MOMENTUM, recipe.max_step),
         StoppingCriterion(STEPS_AT_THE_END),
         starts=CLOSE_BY,
         resolution=ours.resolution,
     )
+    if method == AT_REST:
+        near = EquilibriumLoss(resolution=FORCES_LEFT)
     cost = len(training) * count_evaluations(near, potential, training[:1])
     epochs = max(1, recipe.epochs * epoch // cost)
     return Stage(near, replace(ours, epochs=epochs).config(len(training)), epochs * cost)
