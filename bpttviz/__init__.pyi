@@ -18,6 +18,8 @@ from .evaluation.dynamics import short_dynamics as short_dynamics
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.report import Report as Report
 from .evaluation.rest import Relaxer as Relaxer
+from .evaluation.wrong_ends import WrongEnds as WrongEnds
+from .evaluation.wrong_ends import push_and_stiffness as push_and_stiffness
 from .experiments.ablation import Ablation as Ablation
 from .experiments.ablation import stored_ablation as stored_ablation
 from .experiments.benchmark import benchmark as benchmark
