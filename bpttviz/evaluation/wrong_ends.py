@@ -131,6 +131,8 @@ def push_and_stiffness(
             out.
     """
     mapping_of("potentials", potentials, Potential, '{"before": bv.CHGNet()}')
+    if not potentials:
+        raise ValueError('there is no potential; for example {"before": bv.CHGNet()}')
     references = as_relaxations(references, "references")
     relaxer = Relaxer(max_steps=200) if relaxer is None else relaxer
     instance_of("relaxer", relaxer, Relaxer, "bv.Relaxer()")
