@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -16,7 +17,7 @@ from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q, displacements
 from bpttviz.evaluation.rest import Relaxer
 from bpttviz.evaluation.statistics import compare
-from bpttviz.evaluation.tables import format_table, percent_with_interval
+from bpttviz.evaluation.tables import format_table, percent_with_interval, read_csv, to_csv
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
 
@@ -89,6 +90,27 @@ class WrongEnds:
 
     def _counts(self, row: WrongEnd) -> bool:
         return row.distance > AT_LEAST * self.resolution
+
+    def to_csv(self) -> str:
+        """The rows as CSV text."""
+        return to_csv(asdict(row) for row in self.rows)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, resolution: float = 0.0) -> WrongEnds:
+        """What `to_csv` wrote.
+
+        Raises:
+            OSError, TypeError, ValueError: no such file, or another table.
+        """
+        lines = read_csv(path, [one.name for one in fields(WrongEnd)])
+        try:
+            rows = [
+                WrongEnd(**line | {name: float(line[name]) for name in COLUMNS})  # type: ignore[arg-type]
+                for line in lines
+            ]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is no table of pushes and stiffnesses: {error}") from error
+        return cls(tuple(rows), not_negative("resolution", resolution))
 
     def __str__(self) -> str:
         names = list(dict.fromkeys(row.potential for row in self.rows))
