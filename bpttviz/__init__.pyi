@@ -31,6 +31,7 @@ from .experiments.stored_traces import stored_gradient as stored_gradient
 from .experiments.trial import shipped_report as shipped_report
 from .experiments.unlabelled import own_relaxations as own_relaxations
 from .experiments.unlabelled import unlabelled_frames as unlabelled_frames
+from .experiments.wrong_ends import stored_wrong_ends as stored_wrong_ends
 from .potentials.base import Potential as Potential
 from .potentials.base import Prediction as Prediction
 from .potentials.calculator import Calculator as Calculator

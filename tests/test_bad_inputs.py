@@ -401,6 +401,7 @@ NOT_SWEPT = {
     "plotting.Ways", "Robustness", "GradientTrace", "define", "landscape_examples", "shipped_runs",
     "read_answers", "Ranks", "data_parallel",
     "shipped_report", "BulkProperties", "WrongEnds", "Dynamics", "Ablation", "stored_ablation",
+    "stored_wrong_ends",
     "UpdateRule", "Adjoint", "Starts", "ReferenceStarts",
     "Schedule",
     "ConstantSchedule",

@@ -16,7 +16,7 @@ from bpttviz.datasets.read import as_relaxations
 from bpttviz.datasets.relaxations import ReferenceRelaxation, RelaxationDataset
 from bpttviz.distances import delta_q, displacements
 from bpttviz.evaluation.rest import Relaxer
-from bpttviz.evaluation.statistics import compare
+from bpttviz.evaluation.statistics import PairedComparison, compare
 from bpttviz.evaluation.tables import format_table, percent_with_interval, read_csv, to_csv
 from bpttviz.potentials.base import Potential
 from bpttviz.structures import Structures
@@ -61,35 +61,55 @@ class WrongEnds:
         """A line a row."""
         return pd.DataFrame([asdict(row) for row in self.rows])
 
-    def changes(self) -> pd.DataFrame:
-        """A line for each potential but the first: what happened to distance, push and stiffness.
+    def compare(self, potential: str, column: str) -> PairedComparison:
+        """What happened to ``distance``, ``push`` or ``stiffness``, end by end.
 
-        Geometric means of ratios after / before with 95 % intervals, groups taken whole, over the n
-        ends that were beyond three resolutions before. Where nothing pushes any more there is no
-        ratio: those are counted as ``at rest``.
+        Over ends that were beyond three resolutions before. Where nothing pushes any more there is
+        no ratio.
+
+        Raises:
+            ValueError: another column, no row of that potential, or none that can be compared.
         """
-        first, *others = dict.fromkeys(row.potential for row in self.rows)
-        before = {row.structure: row for row in self.rows if row.potential == first}
+        if column not in COLUMNS:
+            raise ValueError(f"no column {column!r}; there are {', '.join(COLUMNS)}")
+        pairs = [(a, b) for a, b in self._pairs(potential) if b.push > 0]
+        before, after = ([getattr(pair[side], column) for pair in pairs] for side in (0, 1))
+        names, groups = ([getattr(a, what) for a, _ in pairs] for what in ("structure", "group"))
+        return compare(column, names, before, after, groups, resolution=0.0)
+
+    def changes(self) -> pd.DataFrame:
+        """A line for each potential but the first: geometric means of ratios after / before.
+
+        With 95 % intervals, groups taken whole, over ``n`` ends (see `compare`); those where
+        nothing pushes any more are counted as ``at rest``.
+        """
         lines = []
-        for name in others:
-            after = {row.structure: row for row in self.rows if row.potential == name}
-            judged = [s for s in before if self._counts(before[s])]
-            both = [s for s in judged if s in after and after[s].push > 0]
-            rested = sum(s in after and after[s].push == 0 for s in judged)
-            line = {"potential": name, "n": f"{len(both)}", "at rest": f"{rested}"}
+        for name in list(dict.fromkeys(row.potential for row in self.rows))[1:]:
+            pushes = [after.push for _, after in self._pairs(name)]
+            rested = pushes.count(0)
+            line = {"potential": name, "n": f"{len(pushes) - rested}", "at rest": f"{rested}"}
             for column, heading in COLUMNS.items():
-                values = [[getattr(side[s], column) for s in both] for side in (before, after)]
-                groups = [before[s].group for s in both]
                 try:
-                    found = compare(column, both, values[0], values[1], groups, resolution=0.0)
+                    found = self.compare(name, column)
                     line[heading] = percent_with_interval(found.ratio, found.interval)
                 except ValueError:  # nothing to compare
                     line[heading] = "—"
             lines.append(line)
         return pd.DataFrame(lines)
 
-    def _counts(self, row: WrongEnd) -> bool:
-        return row.distance > AT_LEAST * self.resolution
+    def _pairs(self, potential: str) -> list[tuple[WrongEnd, WrongEnd]]:
+        """Ends before and after, of those that were far enough to be compared."""
+        known = list(dict.fromkeys(row.potential for row in self.rows))
+        if potential not in known:
+            raise ValueError(f"no potential {potential!r}; there are {', '.join(known)}")
+        after = {row.structure: row for row in self.rows if row.potential == potential}
+        return [
+            (row, after[row.structure])
+            for row in self.rows
+            if row.potential == known[0]
+            and row.structure in after
+            and row.distance > AT_LEAST * self.resolution
+        ]
 
     def to_csv(self) -> str:
         """The rows as CSV text."""

@@ -15,7 +15,7 @@ import torch
 
 from bpttviz._files import FolderLock, read_json, require_unused, write_atomic
 from bpttviz.datasets.library import load_dataset
-from bpttviz.evaluation.wrong_ends import WrongEnds, push_and_stiffness
+from bpttviz.evaluation.wrong_ends import WrongEnd, WrongEnds, push_and_stiffness
 from bpttviz.experiments.machine import machine_here
 from bpttviz.experiments.origin import Provenance, add_note, commit_here
 from bpttviz.experiments.protocol import PRETRAINED
@@ -39,7 +39,7 @@ def measure_folds(others: Mapping[str, Path], folds: Sequence[str] = ()) -> Wron
     Raises:
         RunError: a folder lacks a fold's run.
     """
-    data, rows = load_dataset("si-defects"), []
+    data, rows = load_dataset("si-defects"), list[WrongEnd]()
     parts = {name: part for name, part in parts_of(data).items() if name.startswith("fold-")}
     for name in folds or parts:
         potentials: dict[str, Potential] = {

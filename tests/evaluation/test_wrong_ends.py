@@ -38,7 +38,7 @@ def test_stronger_forces_push_as_much_more_as_they_hold_and_move_nothing():
     )
     (line,) = found.changes().to_dict("records")
     assert line["n"] == "4"
-    assert line["ΔQ to own minimum"].startswith("+0 %") or line["ΔQ to own minimum"][1:4] == "0 %"
+    assert found.compare("thrice", "distance").ratio == pytest.approx(1, abs=1e-5)
     assert line["push"].startswith("+200 %")
     assert line["stiffness"].startswith("+200 %")
     assert "thrice" in str(found)
@@ -56,3 +56,21 @@ def test_where_nothing_pushes_there_is_no_ratio_and_what_never_rests_is_left_out
     with pytest.warns(UserWarning, match=r"no minimum was found .* r0 \(before\), r1"):
         none = bv.push_and_stiffness({"before": before}, data, bv.Relaxer(1e-8, 1))
     assert none.rows == ()
+
+
+def test_a_table_comes_back_from_its_file_and_others_are_refused(tmp_path):
+    found = bv.push_and_stiffness({"a": springs(), "b": springs(3)}, references(3), TIGHT, 0.01)
+    (tmp_path / "ends.csv").write_text(found.to_csv())
+    again = bv.WrongEnds.from_csv(tmp_path / "ends.csv", 0.01)
+    assert again.rows == found.rows
+    assert str(again) == str(found)
+    (tmp_path / "ends.csv").write_text(found.to_csv().replace("distance", "length"))
+    with pytest.raises(ValueError, match="no column 'distance'"):
+        bv.WrongEnds.from_csv(tmp_path / "ends.csv")
+    (tmp_path / "ends.csv").write_text(found.to_csv().replace("r1,g1,b,", "r1,g1,b,far"))
+    with pytest.raises(ValueError, match="no table of pushes"):
+        bv.WrongEnds.from_csv(tmp_path / "ends.csv")
+    with pytest.raises(ValueError, match="no potential 'c'; there are a, b"):
+        found.compare("c", "push")
+    with pytest.raises(ValueError, match="no column 'energy'; there are distance, push"):
+        found.compare("b", "energy")
