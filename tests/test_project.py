@@ -110,6 +110,12 @@ def test_a_stub_names_what_its_package_offers(stub):
         assert getattr(package, name).__doc__
 
 
+def test_no_two_files_of_tests_share_a_name():
+    """Pytest imports them by their names alone, and would leave the second one out."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in names if names.count(name) > 1] == []
+
+
 def test_one_spelling_of_the_unit_of_delta_q():
     """ "amu^½ Å" in words: raised where it is drawn, by `typeset` (figure.py, dom.js)."""
     scripts = {str(path): path.read_text() for path in (PACKAGE / "widgets").rglob("*.js")}
