@@ -13,6 +13,7 @@ import changes
 import nbformat
 
 import bpttviz as bv
+from bpttviz.evaluation.tables import format_markdown
 from bpttviz.experiments.ablation import stored_ablations
 from bpttviz.experiments.claims.table import ClaimsTable
 from bpttviz.experiments.speed_record import SpeedRecord
@@ -165,6 +166,12 @@ def ablation(folder: Path) -> str:
         figure = plot_front(bv.stored_ablation().front(widest))
         (folder / f"{name}.png").write_bytes(figure.png())
         section += f"\n![{figure.alt_text}](results/{name}.png)\n"
+    moved = format_markdown(bv.stored_wrong_ends().changes())
+    section += (
+        "\n## Pushed less, or held tighter?\n\nFrom DFT's end to the minimum that CHGNet has "
+        "beside it, distance = push / stiffness (`bv.push_and_stiffness`); changes against "
+        f"pretrained, on n held-out silicon defects.\n\n{moved}\n"
+    )
     return raised(section)
 
 

@@ -181,6 +181,14 @@ def test_the_results_page_tells_the_claims_by_their_rows():
         assert row.change in page
 
 
+def test_the_results_page_tells_what_moved_the_ends(tmp_path):
+    told = site_pages.ablation(tmp_path)
+    changes = bv.stored_wrong_ends().changes()
+    for line in changes.to_dict("records"):
+        assert line["push"] in told
+        assert line["stiffness"] in told
+
+
 def test_results_are_read_from_the_card():
     found = changes.changes_in(changes.CARD.read_text(encoding="utf-8"))
     assert found["BPTT"] == ([20, -17, 85], [29, 15, 43])
