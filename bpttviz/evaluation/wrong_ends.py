@@ -208,13 +208,13 @@ def _row(
     as_it_is = potential.places_matter or not potential.equivariant
     way = displacements(end, own, mass_weighted=False, places_matter=as_it_is)  # (N, 3) Å
     length = float(way.norm())
+    if length == 0:
+        return WrongEnd(reference.name, reference.group, name, 0.0, 0.0, math.nan)
     with torch.no_grad():
         forces = potential(reference.end.to(potential.device)).forces  # (N, 3) eV/Å
     forces = forces.cpu().double()
     forces = torch.where(reference.end.fixed[:, None], 0.0, forces)
     along = float((forces * way).sum())
-    if length == 0:
-        return WrongEnd(reference.name, reference.group, name, 0.0, 0.0, math.nan)
     if along <= 0:
         return None
     push = along / length

@@ -29,26 +29,26 @@ TABLE, ORIGIN = "chgnet.csv", "provenance.json"
 RECIPE, SHIPPED = "the recipe", "si-defects/chgnet"
 
 
-def measure_folds(others: Mapping[str, Path], folds: Sequence[str] = ()) -> WrongEnds:
+def measure_folds(others: Mapping[str, Path]) -> WrongEnds:
     """Pushes and stiffnesses at held-out ends of the silicon defects, CHGNet.
 
     Args:
         others: title → folder with a run for each fold, as ``ablation/paper`` with ``fold-0-0``.
-        folds: names, as "fold-0"; all five by default.
 
     Raises:
         RunError: a folder lacks a fold's run.
     """
     data, rows = load_dataset("si-defects"), list[WrongEnd]()
-    parts = {name: part for name, part in parts_of(data).items() if name.startswith("fold-")}
-    for name in folds or parts:
+    for name, part in parts_of(data).items():
+        if not name.startswith("fold-"):
+            continue
         potentials: dict[str, Potential] = {
             PRETRAINED: CHGNet(),
             RECIPE: load_run(f"{SHIPPED}-{name}").potential,
         }
         for title, folder in others.items():
             potentials[title] = load_run(Path(folder) / f"{name}-0").potential
-        rows += push_and_stiffness(potentials, parts[name].held_out).rows
+        rows += push_and_stiffness(potentials, part.held_out).rows
     return WrongEnds(tuple(rows), data.noise_floor or 0.0)
 
 
@@ -68,7 +68,7 @@ def stored_origin() -> Provenance:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make what comes with the package again: half an hour of one core."""
+    """Make what comes with the package again: a quarter of an hour of one core."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument(
